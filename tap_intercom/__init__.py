@@ -1,0 +1,3 @@
+"""A Singer tap that extracts a company's Intercom data."""
+
+__version__ = "0.1.0"
