@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -48,8 +48,11 @@ def epoch_seconds(text: str) -> float:
     except ValueError:
         import pendulum
 
-        parsed = pendulum.parse(text, strict=True)
-        if not isinstance(parsed, datetime):
+        parsed = pendulum.parse(text, exact=True)
+        if isinstance(parsed, datetime):
+            instant = parsed
+        elif isinstance(parsed, date):
+            instant = datetime(parsed.year, parsed.month, parsed.day, tzinfo=timezone.utc)
+        else:
             raise ValueError(f"{text!r} is not a date") from None
-        instant = parsed
     return (instant - _EPOCH).total_seconds()
