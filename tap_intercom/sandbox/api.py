@@ -1,0 +1,842 @@
+"""Intercom's endpoints: from a call to an answer. HTTP itself is in `server`."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode
+from uuid import uuid4
+from zlib import crc32
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from . import fields, search
+from .pages import Cursor, Result, sort_key
+from .records import Record
+from .tables import Table
+from .workspace import Workspace, plain_text, without_nulls
+
+Permission = Literal[
+    "users_companies_read", "users_companies_write", "tags", "conversations", "tickets", "admins"
+]
+ALL_PERMISSIONS: frozenset[str] = frozenset(
+    ("users_companies_read", "users_companies_write", "tags", "conversations", "tickets", "admins")
+)
+NEWEST_VERSION = (2, 16)
+_VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(17)])
+_LINKS_ROOT = "https://api.intercom.io"
+_COMPANIES_LIST_LIMIT = 10_000
+_RESULTS_KEPT = 8
+_HTML_PAGE = "<!doctype html><title>{title}</title><h1>{title}</h1>{content}"
+
+
+@dataclass
+class Options:
+    """How this Intercom behaves where it may behave in more than one way."""
+
+    token: str = "sandbox-token"
+    permissions: set[str] = field(default_factory=lambda: set(ALL_PERMISSIONS))
+    refusal_status: int = 403
+    app_version: str = "2.16"
+    rate_limit: int | None = 1667
+    rate_limit_headers: bool = True
+    retry_after: int | None = None
+    latency: float = 0.0
+    latency_jitter: float = 0.0
+    date_header: bool = True
+    clock_offset_seconds: float = 0.0
+    contact_days: Literal["workspace", "utc", "exact"] = "workspace"
+    greater_includes_equal: bool = False
+    sort_honoured: bool = True
+    cursors: Literal["value", "position"] = "value"
+    cursor_lifetime: int | None = None
+    search_lag: float = 0.0
+    company_segments_listed: bool = True
+    scroll_page_size: int = 100
+    scroll_ttl: float = 60.0
+    scroll_closes_at_end: bool = True
+    client_id: str = "sandbox-client"
+    client_secret: str = "sandbox-secret"
+    redirect_uri: str = "https://example.com/oauth/callback"
+    code_lifetime: float = 300.0
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body. Raises RefusalError."""
+        try:
+            return orjson.loads(self.body)
+        except ValueError:
+            raise RefusalError(400, "bad_request", "Failed to parse the JSON body") from None
+
+
+@dataclass(frozen=True)
+class Answer:
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+class RefusalError(Exception):
+    """An answer with an error body."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.headers = headers or {}
+
+    def answer(self) -> Answer:
+        return error_answer(self.status, self.code, self.message, self.headers)
+
+
+def error_answer(
+    status: int, code: str, message: str | None, headers: dict[str, str] | None = None
+) -> Answer:
+    body = {
+        "type": "error.list",
+        "request_id": uuid4().hex[:20],
+        "errors": [{"code": code, "message": message}],
+    }
+    return Answer(orjson.dumps(body), status, headers or {})
+
+
+def json_answer(record: object) -> Answer:
+    return Answer(orjson.dumps(record))
+
+
+@dataclass
+class Scroll:
+    """The one scroll over companies that a workspace can have open."""
+
+    token: str
+    company_ids: list[str]
+    used_at: float
+    position: int = 0
+    is_dead: bool = False
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    template: str
+    handler: Callable[..., Answer]
+    permissions: tuple[Permission, ...] = ()
+    since: tuple[int, int] = (0, 0)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.template}"
+
+    def match(self, method: str, path: str) -> tuple[str, ...] | None:
+        if method != self.method:
+            return None
+        found = _pattern(self.template).fullmatch(path)
+        return found.groups() if found else None
+
+
+@lru_cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{id\\\}", "([^/]+)", re.escape(template)))
+
+
+class Api:
+    """The endpoints over one workspace."""
+
+    def __init__(self, workspace: Workspace, options: Options) -> None:
+        self.workspace = workspace
+        self.options = options
+        self.scroll: Scroll | None = None
+        self._searches = 0
+        self._first_living_cursor = 0
+        self._results: dict[object, Result] = {}
+        self._codes: dict[str, float] = {}
+        reading: tuple[Permission, ...] = ("users_companies_read",)
+        self.routes = [
+            Route("GET", "/me", self.me),
+            Route("GET", "/contacts/{id}", self.contact, reading),
+            Route(
+                "GET",
+                "/conversations/attributes",
+                self.conversation_attributes,
+                ("conversations",),
+                since=(2, 16),
+            ),
+            Route("GET", "/conversations/{id}", self.conversation, ("conversations",)),
+            Route("POST", "/contacts/search", self.search_contacts, reading),
+            Route("POST", "/conversations/search", self.search_conversations, ("conversations",)),
+            Route("POST", "/tickets/search", self.search_tickets, ("tickets",), since=(2, 10)),
+            Route("GET", "/contacts", self.list_contacts, reading),
+            Route("GET", "/conversations", self.list_conversations, ("conversations",)),
+            Route("GET", "/contacts/{id}/tags", self.contact_tags, reading),
+            Route("GET", "/contacts/{id}/companies", self.contact_companies, reading),
+            Route("GET", "/contacts/{id}/segments", self.contact_segments, reading),
+            Route("GET", "/companies/scroll", self.scroll_companies, reading),
+            Route("POST", "/companies/list", self.list_companies, ("users_companies_write",)),
+            Route("GET", "/companies/{id}", self.company, reading),
+            Route("GET", "/companies/{id}/segments", self.company_segments, reading),
+            Route("GET", "/admins", self.admins, ("admins",)),
+            Route("GET", "/teams", self.teams, ("admins", "users_companies_read")),
+            Route("GET", "/tags", self.tags, ("tags",)),
+            Route("GET", "/segments", self.segments, reading),
+            Route("GET", "/data_attributes", self.data_attributes, reading),
+            Route("POST", "/auth/eagle/token", self.exchange_code),
+            Route("GET", "/oauth", self.authorize_page),
+            Route("GET", "/oauth/authorize", self.authorize),
+            Route("GET", "/oauth/deny", self.deny),
+        ]
+
+    def route(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
+        for route in self.routes:
+            ids = route.match(method, path)
+            if ids is not None:
+                return route, ids
+        return None
+
+    def answer(self, call: Call) -> Answer:
+        """The answer to a call, as far as Intercom itself decides it."""
+        try:
+            found = self.route(call.method, call.path)
+            if found and found[0].template.startswith(("/oauth", "/auth")):
+                return found[0].handler(call)
+            self._check_token(call)
+            version = self.version(call)
+            if not found:
+                raise RefusalError(404, "not_found", "The requested resource was not found")
+            route, ids = found
+            if version < route.since:
+                since = ".".join(map(str, route.since))
+                raise RefusalError(
+                    400,
+                    "intercom_version_invalid",
+                    f"This endpoint needs Intercom-Version {since} or newer",
+                )
+            if route.permissions and not self.options.permissions.intersection(route.permissions):
+                raise RefusalError(
+                    self.options.refusal_status,
+                    "token_unauthorized",
+                    "Not authorized to access resource",
+                )
+            with self.workspace.lock:
+                return route.handler(call, *ids)
+        except RefusalError as refusal:
+            return refusal.answer()
+
+    def expire_cursors(self) -> None:
+        """Make every cursor given so far a bad one."""
+        self._first_living_cursor = self._searches + 1
+
+    def _check_token(self, call: Call) -> None:
+        if call.headers.get("authorization") != f"Bearer {self.options.token}":
+            raise RefusalError(401, "unauthorized", "Access Token Invalid")
+
+    def version(self, call: Call) -> tuple[int, int]:
+        """The version that the call asks for, or the app's own. Raises RefusalError."""
+        text = call.headers.get("intercom-version", self.options.app_version)
+        if text in ("Preview", "Unstable"):
+            return NEWEST_VERSION
+        if text not in _VERSIONS:
+            raise RefusalError(
+                400,
+                "intercom_version_invalid",
+                "The requested version could not be found",
+            )
+        major, minor = text.split(".")
+        return int(major), int(minor)
+
+    # The workspace and its people
+
+    def me(self, call: Call) -> Answer:
+        admins = self.workspace.admins
+        admin = next(iter(admins.values())) if admins else {"type": "admin", "id": "0"}
+        body = {"avatar": {"type": "avatar", "image_url": None}} | without_nulls(admin)
+        return json_answer(body | {"email_verified": True, "app": self.workspace.app})
+
+    def admins(self, call: Call) -> Answer:
+        admins = [without_nulls(each) for each in self.workspace.admins.values()]
+        if call.query.get("display_avatar") != "true":
+            for admin in admins:
+                admin.pop("avatar", None)
+        return json_answer({"type": "admin.list", "admins": admins})
+
+    def teams(self, call: Call) -> Answer:
+        return json_answer({"type": "team.list", "teams": list(self.workspace.teams.values())})
+
+    def tags(self, call: Call) -> Answer:
+        return json_answer({"type": "list", "data": list(self.workspace.tags.values())})
+
+    def segments(self, call: Call) -> Answer:
+        of_companies = call.query.get("type") == "company" and self.options.company_segments_listed
+        segments = self.workspace.company_segments if of_companies else self.workspace.segments
+        counted = call.query.get("include_count") == "true"
+        return json_answer(
+            {
+                "type": "segment.list",
+                "segments": [
+                    each if counted else _without_count(each) for each in segments.values()
+                ],
+            }
+        )
+
+    def data_attributes(self, call: Call) -> Answer:
+        model = call.query.get("model")
+        if model == "conversation" and self.version(call) < (2, 16):
+            attributes = list(self.workspace.conversation_attributes.values())
+        elif model not in (None, "contact", "company"):
+            raise RefusalError(
+                422,
+                "parameter_invalid",
+                f"model={model} is no longer supported. Use GET /conversations/attributes instead."
+                if model == "conversation"
+                else f"model={model} is not valid",
+            )
+        else:
+            attributes = [
+                each
+                for each in self.workspace.data_attributes.values()
+                if model in (None, each["model"])
+            ]
+        return json_answer({"type": "list", "data": _living(call, attributes)})
+
+    def conversation_attributes(self, call: Call) -> Answer:
+        attributes = list(self.workspace.conversation_attributes.values())
+        return json_answer({"type": "list", "data": _living(call, attributes)})
+
+    # Contacts
+
+    def contact(self, call: Call, contact_id: str) -> Answer:
+        if contact_id in self.workspace.merged:
+            raise self._merged(call, contact_id)
+        if contact_id not in self.workspace.contacts:
+            raise RefusalError(404, "not_found", "User Not Found")
+        render = self._contact_text(call)
+        return Answer(render(contact_id, self.workspace.contacts.texts[contact_id]))
+
+    def _merged(self, call: Call, contact_id: str) -> RefusalError:
+        if self.version(call) < (2, 16):
+            return RefusalError(404, "not_found", "User Not Found")
+        target = contact_id
+        for _ in range(3):
+            target = self.workspace.merged.get(target, target)
+        return RefusalError(
+            410,
+            "contact_merged",
+            "Contact has been merged",
+            {"Link": f'</contacts/{target}>; rel="canonical"'},
+        )
+
+    def contact_tags(self, call: Call, contact_id: str) -> Answer:
+        self.contact(call, contact_id)
+        tags = [
+            self.workspace.tags.get(each, {"type": "tag", "id": each, "name": each})
+            for each in self.workspace.nested_ids(contact_id, "tags")
+        ]
+        return json_answer({"type": "list", "data": tags})
+
+    def contact_segments(self, call: Call, contact_id: str) -> Answer:
+        self.contact(call, contact_id)
+        segments = [
+            _without_count(self.workspace.segments[each])
+            for each in self.workspace.contact_segment_ids.get(contact_id, ())
+            if each in self.workspace.segments
+        ]
+        return json_answer({"type": "list", "data": segments})
+
+    def contact_companies(self, call: Call, contact_id: str) -> Answer:
+        self.contact(call, contact_id)
+        companies = self.workspace.companies.texts
+        ids = self.workspace.nested_ids(contact_id, "companies")
+        return self._numbered_page(call, [companies[each] for each in ids if each in companies], 50)
+
+    # Companies
+
+    def company(self, call: Call, company_id: str) -> Answer:
+        if company_id not in self.workspace.companies:
+            raise RefusalError(404, "company_not_found", "Company Not Found")
+        return Answer(self.workspace.companies.texts[company_id])
+
+    def company_segments(self, call: Call, company_id: str) -> Answer:
+        self.company(call, company_id)
+        segments = self.workspace.companies.get(company_id).get("segments") or {}
+        known = self.workspace.company_segments
+        ids = [each["id"] for each in segments.get("segments", ()) if each["id"] in known]
+        return json_answer({"type": "list", "data": [_without_count(known[each]) for each in ids]})
+
+    def scroll_companies(self, call: Call) -> Answer:
+        """One page of the scroll; asked twice for the same page, it gives the next one."""
+        now, token = self.workspace.clock(), call.query.get("scroll_param")
+        scroll = self.scroll
+        if scroll and now - scroll.used_at > self.options.scroll_ttl:
+            scroll = None
+        if token is None:
+            if scroll:
+                raise RefusalError(400, "scroll_exists", "scroll already exists for this workspace")
+            scroll = Scroll(str(uuid4()), list(self.workspace.companies.ids), now)
+        elif not scroll or scroll.token != token or scroll.is_dead:
+            raise RefusalError(404, "not_found", "scroll parameter not found")
+        companies = self.workspace.companies.texts
+        page: list[bytes] = []
+        while scroll.position < len(scroll.company_ids) and (
+            len(page) < self.options.scroll_page_size
+        ):
+            company_id = scroll.company_ids[scroll.position]
+            if company_id in companies:
+                page.append(companies[company_id])
+            scroll.position += 1
+        scroll.used_at = now
+        self.scroll = None if not page and self.options.scroll_closes_at_end else scroll
+        return Answer(
+            b'{"type":"list","data":[%s],"pages":null,"total_count":null,"scroll_param":"%s"}'
+            % (b",".join(page), scroll.token.encode())
+        )
+
+    def break_scroll(self) -> None:
+        """The scroll can go on no more, but still holds its place until it expires."""
+        if self.scroll:
+            self.scroll.is_dead = True
+
+    def list_companies(self, call: Call) -> Answer:
+        """Companies with users, by last_request_at; parameters are in the query string."""
+        companies = [each for each in self.workspace.companies.records() if each["user_count"]]
+        companies.sort(
+            key=lambda each: (each.get("last_request_at") or 0, each["id"]),
+            reverse=call.query.get("order") != "asc",
+        )
+        page, per_page = _number(call, "page", 1), _number(call, "per_page", 15)
+        if page * per_page > _COMPANIES_LIST_LIMIT:
+            raise RefusalError(400, "bad_request", "page limit reached, please use scroll API")
+        return self._numbered_page(call, [orjson.dumps(each) for each in companies], 15)
+
+    def _numbered_page(self, call: Call, rows: list[bytes], default: int) -> Answer:
+        page, per_page = _number(call, "page", 1), _number(call, "per_page", default)
+        if per_page > 60:
+            raise RefusalError(400, "parameter_invalid", "per_page must be at most 60")
+        total_pages = -(-len(rows) // per_page)
+        following = None
+        if page < total_pages:
+            query = urlencode({"page": page + 1, "per_page": per_page})
+            following = f"{_LINKS_ROOT}{call.path}?{query}"
+        pages = {
+            "type": "pages",
+            "next": following,
+            "page": page,
+            "per_page": per_page,
+            "total_pages": total_pages,
+        }
+        shown = rows[(page - 1) * per_page : page * per_page]
+        return Answer(
+            b'{"type":"list","data":[%s],"pages":%s,"total_count":%d}'
+            % (b",".join(shown), orjson.dumps(pages), len(rows))
+        )
+
+    # Conversations
+
+    def conversation(self, call: Call, conversation_id: str) -> Answer:
+        text = self.workspace.conversations.texts.get(conversation_id)
+        if text is None:
+            raise RefusalError(404, "not_found", "Resource Not Found")
+        plain = call.query.get("display_as") == "plaintext"
+        text = self._conversation_text(call)(conversation_id, text)
+        if plain:
+            text = _plain_source(text)
+        return Answer(
+            b'%s,"conversation_parts":{"type":"conversation_part.list","conversation_parts":[%s],'
+            b'"total_count":%d}}'
+            % (
+                text[:-1],
+                self.workspace.parts_text(conversation_id, plain=plain),
+                len(self.workspace.parts[conversation_id]),
+            )
+        )
+
+    # Lists and searches
+
+    def list_contacts(self, call: Call) -> Answer:
+        return self._listed(call, self.workspace.contacts, 50, "data", self._contact_text(call))
+
+    def list_conversations(self, call: Call) -> Answer:
+        conversations, text = self.workspace.conversations, self._conversation_text(call)
+        return self._listed(call, conversations, 20, "conversations", text)
+
+    def search_contacts(self, call: Call) -> Answer:
+        body = _search_body(call)
+        order = (body.get("sort") or {}).get("order", "descending")
+        if self.version(call) >= (2, 16) and order not in ("ascending", "descending"):
+            raise RefusalError(
+                400,
+                "invalid_sort_order",
+                f"Invalid sort order '{order}'. Must be one of: ascending, descending",
+            )
+        render = self._contact_text(call)
+        return self._searched(
+            body, self.workspace.contacts, 50, "data", self.contact_language(), render
+        )
+
+    def search_conversations(self, call: Call) -> Answer:
+        return self._searched(
+            _search_body(call),
+            self.workspace.conversations,
+            20,
+            "conversations",
+            self._exact_language(fields.CONVERSATION_FIELDS),
+            self._conversation_text(call),
+            without=frozenset() if self._sees_tickets else frozenset(self.workspace.ticket_ids),
+        )
+
+    def search_tickets(self, call: Call) -> Answer:
+        return self._searched(
+            _search_body(call),
+            self.workspace.conversations,
+            20,
+            "tickets",
+            self._exact_language(fields.TICKET_FIELDS),
+            lambda _, text: orjson.dumps(_ticket(orjson.loads(text))),
+            without=self.workspace.conversations.texts.keys() - self.workspace.ticket_ids,
+        )
+
+    @property
+    def _sees_tickets(self) -> bool:
+        return "tickets" in self.options.permissions
+
+    def contact_language(self) -> search.Language:
+        """What may be asked of contacts: dates by whole days, in most versions of Intercom."""
+        days = {
+            "workspace": ZoneInfo(self.workspace.app["timezone"]),
+            "utc": ZoneInfo("UTC"),
+            "exact": None,
+        }[self.options.contact_days]
+        attributes = self.workspace.data_attributes
+
+        def is_date(field: str) -> bool:
+            attribute = attributes.get(("contact", field))
+            return fields.is_date(field) or bool(attribute and attribute["data_type"] == "date")
+
+        def is_field(field: str) -> bool:
+            return field in fields.CONTACT_FIELDS or (
+                field.startswith("custom_attributes.") and ("contact", field) in attributes
+            )
+
+        return search.Language(is_field, is_date, days, dates_compare_inclusively=days is None)
+
+    def _exact_language(self, names: frozenset[str]) -> search.Language:
+        return search.Language(
+            lambda field: field in names or field.startswith("ticket_attribute."),
+            fields.is_date,
+            greater_includes_equal=self.options.greater_includes_equal,
+        )
+
+    def _searched(
+        self,
+        body: dict[str, Any],
+        table: Table,
+        default: int,
+        records_key: str,
+        language: search.Language,
+        render: Callable[[str, bytes], bytes],
+        without: frozenset[str] | set[str] = frozenset(),
+    ) -> Answer:
+        try:
+            query = search.parse(body["query"], language)
+        except search.QueryError as exc:
+            raise RefusalError(400, exc.code, str(exc)) from None
+        pagination = body.get("pagination") or {}
+        sort = body.get("sort") or {}
+        field = sort.get("field", "updated_at")
+        if not language.is_field(field):
+            raise RefusalError(400, "invalid_field", f"{field} is not a sortable field")
+        is_descending = not str(sort.get("order", "descending")).startswith("asc")
+        result = self._result(table, query, field, is_descending, without)
+        per_page = pagination.get("per_page", default)
+        return self._page(
+            result,
+            table.index.texts,
+            records_key,
+            per_page,
+            pagination.get("starting_after"),
+            render,
+        )
+
+    def _listed(
+        self,
+        call: Call,
+        table: Table,
+        default: int,
+        records_key: str,
+        render: Callable[[str, bytes], bytes],
+    ) -> Answer:
+        """A page of all records, in an order that edits do not change."""
+        hidden = self.workspace.ticket_ids if table is self.workspace.conversations else set()
+        if self._sees_tickets:
+            hidden = set()
+        order = [(0, each) for each in table.ids if each not in hidden]
+        result = Result.of_all(order, is_descending=False)
+        per_page, cursor = _number(call, "per_page", default), call.query.get("starting_after")
+        return self._page(result, table.texts, records_key, per_page, cursor, render)
+
+    def _result(
+        self,
+        table: Table,
+        query: search.Query,
+        field: str,
+        is_descending: bool,
+        without: frozenset[str] | set[str],
+    ) -> Result:
+        index = table.index
+        ranges, is_exact = search.time_ranges(query)
+        by_time = Result.of_ranges(index.order, ranges, is_descending)
+        if is_exact and not without and field == "updated_at" and self.options.sort_honoured:
+            return by_time
+        sort = field if self.options.sort_honoured else None
+        key = (id(table), repr(query), sort, is_descending, index.version, len(without))
+        if key not in self._results:
+            order: list[tuple[Any, str]] = []
+            for updated_at, record_id in by_time.keys(0, len(by_time)):
+                if record_id in without:
+                    continue
+                record = orjson.loads(index.texts[record_id])
+                values_of = partial(fields.values_of, self.workspace, record)
+                if not is_exact and not search.matches(query, values_of):
+                    continue
+                if sort is None:
+                    order.append((crc32(record_id.encode()), record_id))
+                elif sort == "updated_at":
+                    order.append((updated_at, record_id))
+                else:
+                    order.append((sort_key(values_of(sort)), record_id))
+            order.sort()
+            if len(self._results) >= _RESULTS_KEPT:
+                self._results.pop(next(iter(self._results)))
+            self._results[key] = Result.of_all(order, is_descending and sort is not None)
+        return self._results[key]
+
+    def _page(
+        self,
+        result: Result,
+        texts: dict[str, bytes],
+        records_key: str,
+        per_page: object,
+        starting_after: object,
+        render: Callable[[str, bytes], bytes],
+    ) -> Answer:
+        if not isinstance(per_page, int) or isinstance(per_page, bool) or not 1 <= per_page <= 150:
+            raise RefusalError(400, "parameter_invalid", "per_page must be between 1 and 150")
+        self._searches += 1
+        page, position = 1, 0
+        if starting_after is not None:
+            cursor = self._living_cursor(starting_after)
+            page, position = cursor.page, cursor.position
+            if self.options.cursors == "value":
+                position = self._position_after(result, cursor)
+        total = len(result)
+        keys = result.keys(position, per_page)
+        pages: Record = {
+            "type": "pages",
+            "page": page,
+            "per_page": per_page,
+            "total_pages": -(-total // per_page),
+        }
+        if position + len(keys) < total and keys:
+            following = Cursor(keys[-1], position + len(keys), page + 1, self._searches)
+            pages["next"] = {"page": page + 1, "starting_after": following.text()}
+        kind = "list" if records_key == "data" else f"{records_key[:-1]}.list"
+        rows = b",".join([render(record_id, texts[record_id]) for _, record_id in keys])
+        return Answer(
+            b'{"type":"%s","%s":[%s],"total_count":%d,"pages":%s}'
+            % (kind.encode(), records_key.encode(), rows, total, orjson.dumps(pages))
+        )
+
+    def _living_cursor(self, text: object) -> Cursor:
+        try:
+            cursor = Cursor.from_text(text)
+        except ValueError:
+            raise _bad_cursor() from None
+        lifetime = self.options.cursor_lifetime
+        if cursor.issued < self._first_living_cursor or (
+            lifetime is not None and self._searches - cursor.issued > lifetime
+        ):
+            raise _bad_cursor()
+        return cursor
+
+    def _position_after(self, result: Result, cursor: Cursor) -> int:
+        try:
+            return result.position_after(cursor.after)
+        except TypeError:
+            # The cursor belongs to a search that is sorted by something else.
+            raise _bad_cursor() from None
+
+    # Versions before 2.16
+
+    def _contact_text(self, call: Call) -> Callable[[str, bytes], bytes]:
+        is_older = self.version(call) < (2, 16)
+        with_merges = call.query.get("include_merge_history") == "true"
+        if not is_older and not with_merges:
+            return _unchanged
+
+        def render(contact_id: str, text: bytes) -> bytes:
+            record = orjson.loads(text)
+            if is_older and record["owner_id"] is not None:
+                record["owner_id"] = int(record["owner_id"])
+            if with_merges:
+                record["merge_history"] = self.workspace.merge_history.get(contact_id, [])
+            return orjson.dumps(record)
+
+        return render
+
+    def _conversation_text(self, call: Call) -> Callable[[str, bytes], bytes]:
+        if self.version(call) >= (2, 16):
+            return _unchanged
+
+        def render(_: str, text: bytes) -> bytes:
+            record = orjson.loads(text)
+            record["priority"] = "not_priority" if record["priority"] == "none" else "priority"
+            for assignee in ("admin_assignee_id", "team_assignee_id"):
+                record[assignee] = record[assignee] or None
+            return orjson.dumps(record)
+
+        return render
+
+    # OAuth
+
+    def authorize_page(self, call: Call) -> Answer:
+        """Where people allow an app to read their workspace."""
+        if call.query.get("client_id") != self.options.client_id:
+            return _html("Unknown app", "<p>No app has this client_id.</p>", 400)
+        query = html.escape(urlencode(self._redirect(call)))
+        name = html.escape(self.workspace.app["name"])
+        return _html(
+            f"Connect to {name}",
+            f'<p><a id="authorize" href="/oauth/authorize?{query}">Authorize</a></p>'
+            f'<p><a id="deny" href="/oauth/deny?{query}">Deny</a></p>',
+        )
+
+    def authorize(self, call: Call) -> Answer:
+        code = uuid4().hex
+        self._codes[code] = self.workspace.clock()
+        return self._redirected(call, {"code": code})
+
+    def deny(self, call: Call) -> Answer:
+        return self._redirected(call, {"error": "access_denied"})
+
+    def _redirect(self, call: Call) -> dict[str, str]:
+        redirect_uri = call.query.get("redirect_uri") or self.options.redirect_uri
+        state = {"state": call.query["state"]} if "state" in call.query else {}
+        return {"redirect_uri": redirect_uri} | state
+
+    def _redirected(self, call: Call, outcome: dict[str, str]) -> Answer:
+        parameters = self._redirect(call)
+        address = parameters.pop("redirect_uri")
+        separator = "&" if "?" in address else "?"
+        location = f"{address}{separator}{urlencode(outcome | parameters)}"
+        return Answer(b"", 302, {"Location": location}, "text/html")
+
+    def exchange_code(self, call: Call) -> Answer:
+        form = _form(call)
+        if (form.get("client_id"), form.get("client_secret")) != (
+            self.options.client_id,
+            self.options.client_secret,
+        ):
+            raise RefusalError(401, "unauthorized", "client_id or client_secret is wrong")
+        given_at = self._codes.pop(str(form.get("code")), None)
+        if given_at is None or self.workspace.clock() - given_at > self.options.code_lifetime:
+            raise RefusalError(400, "bad_request", "The code is wrong, used or expired")
+        token = self.options.token
+        return json_answer({"token": token, "access_token": token, "token_type": "Bearer"})
+
+
+def _unchanged(_: str, text: bytes) -> bytes:
+    return text
+
+
+def _without_count(segment: Record) -> Record:
+    return {name: value for name, value in segment.items() if name != "count"}
+
+
+def _living(call: Call, attributes: list[Record]) -> list[Record]:
+    with_archived = call.query.get("include_archived") == "true"
+    return [each for each in attributes if with_archived or not each["archived"]]
+
+
+def _number(call: Call, name: str, default: int) -> int:
+    try:
+        number = int(call.query.get(name, default))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise RefusalError(400, "parameter_invalid", f"{name} must be a positive integer")
+    return number
+
+
+def _search_body(call: Call) -> dict[str, Any]:
+    body = call.json()
+    if not isinstance(body, dict):
+        raise RefusalError(400, "bad_request", "The body must be an object")
+    if not isinstance(body.get("query"), dict):
+        raise RefusalError(400, "parameter_missing", "query is missing")
+    for name in ("pagination", "sort"):
+        if not isinstance(body.get(name), (dict, type(None))):
+            raise RefusalError(400, "parameter_invalid", f"{name} must be an object")
+    return body
+
+
+def _bad_cursor() -> RefusalError:
+    return RefusalError(400, "client_error", "starting_after is not a valid cursor")
+
+
+def _plain_source(text: bytes) -> bytes:
+    record = orjson.loads(text)
+    source = record["source"]
+    if source:
+        for name in ("subject", "body"):
+            source[name] = source[name] and plain_text(source[name])
+    return orjson.dumps(record)
+
+
+def _ticket(conversation: Record) -> Record:
+    """The ticket that a conversation is: the same id, without its messages."""
+    same = (
+        "id",
+        "created_at",
+        "updated_at",
+        "open",
+        "snoozed_until",
+        "contacts",
+        "admin_assignee_id",
+        "team_assignee_id",
+        "linked_objects",
+    )
+    return (
+        {"type": "ticket", "category": "Customer", "ticket_attributes": {}, "is_shared": True}
+        | {name: conversation[name] for name in same}
+        | {"ticket_parts": {"type": "ticket_part.list", "ticket_parts": [], "total_count": 0}}
+        | {
+            name: value
+            for name, value in conversation["ticket"].items()
+            if name in ("ticket_id", "category", "ticket_attributes", "ticket_state", "ticket_type")
+        }
+    )
+
+
+def _form(call: Call) -> dict[str, Any]:
+    if "json" in call.headers.get("content-type", ""):
+        body = call.json()
+        return body if isinstance(body, dict) else {}
+    return dict(parse_qsl(call.body.decode(errors="replace")))
+
+
+def _html(title: str, content: str, status: int = 200) -> Answer:
+    page = _HTML_PAGE.format(title=title, content=content)
+    return Answer(page.encode(), status, {}, "text/html")

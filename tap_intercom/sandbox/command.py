@@ -1,0 +1,118 @@
+"""`tap-intercom sandbox`: serve a local Intercom until it is interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+_MISSING = (
+    "tap-intercom sandbox: {name} is not installed; "
+    "the sandbox needs: pip install 'tap-intercom[sandbox]'"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)"
+    )
+    parser.add_argument(
+        "--write-config",
+        type=Path,
+        metavar="FILE",
+        help="write a config that points to the sandbox",
+    )
+    sizes = {"contacts": 200, "companies": 40, "conversations": 60, "parts": 500}
+    for name, size in sizes.items():
+        parser.add_argument(
+            f"--{name}", type=int, default=size, metavar="N", help=f"how many (default: {size})"
+        )
+    parser.add_argument("--days", type=float, default=365, help="period of the data (default: 365)")
+    parser.add_argument("--seed", type=int, default=1, help="other seeds give other data")
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="S", help="seconds that each answer takes"
+    )
+    parser.add_argument(
+        "--rate-limit",
+        type=int,
+        default=1667,
+        metavar="N",
+        help="requests allowed in 10 seconds, 0 for no limit (default: 1667)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; gives the exit code."""
+    try:
+        from . import generate
+    except ModuleNotFoundError as exc:
+        print(_MISSING.format(name=exc.name), file=sys.stderr)
+        return 2
+    workspace = generate(
+        seed=args.seed,
+        contacts=args.contacts,
+        companies=args.companies,
+        conversations=args.conversations,
+        parts=args.parts,
+        days=args.days,
+    )
+    return serve(
+        workspace,
+        port=args.port,
+        write_config=args.write_config,
+        latency=args.latency,
+        rate_limit=args.rate_limit or None,
+    )
+
+
+def serve(
+    workspace: Any, *, port: int = 0, write_config: Path | None = None, **options: Any
+) -> int:
+    """Serve a workspace in this thread until SIGINT or SIGTERM; gives the exit code."""
+    from .server import Sandbox
+
+    sandbox = Sandbox(workspace, port=port, **options)
+
+    def when_listening() -> None:
+        if write_config:
+            _write_config(write_config, sandbox.token, sandbox.url, workspace.first_instant())
+        print(f"The sandbox listens on {sandbox.url}, token {sandbox.token}", file=sys.stderr)
+
+    async def until_interrupted() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, sandbox.stop)
+        await sandbox.serve(when_listening)
+
+    try:
+        asyncio.run(until_interrupted())
+    except OSError as exc:
+        print(f"tap-intercom sandbox: {exc}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write_config(path: Path, token: str, url: str, first_instant: int) -> None:
+    """Write a config for the tap that only its owner can read."""
+    start = datetime.fromtimestamp(first_instant, timezone.utc)
+    config = {
+        "access_token": token,
+        "start_date": start.strftime("%Y-%m-%dT00:00:00Z"),
+        "base_url": url,
+    }
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(json.dumps(config, indent=2) + "\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tap-intercom sandbox", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(argv))

@@ -1,0 +1,573 @@
+"""One Intercom workspace: its records, the edits people make, and the truth to compare with."""
+
+from __future__ import annotations
+
+import html
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from . import records
+from .records import NESTED_LIMIT, PARTS_LIMIT, Record
+from .tables import Table
+
+_NESTED_LISTS = ("tags", "companies", "notes")
+_BREAK = re.compile(r"<br\s*/?>|</p>\s*<p[^>]*>", re.IGNORECASE)
+_LINK = re.compile(r'<a\s[^>]*href="([^"]*)"[^>]*>(.*?)</a>', re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]+>")
+
+
+def plain_text(body: str) -> str:
+    """The text of an HTML body as `display_as=plaintext` gives it: links become `label (url)`."""
+    text = _BREAK.sub("\n", _LINK.sub(r"\2 (\1)", body))
+    return html.unescape(_TAG.sub("", text))
+
+
+class Workspace:
+    """The data of a workspace.
+
+    Every edit moves updated_at of what it touches to `clock()`, unless the edit gives one.
+    Methods take ids and fields of the API's own objects. They may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        id_code: str = "sandbox1",
+        name: str = "Sandbox",
+        timezone: str = "America/Los_Angeles",
+        region: str = "US",
+    ) -> None:
+        self.app: Record = {
+            "type": "app",
+            "id_code": id_code,
+            "name": name,
+            "created_at": 1_600_000_000,
+            "secure": True,
+            "identity_verification": False,
+            "timezone": timezone,
+            "region": region,
+        }
+        self.lock = threading.RLock()
+        self.clock: Callable[[], float] = time.time
+        self.search_lag = 0.0
+        self.contacts = self._table()
+        self.companies = self._table()
+        self.conversations = self._table()
+        self.parts: dict[str, list[bytes]] = {}
+        self.admins: dict[str, Record] = {}
+        self.teams: dict[str, Record] = {}
+        self.tags: dict[str, Record] = {}
+        self.segments: dict[str, Record] = {}
+        self.company_segments: dict[str, Record] = {}
+        self.data_attributes: dict[tuple[str, str], Record] = {
+            (each["model"], each["full_name"]): each for each in records.built_in_attributes()
+        }
+        self.conversation_attributes: dict[str, Record] = {}
+        self.contact_segment_ids: dict[str, tuple[str, ...]] = {}
+        self.merged: dict[str, str] = {}
+        self.merge_history: dict[str, list[Record]] = {}
+        self.ticket_ids: set[str] = set()
+        self._full_lists: dict[str, dict[str, Record]] = {}
+        self._plain_parts: dict[str, bytes] = {}
+        self._numbers: dict[str, int] = {}
+
+    def _table(self) -> Table:
+        return Table(lambda: self.search_lag, lambda: self.clock())
+
+    def index_now(self) -> None:
+        """Let search know every edit at once, whatever its lag is."""
+        with self.lock:
+            for table in (self.contacts, self.companies, self.conversations):
+                table.index_until(float("inf"))
+
+    # Contacts
+
+    def add_contact(self, **fields: Any) -> str:
+        """Add a contact; `tags`, `companies` and `segments` may be lists of ids."""
+        with self.lock:
+            contact_id = fields.get("id") or self._hexadecimal_id("contact")
+            record = records.contact(contact_id, self.app["id_code"], self._now())
+            if "created_at" in fields and "updated_at" not in fields:
+                record["updated_at"] = fields["created_at"]
+            self._put_contact(record, fields)
+            return contact_id
+
+    def update_contact(self, contact_id: str, **fields: Any) -> None:
+        """Set fields of a contact; custom attributes are added to those that it has."""
+        with self.lock:
+            self._put_contact(self.contact(contact_id), self._stamped(fields))
+
+    def delete_contact(self, contact_id: str) -> None:
+        with self.lock:
+            self.contacts.remove(contact_id)
+            for of_contact in (self.contact_segment_ids, self._full_lists, self.merge_history):
+                of_contact.pop(contact_id, None)
+
+    def merge_contacts(self, source_id: str, target_id: str) -> None:
+        """Merge a contact into another one; the source is gone and its id points to the target."""
+        with self.lock:
+            source = self.contact(source_id)
+            self.delete_contact(source_id)
+            self.merged[source_id] = target_id
+            self.merge_history.setdefault(target_id, []).append(
+                {
+                    "type": "merge_history",
+                    "source_contact_id": source_id,
+                    "source_contact_role": source["role"],
+                    "merged_at": self._now(),
+                }
+            )
+            self.update_contact(target_id)
+
+    def tag_contact(self, contact_id: str, tag_id: str) -> None:
+        self._edit_nested_list(contact_id, "tags", add=tag_id)
+
+    def untag_contact(self, contact_id: str, tag_id: str) -> None:
+        self._edit_nested_list(contact_id, "tags", remove=tag_id)
+
+    def attach_company(self, contact_id: str, company_id: str) -> None:
+        self._edit_nested_list(contact_id, "companies", add=company_id)
+
+    def detach_company(self, contact_id: str, company_id: str) -> None:
+        self._edit_nested_list(contact_id, "companies", remove=company_id)
+
+    def contact(self, contact_id: str) -> Record:
+        """A copy of a contact with its nested lists in full. Raises KeyError."""
+        return self.contacts.get(contact_id) | self._full_lists.get(contact_id, {})
+
+    def nested_ids(self, contact_id: str, field: str) -> list[str]:
+        """The ids of all tags or companies of a contact. Raises KeyError."""
+        return [each["id"] for each in (self.contact(contact_id)[field] or {}).get("data", ())]
+
+    def _put_contact(self, record: Record, fields: Record) -> None:
+        contact_id = record["id"]
+        fields = dict(fields)
+        segment_ids = fields.pop("segments", None)
+        if segment_ids is not None:
+            self.contact_segment_ids[contact_id] = tuple(segment_ids)
+        for field, kind in (("tags", "tag"), ("companies", "company"), ("notes", "note")):
+            if isinstance(fields.get(field), Sequence):
+                url = f"/contacts/{contact_id}/{field}"
+                fields[field] = records.nested_list(kind, fields[field], url)
+        _update(record, fields)
+        if "email" in fields and "email_domain" not in fields:
+            record["email_domain"] = (fields["email"] or "").rpartition("@")[2] or None
+        full = {}
+        for field in _NESTED_LISTS:
+            nested = record[field]
+            if nested and len(nested["data"]) > NESTED_LIMIT:
+                full[field] = nested
+                record[field] = nested | {"data": nested["data"][:NESTED_LIMIT], "has_more": True}
+        if full:
+            self._full_lists[contact_id] = full
+        else:
+            self._full_lists.pop(contact_id, None)
+        self.contacts.put(record)
+
+    def _edit_nested_list(
+        self, contact_id: str, field: str, *, add: str | None = None, remove: str | None = None
+    ) -> None:
+        with self.lock:
+            ids = self.nested_ids(contact_id, field)
+            kept = [each for each in ids if each not in (add, remove)]
+            self.update_contact(contact_id, **{field: kept + ([add] if add else [])})
+
+    # Companies
+
+    def add_company(self, **fields: Any) -> str:
+        """Add a company; `tags` and `segments` may be lists of ids."""
+        with self.lock:
+            company_id = fields.get("id") or self._hexadecimal_id("company")
+            record = records.company(company_id, self.app["id_code"], self._now())
+            if "created_at" in fields and "updated_at" not in fields:
+                record["updated_at"] = fields["created_at"]
+            self._put_company(record, fields)
+            return company_id
+
+    def update_company(self, company_id: str, **fields: Any) -> None:
+        """Set fields of a company; a field set to None is left out, as the API does."""
+        with self.lock:
+            self._put_company(self.companies.get(company_id), self._stamped(fields))
+
+    def delete_company(self, company_id: str) -> None:
+        with self.lock:
+            self.companies.remove(company_id)
+
+    def tag_company(self, company_id: str, tag_id: str) -> None:
+        self._edit_company_tags(company_id, add=tag_id)
+
+    def untag_company(self, company_id: str, tag_id: str) -> None:
+        self._edit_company_tags(company_id, remove=tag_id)
+
+    def _put_company(self, record: Record, fields: Record) -> None:
+        fields = dict(fields)
+        if isinstance(fields.get("tags"), Sequence):
+            fields["tags"] = {"type": "tag.list", "tags": self._tag_names(fields["tags"])}
+        if isinstance(fields.get("segments"), Sequence):
+            fields["segments"] = {
+                "type": "segment.list",
+                "segments": [
+                    {"type": "segment", "id": each, "name": self.company_segments[each]["name"]}
+                    for each in fields["segments"]
+                ],
+            }
+        _update(record, fields)
+        for field in [field for field, value in record.items() if value is None]:
+            if field in fields and field not in ("tags", "segments", "updated_at"):
+                del record[field]
+        self.companies.put(record)
+
+    def _edit_company_tags(
+        self, company_id: str, *, add: str | None = None, remove: str | None = None
+    ) -> None:
+        with self.lock:
+            tags = (self.companies.get(company_id).get("tags") or {}).get("tags", ())
+            kept = [each["id"] for each in tags if each["id"] not in (add, remove)]
+            self.update_company(company_id, tags=kept + ([add] if add else []))
+
+    def _tag_names(self, tag_ids: Sequence[str]) -> list[Record]:
+        return [
+            {"type": "tag", "id": each, "name": self.tags.get(each, {}).get("name", each)}
+            for each in tag_ids
+        ]
+
+    # Conversations and their parts
+
+    def add_conversation(self, **fields: Any) -> str:
+        """Add a conversation; `contacts`, `teammates` and `tags` may be lists of ids."""
+        with self.lock:
+            conversation_id = fields.get("id") or self._number_id("conversation", 215_470_000)
+            record = records.conversation(conversation_id, self._now())
+            if "created_at" in fields and "updated_at" not in fields:
+                record["updated_at"] = fields["created_at"]
+            self.parts[conversation_id] = []
+            self._put_conversation(record, fields)
+            return conversation_id
+
+    def update_conversation(self, conversation_id: str, **fields: Any) -> None:
+        with self.lock:
+            self._put_conversation(self.conversations.get(conversation_id), self._stamped(fields))
+
+    def delete_conversation(self, conversation_id: str) -> None:
+        with self.lock:
+            self.conversations.remove(conversation_id)
+            del self.parts[conversation_id]
+            self._plain_parts.pop(conversation_id, None)
+            self.ticket_ids.discard(conversation_id)
+
+    def tag_conversation(
+        self, conversation_id: str, tag_id: str, admin_id: str = "7000001"
+    ) -> None:
+        with self.lock:
+            tags = self._other_tags(conversation_id, tag_id)
+            tag = self._tag_names([tag_id])[0] | {
+                "applied_at": self._now(),
+                "applied_by": {"type": "admin", "id": admin_id},
+            }
+            self.update_conversation(
+                conversation_id, tags={"type": "tag.list", "tags": [*tags, tag]}
+            )
+
+    def untag_conversation(self, conversation_id: str, tag_id: str) -> None:
+        with self.lock:
+            tags = self._other_tags(conversation_id, tag_id)
+            self.update_conversation(conversation_id, tags={"type": "tag.list", "tags": tags})
+
+    def add_part(self, conversation_id: str, **fields: Any) -> str:
+        """Add a part at the end; the conversation's updated_at moves to that of the part."""
+        with self.lock:
+            part_id = fields.get("id") or self._number_id("part", 31_900_000)
+            now = fields.get("created_at", self._now())
+            record = records.conversation_part(part_id, now)
+            _update(record, fields)
+            self.parts[conversation_id].append(orjson.dumps(record))
+            self._touch_parts(conversation_id, record["updated_at"])
+            return part_id
+
+    def reply(self, conversation_id: str, body: str = "<p>Reply</p>", **fields: Any) -> str:
+        """Add a comment."""
+        return self.add_part(conversation_id, body=body, **fields)
+
+    def update_part(self, conversation_id: str, part_id: str, **fields: Any) -> None:
+        with self.lock:
+            parts = self.parts[conversation_id]
+            position, record = self._part(conversation_id, part_id)
+            _update(record, self._stamped(fields))
+            parts[position] = orjson.dumps(record)
+            self._touch_parts(conversation_id, record["updated_at"])
+
+    def redact_part(self, conversation_id: str, part_id: str) -> None:
+        self.update_part(conversation_id, part_id, redacted=True, body="")
+
+    def load_parts(self, conversation_id: str, parts: Sequence[Record]) -> list[str]:
+        """Set all parts of a conversation at once, leaving its updated_at as it is."""
+        with self.lock:
+            made = []
+            for fields in parts:
+                part_id = fields.get("id") or self._number_id("part", 31_900_000)
+                record = records.conversation_part(part_id, fields.get("created_at", self._now()))
+                _update(record, fields)
+                made.append(record | {"id": part_id})
+            self.parts[conversation_id] = [orjson.dumps(each) for each in made]
+            self._plain_parts.pop(conversation_id, None)
+            return [each["id"] for each in made]
+
+    def parts_text(self, conversation_id: str, *, plain: bool) -> bytes:
+        """The newest parts that the API sends, as the inside of a JSON list."""
+        newest = self.parts[conversation_id][-PARTS_LIMIT:]
+        if not plain:
+            return b",".join(newest)
+        text = self._plain_parts.get(conversation_id)
+        if text is None:
+            text = self._plain_parts[conversation_id] = b",".join(map(_plain_part, newest))
+        return text
+
+    def _part(self, conversation_id: str, part_id: str) -> tuple[int, Record]:
+        for position, text in enumerate(self.parts[conversation_id]):
+            record = orjson.loads(text)
+            if record["id"] == part_id:
+                return position, record
+        raise KeyError(part_id)
+
+    def _touch_parts(self, conversation_id: str, updated_at: int) -> None:
+        self._plain_parts.pop(conversation_id, None)
+        record = self.conversations.get(conversation_id)
+        if record["statistics"]:
+            count = len(self.parts[conversation_id])
+            record["statistics"]["count_conversation_parts"] = count
+        latest = max(updated_at, record["updated_at"] or 0)
+        self._put_conversation(record, {"updated_at": latest})
+
+    def _put_conversation(self, record: Record, fields: Record) -> None:
+        fields = dict(fields)
+        if isinstance(fields.get("contacts"), Sequence):
+            fields["contacts"] = {
+                "type": "contact.list",
+                "contacts": [self._contact_reference(each) for each in fields["contacts"]],
+            }
+        if isinstance(fields.get("teammates"), Sequence):
+            fields["teammates"] = {
+                "type": "admin.list",
+                "admins": [{"type": "admin", "id": each} for each in fields["teammates"]],
+            }
+        if isinstance(fields.get("tags"), Sequence):
+            applied = {
+                "applied_at": fields.get("updated_at", record["updated_at"]),
+                "applied_by": {"type": "admin", "id": "7000001"},
+            }
+            tags = [tag | applied for tag in self._tag_names(fields["tags"])]
+            fields["tags"] = {"type": "tag.list", "tags": tags}
+        _update(record, fields)
+        if record["ticket"]:
+            self.ticket_ids.add(record["id"])
+        else:
+            self.ticket_ids.discard(record["id"])
+        self.conversations.put(record)
+
+    def _contact_reference(self, contact_id: str) -> Record:
+        external_id = None
+        if contact_id in self.contacts:
+            external_id = self.contacts.get(contact_id)["external_id"]
+        return {"type": "contact", "id": contact_id, "external_id": external_id}
+
+    def _other_tags(self, conversation_id: str, tag_id: str) -> list[Record]:
+        tags = self.conversations.get(conversation_id)["tags"] or {}
+        return [each for each in tags.get("tags", ()) if each["id"] != tag_id]
+
+    # Small tables: their records have no index and are kept as they are
+
+    def add_segment(self, *, of_companies: bool = False, **fields: Any) -> str:
+        with self.lock:
+            segment_id = fields.get("id") or self._hexadecimal_id("segment")
+            segments = self.company_segments if of_companies else self.segments
+            segments[segment_id] = records.segment(segment_id, self._now()) | fields
+            return segment_id
+
+    def update_segment(self, segment_id: str, **fields: Any) -> None:
+        with self.lock:
+            segments = self.segments if segment_id in self.segments else self.company_segments
+            segments[segment_id] = segments[segment_id] | self._stamped(fields)
+
+    def delete_segment(self, segment_id: str) -> None:
+        with self.lock:
+            segments = self.segments if segment_id in self.segments else self.company_segments
+            del segments[segment_id]
+
+    def add_tag(self, **fields: Any) -> str:
+        with self.lock:
+            tag_id = fields.get("id") or self._number_id("tag", 9_000_000)
+            self.tags[tag_id] = {"type": "tag", "id": tag_id, "name": f"Tag {tag_id}"} | fields
+            return tag_id
+
+    def update_tag(self, tag_id: str, **fields: Any) -> None:
+        with self.lock:
+            self.tags[tag_id] = self.tags[tag_id] | fields
+
+    def delete_tag(self, tag_id: str) -> None:
+        """Take a tag out of the list; what carries it keeps it."""
+        with self.lock:
+            del self.tags[tag_id]
+
+    def add_admin(self, **fields: Any) -> str:
+        """Add an admin; `avatar` is the object that `display_avatar=true` gives."""
+        with self.lock:
+            admin_id = fields.get("id") or self._number_id("admin", 7_000_000)
+            self.admins[admin_id] = records.admin(admin_id) | fields
+            return admin_id
+
+    def update_admin(self, admin_id: str, **fields: Any) -> None:
+        with self.lock:
+            self.admins[admin_id] = self.admins[admin_id] | fields
+
+    def delete_admin(self, admin_id: str) -> None:
+        with self.lock:
+            del self.admins[admin_id]
+
+    def add_team(self, **fields: Any) -> str:
+        with self.lock:
+            team_id = fields.get("id") or self._number_id("team", 5_000_000)
+            self.teams[team_id] = records.team(team_id) | fields
+            return team_id
+
+    def update_team(self, team_id: str, **fields: Any) -> None:
+        with self.lock:
+            self.teams[team_id] = self.teams[team_id] | fields
+
+    def delete_team(self, team_id: str) -> None:
+        with self.lock:
+            del self.teams[team_id]
+
+    def add_data_attribute(self, model: str, name: str, data_type: str, **fields: Any) -> int:
+        """Add a custom attribute of contacts or companies; gives its id."""
+        with self.lock:
+            attribute_id = int(self._number_id("attribute", 12_000))
+            full_name = f"custom_attributes.{name}"
+            now = self._now()
+            custom = {
+                "id": attribute_id,
+                "name": name,
+                "label": name,
+                "api_writable": True,
+                "ui_writable": True,
+                "custom": True,
+                "admin_id": "7000001",
+                "created_at": now,
+                "updated_at": now,
+            }
+            record = records.data_attribute(model, full_name, data_type) | custom | fields
+            self.data_attributes[model, full_name] = record
+            return attribute_id
+
+    def update_data_attribute(self, model: str, full_name: str, **fields: Any) -> None:
+        with self.lock:
+            record = self.data_attributes[model, full_name]
+            self.data_attributes[model, full_name] = record | self._stamped(fields)
+
+    def delete_data_attribute(self, model: str, full_name: str) -> None:
+        with self.lock:
+            del self.data_attributes[model, full_name]
+
+    def add_conversation_attribute(self, name: str, data_type: str, **fields: Any) -> int:
+        with self.lock:
+            attribute_id = int(self._number_id("conversation_attribute", 0))
+            record = records.conversation_attribute(attribute_id, name, data_type, self._now())
+            self.conversation_attributes[name] = record | fields
+            return attribute_id
+
+    def update_conversation_attribute(self, name: str, **fields: Any) -> None:
+        with self.lock:
+            record = self.conversation_attributes[name]
+            self.conversation_attributes[name] = record | self._stamped(fields)
+
+    def delete_conversation_attribute(self, name: str) -> None:
+        with self.lock:
+            del self.conversation_attributes[name]
+
+    # The truth
+
+    def truth(self, stream: str) -> list[Record]:
+        """All living records of a stream, in full: nested lists, and parts beyond the cap, too.
+
+        Conversation parts carry their `conversation_id`, and their bodies are HTML.
+        """
+        with self.lock:
+            match stream:
+                case "contacts":
+                    return [self.contact(contact_id) for contact_id in self.contacts.texts]
+                case "companies":
+                    return list(self.companies.records())
+                case "conversations":
+                    return list(self.conversations.records())
+                case "tickets":
+                    return [self.conversations.get(each) for each in sorted(self.ticket_ids)]
+                case "conversation_parts":
+                    return [
+                        orjson.loads(text) | {"conversation_id": conversation_id}
+                        for conversation_id, parts in self.parts.items()
+                        for text in parts
+                    ]
+                case "contact_attributes" | "company_attributes":
+                    model = stream.partition("_")[0]
+                    attributes = self.data_attributes.values()
+                    return [dict(each) for each in attributes if each["model"] == model]
+                case "admins":
+                    return [without_nulls(each) for each in self.admins.values()]
+                case "teams" | "tags" | "segments" | "company_segments" | "conversation_attributes":
+                    return [dict(each) for each in getattr(self, stream).values()]
+                case _:
+                    raise KeyError(stream)
+
+    def first_instant(self) -> int:
+        """The earliest updated_at of all records; 0 when there are none."""
+        with self.lock:
+            orders = [
+                table.index.order for table in (self.contacts, self.companies, self.conversations)
+            ]
+            starts = [order[0][0] for order in orders if order]
+            segments = [*self.segments.values(), *self.company_segments.values()]
+            return min(starts + [each["updated_at"] for each in segments], default=0)
+
+    # Ids and times
+
+    def _now(self) -> int:
+        return int(self.clock())
+
+    def _stamped(self, fields: Record) -> Record:
+        return {"updated_at": self._now()} | fields
+
+    def _number(self, kind: str) -> int:
+        number = self._numbers[kind] = self._numbers.get(kind, 0) + 1
+        return number
+
+    def _number_id(self, kind: str, start: int) -> str:
+        return str(start + self._number(kind))
+
+    def _hexadecimal_id(self, kind: str) -> str:
+        """24 hexadecimal digits, in no order, always the same ones for the n-th of its kind."""
+        return blake2b(b"%s%d" % (kind.encode(), self._number(kind)), digest_size=12).hexdigest()
+
+
+def without_nulls(record: Record) -> Record:
+    return {field: value for field, value in record.items() if value is not None}
+
+
+def _update(record: Record, fields: Record) -> None:
+    """Set fields in place; objects that the API lets one patch are patched, not replaced."""
+    for field, value in fields.items():
+        if isinstance(value, dict) and field in ("custom_attributes", "source", "author"):
+            record[field] = (record.get(field) or {}) | value
+        else:
+            record[field] = value
+
+
+def _plain_part(text: bytes) -> bytes:
+    part = orjson.loads(text)
+    if part["body"] is None:
+        return text
+    return orjson.dumps(part | {"body": plain_text(part["body"])})
