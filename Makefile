@@ -1,0 +1,49 @@
+# The newest supported Python that can make virtual environments; override with make PYTHON=...
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
+	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
+BIN = .venv/bin
+PIP_FLAGS = --quiet --disable-pip-version-check
+
+.PHONY: help test test-lowest lint format demo bench soak clean
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+.venv/.installed: setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
+	@touch $@
+
+lint: .venv/.installed ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+test: lint ## lint, then all tests
+	$(BIN)/pytest -n auto
+
+format: .venv/.installed ## sort imports and format
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+
+.venv-lowest/.installed: setup.py scripts/lowest.py .venv/.installed
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/python scripts/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/pip install $(PIP_FLAGS) -e '.[dev]' -c .venv-lowest/constraints.txt
+	@touch $@
+
+test-lowest: .venv-lowest/.installed ## all tests with the oldest dependencies that setup.py allows
+	.venv-lowest/bin/pip freeze --exclude-editable | grep -iF -f .venv-lowest/constraints.txt
+	.venv-lowest/bin/pytest -n auto
+
+demo: .venv/.installed ## sandbox to database in one go, no account needed
+	$(BIN)/python demo/run.py
+
+bench: .venv/.installed ## speed against the sandbox
+	$(BIN)/python bench/run.py
+
+soak: .venv/.installed ## many runs with faults and kills; nothing may be lost
+	$(BIN)/python bench/soak.py
+
+clean: ## remove what was built
+	rm -rf .venv .venv-lowest .venv-targets .demo .bench build dist *.egg-info

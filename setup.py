@@ -1,0 +1,66 @@
+"""Packaging of tap-intercom. Settings of the tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+INITIALISER = (ROOT / "tap_intercom" / "__init__.py").read_text(encoding="utf-8")
+
+# Each lower bound is tested (make test-lowest) and has wheels for every supported Python.
+REQUIREMENTS = [
+    "backoff>=2.2.1,<3",
+    "orjson>=3.10.7,<4",
+    "pendulum>=3.1.0,<4",
+    "requests>=2.32.2,<3",
+    "singer-python>=6.0.1,<7",
+]
+SANDBOX_REQUIREMENTS = [
+    "aiohttp>=3.10.11,<4",
+    "Faker>=30.0.0",
+]
+DEVELOPMENT_REQUIREMENTS = [
+    *SANDBOX_REQUIREMENTS,
+    "hypothesis>=6.100",
+    "jsonschema-rs>=0.30",
+    "mypy>=1.13",
+    "pytest>=8.2",
+    "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
+    "ruff>=0.9",
+    "types-requests",
+]
+
+setup(
+    name="tap-intercom",
+    version=re.findall(r'^__version__ = "(.+)"$', INITIALISER, re.MULTILINE)[0],
+    description="A Singer tap that extracts a company's Intercom data",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="tap-intercom contributors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["singer", "tap", "intercom", "elt", "meltano"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Database",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=["tap_intercom", "tap_intercom.*"]),
+    package_data={"tap_intercom": ["py.typed", "schemas/*.json"]},
+    install_requires=REQUIREMENTS,
+    extras_require={"sandbox": SANDBOX_REQUIREMENTS, "dev": DEVELOPMENT_REQUIREMENTS},
+    entry_points={"console_scripts": ["tap-intercom = tap_intercom.cli:main"]},
+    zip_safe=False,
+)
