@@ -5,6 +5,9 @@ TapError
   AuthError           token refused, or a permission is missing           exit 3
   UnavailableError    Intercom did not answer in time                     exit 4
   ContractError       a response that cannot be read safely               exit 5
+    ResponseError     a refusal with its status, such as a record gone
+  TargetGoneError     the program that reads our output has ended         exit 141
+Stopped               a signal asked the run to end                       exit 130, 143
 """
 
 from __future__ import annotations
@@ -23,9 +26,16 @@ class ConfigError(TapError):
 
 
 class AuthError(TapError):
-    """Intercom refused the token, or the token lacks a permission."""
+    """Intercom refused the token, or the token lacks a permission.
+
+    A 401 may mean either (API-B2); status tells the two statuses apart.
+    """
 
     exit_code = 3
+
+    def __init__(self, text: str, status: int = 401) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class UnavailableError(TapError):
@@ -38,3 +48,34 @@ class ContractError(TapError):
     """A response that cannot be read without the risk of losing records."""
 
     exit_code = 5
+
+
+class ResponseError(ContractError):
+    """Intercom refused a request with a status that neither waiting nor a permission cures.
+
+    status is the HTTP status; code is Intercom's own error code, or "" where it gave none.
+    """
+
+    def __init__(self, text: str, status: int, code: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+    @property
+    def is_gone(self) -> bool:
+        """The record was deleted (404) or merged into another one (410, API-A3)."""
+        return self.status in (404, 410)
+
+
+class TargetGoneError(TapError):
+    """Nobody reads our output any more; 141 is what a shell shows for a broken pipe."""
+
+    exit_code = 141
+
+
+class Stopped(BaseException):
+    """A signal asked the run to end; as no Exception, it passes what handles errors."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,250 @@
+"""What there is to read, and what of it is wanted: discovery and selection."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from tap_intercom.client import Client
+from tap_intercom.errors import AuthError, ConfigError, ResponseError
+from tap_intercom.records import Repairs, compile_record, prune_schema
+from tap_intercom.settings import Settings
+from tap_intercom.streams import STREAMS
+from tap_intercom.streams.base import Selection, Stream, list_of
+
+LOGGER = logging.getLogger("tap_intercom")
+
+Schema = dict[str, Any]
+Breadcrumb = tuple[str, ...]
+Entry = dict[str, Any]
+
+WORKSPACE_ID = "_sdc_workspace_id"
+CUSTOM_ATTRIBUTES = "custom_attributes"
+# Longest column name of PostgreSQL; targets that flatten put the field's name before it.
+LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
+
+DATE_TIME: Schema = {"type": ["null", "string"], "format": "date-time"}
+TEXT: Schema = {"type": ["null", "string"]}
+# Types of attributes (API-G2) that are one scalar; lists of objects and files stay untyped.
+ATTRIBUTE_TYPES: Mapping[str, Schema] = {
+    "string": TEXT,
+    "list": TEXT,
+    "date": DATE_TIME,
+    "datetime": DATE_TIME,
+    "integer": {"anyOf": [{"type": ["null", "integer"]}, TEXT]},
+    "float": {"anyOf": [{"type": ["null", "number"]}, TEXT]},
+    "decimal": {"anyOf": [{"type": ["null", "number"]}, TEXT]},
+    "boolean": {"anyOf": [{"type": ["null", "boolean"]}, TEXT]},
+}
+
+
+# -- Discovery -----------------------------------------------------------------------------------
+
+
+def discover(client: Client, settings: Settings) -> dict[str, Any]:
+    """The catalog of all streams that the API version has, custom attributes typed."""
+    attributes = {
+        model: _attributes(client, settings, model)
+        for model in sorted({stream.attributes for stream in STREAMS.values() if stream.attributes})
+    }
+    return {
+        "streams": [
+            _entry(stream, settings, attributes.get(stream.attributes or "", []))
+            for stream in STREAMS.values()
+            if stream.first_version <= settings.version
+        ]
+    }
+
+
+def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
+    """A schema for each custom attribute that can be a column, by the key that records carry.
+
+    Two attributes whose names differ by case only, and names that are too long, stay untyped:
+    databases could not tell them apart.
+    """
+    typed: dict[str, Schema] = {}
+    for attribute in attributes:
+        name = attribute.get("name")
+        schema = ATTRIBUTE_TYPES.get(str(attribute.get("data_type")))
+        if isinstance(name, str) and name and schema is not None:
+            if len(name.encode()) <= LONGEST_COLUMN_BYTES:
+                typed[name] = schema
+    folded = [name.casefold() for name in typed]
+    return {name: schema for name, schema in typed.items() if folded.count(name.casefold()) == 1}
+
+
+def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str, Any]]:
+    """The custom attributes of a model; none, with a warning, where the token may not read them."""
+    path, params = "/data_attributes", {"model": model, "include_archived": "true"}
+    if model == "conversation" and settings.version >= (2, 16):
+        # From 2.16 on they have an endpoint of their own, where all are custom (API-A3).
+        path, params = "/conversations/attributes", {"include_archived": "true"}
+    try:
+        found = list_of(client.get(path, params).body, "data", path)
+    except (AuthError, ResponseError) as error:
+        LOGGER.warning("custom attributes of each %s stay untyped: %s", model, error)
+        return []
+    if path != "/data_attributes":
+        return found
+    return [attribute for attribute in found if attribute.get("custom") is not False]
+
+
+def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
+    schema = load_schema(stream.name)
+    if stream.attributes:
+        custom = schema["properties"][CUSTOM_ATTRIBUTES]
+        custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+    key = list(stream.key_properties)
+    if settings.add_workspace_id:
+        schema["properties"][WORKSPACE_ID] = {"type": "string"}
+        key.append(WORKSPACE_ID)
+    method = "INCREMENTAL" if stream.is_incremental else "FULL_TABLE"
+    table: dict[str, Any] = {
+        "inclusion": "available",
+        "selected-by-default": True,
+        "table-key-properties": key,
+        "forced-replication-method": method,
+    }
+    entry: Entry = {
+        "tap_stream_id": stream.name,
+        "stream": stream.name,
+        "key_properties": key,
+        "replication_method": method,
+        "schema": schema,
+    }
+    automatic = set(key)
+    if stream.replication_key is not None:
+        table["valid-replication-keys"] = [stream.replication_key]
+        entry["replication_key"] = stream.replication_key
+        automatic.add(stream.replication_key)
+    metadata = [{"breadcrumb": [], "metadata": table}]
+    for breadcrumb in _breadcrumbs(schema, ()):
+        inclusion = "automatic" if len(breadcrumb) == 2 and breadcrumb[1] in automatic else "available"
+        field = {"inclusion": inclusion, "selected-by-default": True}
+        metadata.append({"breadcrumb": list(breadcrumb), "metadata": field})
+    return {**entry, "metadata": metadata}
+
+
+def load_schema(name: str) -> Schema:
+    """The schema file of a stream."""
+    text = (files("tap_intercom") / "schemas" / f"{name}.json").read_text(encoding="utf-8")
+    schema: Schema = json.loads(text)
+    return schema
+
+
+def _breadcrumbs(schema: Schema, breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
+    """Yield the place of each field, those inside objects too."""
+    for name, child in schema.get("properties", {}).items():
+        place = (*breadcrumb, "properties", name)
+        yield place
+        yield from _breadcrumbs(child, place)
+
+
+# -- Selection -----------------------------------------------------------------------------------
+
+
+def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selection]:
+    """What a catalog selects, by stream, in the catalog's order.
+
+    version: what the rows of a full read carry. Raises ConfigError for a catalog that is none, or
+    that selects what this tap does not have.
+    """
+    if not isinstance(catalog, dict) or not isinstance(catalog.get("streams"), list):
+        raise ConfigError("catalog: the file must hold an object with a list of streams")
+    selections = {}
+    for entry in catalog["streams"]:
+        name = entry.get("tap_stream_id") or entry.get("stream") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            raise ConfigError("catalog: each of streams must be an object with a tap_stream_id")
+        metadata = _metadata(name, entry)
+        if not _is_selected(metadata.get((), {}), entry, name):
+            continue
+        stream = STREAMS.get(name)
+        if stream is None:
+            raise ConfigError(
+                f"catalog: it selects the stream {name}, which this tap does not have. "
+                f"It has {', '.join(STREAMS)}."
+            )
+        if settings.version < stream.first_version:
+            raise ConfigError(f"catalog: it selects {name}, which api_version {settings.api_version} lacks")
+        selections[name] = _selection(stream, entry, metadata, settings, version)
+    return selections
+
+
+def _metadata(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
+    try:
+        return {
+            tuple(each["breadcrumb"]): dict(each["metadata"]) for each in entry.get("metadata") or []
+        }
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"catalog: metadata of {name} must be a list of objects with breadcrumb and metadata"
+        ) from None
+
+
+def _is_selected(table: Mapping[str, Any], entry: Entry, name: str) -> bool:
+    """Whether a stream is selected; catalogs from before metadata say so in the schema."""
+    if "selected" in table:
+        return table["selected"] is True
+    schema = entry.get("schema")
+    old = schema.get("selected") if isinstance(schema, dict) else None
+    if old is not None:
+        return old is True
+    return name in STREAMS and table.get("selected-by-default") is True
+
+
+def _field_selector(
+    metadata: Mapping[Breadcrumb, Mapping[str, Any]], automatic: set[str]
+) -> Callable[[Breadcrumb], bool]:
+    def is_selected(breadcrumb: Breadcrumb) -> bool:
+        if len(breadcrumb) == 2 and breadcrumb[1] in automatic:
+            return True
+        field = metadata.get(breadcrumb, {})
+        if field.get("inclusion") in ("automatic", "unsupported"):
+            return bool(field["inclusion"] == "automatic")
+        if "selected" in field:
+            return field["selected"] is True
+        return field.get("selected-by-default") is not False
+
+    return is_selected
+
+
+def _selection(
+    stream: Stream,
+    entry: Entry,
+    metadata: Mapping[Breadcrumb, Mapping[str, Any]],
+    settings: Settings,
+    version: int,
+) -> Selection:
+    schema = entry.get("schema")
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        raise ConfigError(f"catalog: {stream.name} has no schema with properties")
+    key = list(stream.key_properties)
+    if settings.add_workspace_id:
+        schema = {**schema, "properties": {**schema["properties"], WORKSPACE_ID: {"type": "string"}}}
+        key.append(WORKSPACE_ID)
+    lacking = [name for name in key if name not in schema["properties"]]
+    if lacking:
+        raise ConfigError(f"catalog: the schema of {stream.name} lacks its key {', '.join(lacking)}")
+    method = metadata.get((), {}).get("replication-method") or entry.get("replication_method")
+    is_full = not stream.is_incremental or method == "FULL_TABLE"
+    automatic = {*key, *([stream.replication_key] if stream.replication_key else [])}
+    is_selected = _field_selector(metadata, automatic)
+    repairs = Repairs(stream.name)
+    return Selection(
+        name=entry.get("stream") or stream.name,
+        schema=prune_schema(schema, is_selected),
+        key_properties=key,
+        version=version if is_full else None,
+        transform=compile_record(
+            schema,
+            is_selected,
+            repairs,
+            unknown_fields=settings.unknown_fields,
+            key_properties=key,
+        ),
+        repairs=repairs,
+    )

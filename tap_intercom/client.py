@@ -1,0 +1,323 @@
+"""HTTP to Intercom: the only module that opens a connection.
+
+Each request waits for its turn in the shared budget, is tried again while that can help, and ends
+in a readable answer or in one of the errors of `errors.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import backoff
+import orjson
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
+from tap_intercom.errors import UnavailableError
+from tap_intercom.records import parse
+from tap_intercom.rate_limit import RateLimit, date_seconds
+from tap_intercom.settings import Settings
+from tap_intercom.times import rfc3339
+
+LOGGER = logging.getLogger("tap_intercom")
+
+CONNECT_TIMEOUT_SECONDS = 30
+LONGEST_RETRY_WAIT_SECONDS = 60
+# Without Intercom's clock, the run is dated by ours, which may be wrong by the minutes or the
+# summer time that machines are commonly wrong by.
+CLOCK_MARGIN_SECONDS = 3_600
+RETRIED_STATUSES = (408, 429)
+
+RETRYABLE = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+
+class RetryableError(UnavailableError):
+    """One try failed in a way that another try may cure."""
+
+    def __init__(self, text: str, rate_limited: bool = False) -> None:
+        super().__init__(text)
+        self.rate_limited = rate_limited
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer: its parsed JSON object, and when Intercom gave it (RFC 3339).
+
+    replaced: how many characters of it no database takes.
+    """
+
+    content: bytes
+    body: dict[str, Any]
+    extracted_at: str
+    replaced: int = 0
+
+    def exact(self) -> Answer:
+        """The same answer with integers beyond 64 bits kept to the last digit."""
+        return replace(self, body=parse(self.content, exact=True).value)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Whom a token belongs to, and when Intercom said so. Source: GET /me (API-A4).
+
+    id is the workspace's `id_code`, None where Intercom does not tell; now is in Unix seconds.
+    """
+
+    id: str | None
+    name: str | None
+    region: str | None
+    timezone: str | None
+    now: int
+
+
+class Client:
+    """Sends requests within one budget; safe to use from many threads.
+
+    Raises AuthError (401, 403), ResponseError (other refusals), ContractError (an answer that is
+    no JSON object), UnavailableError (no usable answer for `max_retry_seconds`).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._base_url = settings.base_url
+        self._timeout = (min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout), settings.request_timeout)
+        self._max_retry_seconds = settings.max_retry_seconds
+        self._rate_limit = RateLimit(settings.rate_limit_share, settings.concurrency)
+        self._session = _session(settings)
+        self._gave_up = threading.Event()
+        self._clock_offset = 0.0
+        self._send_until_answered = self._retrying(lambda error: False)
+        self._send_until_not_limited = self._retrying(lambda error: not error.rate_limited)
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
+        return self._send_until_answered("GET", path, params, None, False)
+
+    def post(self, path: str, body: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Answer:
+        return self._send_until_answered("POST", path, params, body, False)
+
+    def get_scroll_page(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
+        """Like `get`, but first in the budget, and tried again after a 429 only.
+
+        A page of a scroll that is asked for twice may be the next one (API-D3), so that any other
+        failure must lead to a new scroll.
+        """
+        return self._send_until_not_limited("GET", path, params, None, True)
+
+    def open_workspace(self) -> Workspace:
+        """Check the token and take over Intercom's clock, with the request that opens a run."""
+        try:
+            answer = self.get("/me")
+        except AuthError as error:
+            raise AuthError(
+                f"Intercom refused the access token ({error}). Check the setting access_token: "
+                "Developer Hub > your app > Configure > Authentication.",
+                error.status,
+            ) from error
+        app = answer.body.get("app") or {}
+        return Workspace(
+            id=app.get("id_code"),
+            name=app.get("name"),
+            region=app.get("region"),
+            timezone=app.get("timezone"),
+            now=int(self.now()),
+        )
+
+    def token_works(self) -> bool:
+        """Whether Intercom still takes the token, for a 401 that may mean a permission only."""
+        try:
+            self.get("/me")
+        except AuthError:
+            return False
+        return True
+
+    def now(self) -> float:
+        """Unix seconds by Intercom's clock, once an answer told it."""
+        return time.time() + self._clock_offset
+
+    def _retrying(self, give_up: Callable[[RetryableError], bool]) -> Callable[..., Answer]:
+        """`_send` inside the one retry loop that each request has."""
+
+        def note_give_up(details: Any) -> None:
+            if not give_up(details["exception"]):
+                self._gave_up.set()
+
+        retrying: Callable[..., Answer] = backoff.on_exception(
+            _retry_waits,
+            RetryableError,
+            max_time=lambda: 0 if self._gave_up.is_set() else self._max_retry_seconds,
+            giveup=give_up,
+            on_backoff=_log_retry,
+            on_giveup=note_give_up,
+            logger=None,
+        )(self._send)
+        return retrying
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | None,
+        urgent: bool,
+    ) -> Answer:
+        """One try: one request in its turn, and what its answer means."""
+        request = f"{method} {path}"
+        with self._rate_limit.turn(urgent):
+            try:
+                response = self._session.request(
+                    method,
+                    self._base_url + path,
+                    params=params,
+                    data=None if body is None else orjson.dumps(body),
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                )
+            except requests.exceptions.SSLError as error:
+                raise _tls_error(request, error) from error
+            except RETRYABLE as error:
+                raise RetryableError(f"{request}: {_reason(error)}") from error
+            except requests.RequestException as error:
+                raise ConfigError(f"{request}: {_reason(error)}; check base_url and proxies") from error
+        if response.status_code == 429:
+            seconds = self._rate_limit.refused(response.headers)
+            raise RetryableError(f"{request}: 429, rate limit reached for {seconds:.0f} s", rate_limited=True)
+        self._rate_limit.learn(response.headers)
+        answer = self._read(request, response)
+        self._gave_up.clear()
+        return answer
+
+    def _read(self, request: str, response: requests.Response) -> Answer:
+        status = response.status_code
+        if status >= 500 or status in RETRIED_STATUSES:
+            raise RetryableError(f"{request}: {_refusal(response)}")
+        if not 200 <= status < 300:
+            raise _refused(request, response)
+        try:
+            body, replaced = parse(response.content)
+        except ValueError as error:
+            raise RetryableError(f"{request}: the answer is not JSON ({error})") from error
+        if not isinstance(body, dict):
+            raise ContractError(f"{request}: the answer is not a JSON object")
+        if body.get("type") == "error.list":
+            raise RetryableError(f"{request}: an error with status 200: {_refusal(response)}")
+        self._follow_clock(date_seconds(response.headers.get("Date", "")))
+        return Answer(response.content, body, rfc3339(int(self.now())) or "", replaced)
+
+    def _follow_clock(self, date: float | None) -> None:
+        """Take over Intercom's clock from the first answer; later ones may have waited in a queue."""
+        if self._clock_offset:
+            return
+        if date is None:
+            LOGGER.warning(
+                "Intercom's answer has no Date: this machine's clock, less an hour, dates the run"
+            )
+            self._clock_offset = -float(CLOCK_MARGIN_SECONDS)
+        else:
+            self._clock_offset = (date - time.time()) or 1e-9
+
+
+class _BearerToken(requests.auth.AuthBase):
+    """The token as the only credentials: requests would let a .netrc file replace a header."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _session(settings: Settings) -> requests.Session:
+    session = requests.Session()
+    session.mount(settings.base_url, HTTPAdapter(pool_maxsize=settings.concurrency + 1))
+    session.auth = _BearerToken(settings.access_token)
+    session.headers.update(
+        {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Intercom-Version": settings.api_version,
+            "User-Agent": settings.user_agent,
+        }
+    )
+    # The environment is read once here: with trust_env it would be read for each request.
+    session.trust_env = False
+    session.proxies.update(get_environ_proxies(settings.base_url))
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if bundle:
+        session.verify = bundle
+    return session
+
+
+def _retry_waits() -> Generator[float, Any, None]:
+    """Seconds to wait before each next try, as backoff asks for them.
+
+    After a 429 nothing more than a moment: the rate limit makes everybody wait.
+    """
+    seconds = 1.0
+    yield 0.0
+    while True:
+        yield seconds
+        seconds = min(2 * seconds, LONGEST_RETRY_WAIT_SECONDS)
+
+
+def _log_retry(details: Any) -> None:
+    LOGGER.info("%s; trying again in %.1f s", details["exception"], details["wait"])
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong on the line, without the addresses of objects that requests puts in."""
+    cause: BaseException = error
+    while cause.args and isinstance(cause.args[0], BaseException):
+        cause = cause.args[0]
+    reason = getattr(cause, "reason", None)
+    return f"{type(reason or cause).__name__}: {str(reason or cause).rsplit('>: ', 1)[-1]}"
+
+
+def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
+    if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+        return RetryableError(f"{request}: {_reason(error)}")
+    return ConfigError(
+        f"{request}: {_reason(error)}. Behind a proxy with its own certificate authority, "
+        "set REQUESTS_CA_BUNDLE to its file."
+    )
+
+
+def _refusal(response: requests.Response) -> str:
+    """Status, Intercom's code, message and request id in one line, of JSON, HTML or nothing."""
+    code, message, request_id = _error_of(response)
+    parts = [str(response.status_code), code, request_id and f"request {request_id}"]
+    text = ", ".join(part for part in parts if part)
+    return f"{text}: {message}" if message else text
+
+
+def _error_of(response: requests.Response) -> tuple[str, str, str]:
+    """Code, message and request id of an error body (API-C3), each "" where it lacks."""
+    try:
+        body = parse(response.content).value
+        first = body["errors"][0]
+        return (
+            str(first.get("code") or ""),
+            str(first.get("message") or ""),
+            str(body.get("request_id") or ""),
+        )
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return "", "", response.headers.get("X-Request-Id", "")
+
+
+def _refused(request: str, response: requests.Response) -> Exception:
+    text = f"{request} was refused ({_refusal(response)})"
+    if response.status_code in (401, 403):
+        return AuthError(text, response.status_code)
+    return ResponseError(text, response.status_code, _error_of(response)[0])

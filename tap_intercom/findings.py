@@ -1,0 +1,42 @@
+"""What a run found missing, skipped or changed, kept for its summary."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, defaultdict
+
+LOGGER = logging.getLogger("tap_intercom")
+
+# Ids in a line of the log; all are counted, and a sample is enough to look into the cause.
+IDS_SHOWN = 20
+
+
+class Findings:
+    """Counts cases by stream and kind, with the ids of some; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._ids: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+
+    def add(self, stream: str, kind: str, record_id: str, count: int = 1) -> None:
+        """Note a case; kind completes "N records: ..." and stays the same for all of its kind."""
+        with self._lock:
+            self._counts[stream, kind] += count
+            ids = self._ids[stream, kind]
+            if len(ids) < IDS_SHOWN:
+                ids.append(record_id)
+
+    def count(self, stream: str) -> int:
+        with self._lock:
+            return sum(count for (of, _), count in self._counts.items() if of == stream)
+
+    def report(self, streams: set[str]) -> None:
+        """Log one warning for each kind of case of the streams, with ids."""
+        with self._lock:
+            for (stream, kind), count in self._counts.items():
+                if stream in streams:
+                    ids = self._ids[stream, kind]
+                    more = ", …" if len(ids) == IDS_SHOWN else ""
+                    LOGGER.warning("%s: %d %s: %s%s", stream, count, kind, ", ".join(ids), more)

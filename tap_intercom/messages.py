@@ -1,0 +1,91 @@
+"""Singer messages: the only module that writes to stdout."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from tap_intercom.errors import TargetGoneError
+
+FLUSH_BYTES = 65_536
+FLUSH_SECONDS = 1.0
+RECORDS_PER_STATE = 100
+
+
+def record_prefix(stream: str, extracted_at: str, version: int | None) -> bytes:
+    """All of a RECORD line before its record; see `record_line`."""
+    head: dict[str, Any] = {"type": "RECORD", "stream": stream, "time_extracted": extracted_at}
+    if version is not None:
+        head["version"] = version
+    return orjson.dumps(head)[:-1] + b',"record":'
+
+
+def record_line(prefix: bytes, record: Mapping[str, Any]) -> bytes:
+    """One RECORD line; the parts that all records of a page share are made once, in the prefix."""
+    return prefix + orjson.dumps(record) + b"}\n"
+
+
+class Messages:
+    """Writes messages as JSON lines, buffered by size and time, and at once for each STATE.
+
+    Raises TargetGoneError when the target has closed the pipe.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer: list[bytes] = []
+        self._buffered_bytes = 0
+        self._flushed_at = time.monotonic()
+        self._records_since_state = 0
+
+    def schema(
+        self, stream: str, schema: Mapping[str, Any], key: Sequence[str], bookmark: str | None
+    ) -> None:
+        message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": key}
+        if bookmark is not None:
+            message["bookmark_properties"] = [bookmark]
+        self._add(_line(message))
+
+    def records(self, lines: bytes, count: int) -> None:
+        """Write whole RECORD lines, made by `record_line`."""
+        self._records_since_state += count
+        self._add(lines)
+
+    def activate_version(self, stream: str, version: int) -> None:
+        self._add(_line({"type": "ACTIVATE_VERSION", "stream": stream, "version": version}))
+
+    @property
+    def state_is_due(self) -> bool:
+        """Whether enough records came since the last STATE, so that states do not crowd them."""
+        return self._records_since_state >= RECORDS_PER_STATE
+
+    def state(self, document: Mapping[str, Any]) -> None:
+        """Write a STATE for all that was written so far."""
+        self._records_since_state = 0
+        self._add(_line({"type": "STATE", "value": document}))
+        self.flush()
+
+    def flush(self) -> None:
+        data = memoryview(b"".join(self._buffer))
+        self._buffer.clear()
+        self._buffered_bytes = 0
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            raise TargetGoneError(f"stdout: {error.strerror}; the target has ended") from error
+        self._flushed_at = time.monotonic()
+
+    def _add(self, lines: bytes) -> None:
+        self._buffer.append(lines)
+        self._buffered_bytes += len(lines)
+        if self._buffered_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
+            self.flush()
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(message) + b"\n"

@@ -1,0 +1,169 @@
+"""One budget of requests for all threads, paced within Intercom's 10-second windows.
+
+Intercom cuts its limit of requests a minute into windows of 10 seconds and tells limit, rest and
+end of the running window in the headers of every answer.
+Source: https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+WINDOW_SECONDS = 10.0
+LIMIT_WITHOUT_HEADERS = 150
+# Part of the allowance that may be used in a burst, so that a thread that comes late does not
+# leave its turn unused. The pace is lowered by as much: no window gets more than its allowance.
+BURST = 0.02
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one answer says of the running window: requests, and seconds until it ends."""
+
+    limit: int
+    remaining: int
+    reset_seconds: float
+
+
+@lru_cache(maxsize=64)
+def date_seconds(date: str) -> float | None:
+    """Unix seconds of an HTTP Date header, or None where it cannot be read."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+
+
+def read_headers(headers: Mapping[str, str]) -> Reading | None:
+    """The rate limit as the headers of an answer state it, or None where one of them lacks.
+
+    The end of the window is measured against the same answer's Date, since the clock of this
+    machine may be wrong, and lies 0 to 10 seconds ahead.
+    """
+    try:
+        limit = int(headers["X-RateLimit-Limit"])
+        remaining = int(headers["X-RateLimit-Remaining"])
+        reset = float(headers["X-RateLimit-Reset"])
+    except (KeyError, ValueError):
+        return None
+    date = date_seconds(headers.get("Date", ""))
+    wait = WINDOW_SECONDS if date is None else min(max(reset - date, 0.0), WINDOW_SECONDS)
+    return Reading(limit, remaining, wait)
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer with status 429 asks everybody to wait, at most a minute."""
+    try:
+        return min(max(float(headers["Retry-After"]), 0.0), 60.0)
+    except (KeyError, ValueError):
+        reading = read_headers(headers)
+        return WINDOW_SECONDS if reading is None else reading.reset_seconds
+
+
+def allowed_interval(reading: Reading | None, share: float, in_flight: int) -> float:
+    """Seconds between two requests that keep within the share and leave others their part.
+
+    Alone, the share of the limit decides. When others use the window too, what remains of it,
+    less the requests whose answers are still out, is spread over the time that is left.
+    """
+    limit = LIMIT_WITHOUT_HEADERS if reading is None else max(reading.limit, 1)
+    per_second = limit * share * (1 - BURST) / WINDOW_SECONDS
+    if reading is not None:
+        rest = max(reading.remaining - in_flight, 1)
+        per_second = min(per_second, rest / max(reading.reset_seconds, 1.0))
+    return 1.0 / per_second
+
+
+def next_turn(now: float, due: float, interval: float) -> tuple[float, float]:
+    """When the next request may start, and when the one after it is due.
+
+    `due` is what the last call returned second. A turn missed by less than the burst is made
+    good; one missed by more is lost.
+    """
+    burst_seconds = WINDOW_SECONDS * BURST
+    at = max(due, now - burst_seconds)
+    return max(at, now), at + interval
+
+
+class RateLimit:
+    """Hands out turns to all threads of a run; knows no request, only when one may start."""
+
+    def __init__(
+        self,
+        share: float,
+        concurrency: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._share = share
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(concurrency)
+        self._in_flight = 0
+        self._due = clock()
+        self._blocked_until = self._due
+        self._interval = allowed_interval(None, share, 0)
+
+    @contextmanager
+    def turn(self, urgent: bool = False) -> Iterator[None]:
+        """Wait until a request may start; the body of the `with` sends it.
+
+        An urgent request goes before all that wait, and the others make room for it: a scroll
+        ends a minute after its last page was asked for (API-D3).
+        """
+        if not urgent:
+            self._places.acquire()
+        try:
+            self._wait_for_turn(urgent)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._in_flight -= 1
+        finally:
+            if not urgent:
+                self._places.release()
+
+    def _wait_for_turn(self, urgent: bool) -> None:
+        at = None
+        while True:
+            with self._lock:
+                now = self._clock()
+                if at is None or at < self._blocked_until:
+                    if urgent:
+                        at = max(now, self._blocked_until)
+                        self._due += self._interval
+                    else:
+                        self._due = max(self._due, self._blocked_until)
+                        at, self._due = next_turn(now, self._due, self._interval)
+                if at <= now:
+                    self._in_flight += 1
+                    return
+            self._sleep(at - now)
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Set the pace by the headers of an answer."""
+        reading = read_headers(headers)
+        if reading is None:
+            return
+        with self._lock:
+            self._interval = allowed_interval(reading, self._share, self._in_flight)
+            if reading.remaining <= self._in_flight:
+                self._block(reading.reset_seconds)
+
+    def refused(self, headers: Mapping[str, str]) -> float:
+        """Stop everybody after an answer with status 429; returns the seconds to wait."""
+        seconds = seconds_to_wait(headers)
+        with self._lock:
+            self._block(seconds)
+        return seconds
+
+    def _block(self, seconds: float) -> None:
+        self._blocked_until = max(self._blocked_until, self._clock() + seconds)

@@ -1,0 +1,202 @@
+"""What all streams share: a table's description, and the batches that reading it gives."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from tap_intercom.client import Answer, Client
+from tap_intercom.errors import ContractError, TapError
+from tap_intercom.findings import Findings
+from tap_intercom.messages import record_line, record_prefix
+from tap_intercom.read_ahead import ReadAhead
+from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs
+from tap_intercom.settings import Settings
+from tap_intercom.state import Origin, Plan
+
+Record = dict[str, Any]
+
+GONE_SAMPLE = 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """RECORD lines in the order to write them, and what is complete once they are written.
+
+    counts: records in the lines, by stream. reached: the instant (Unix seconds) up to which a
+    stream is complete. failed: children that are given up, while their parent goes on.
+    """
+
+    lines: bytes = b""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    reached: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, TapError] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return len(self.lines) + 200
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the catalog wants of a stream: its fields, and how it is replicated.
+
+    schema: what the SCHEMA message says. version: of a full read, else None. transform: makes a
+    record fit the schema.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    key_properties: Sequence[str]
+    version: int | None
+    transform: Callable[[Record], Record]
+    repairs: Repairs
+
+    def has(self, property_name: str) -> bool:
+        return property_name in self.schema["properties"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that reading a group of streams needs: a parent and its child, or a stream alone.
+
+    selections and plans hold those that are selected, by stream name. shared is the run's place
+    for what one stream leaves to another. given_up holds children that failed.
+    """
+
+    client: Client
+    settings: Settings
+    origin: Origin
+    ahead: ReadAhead
+    findings: Findings
+    selections: Mapping[str, Selection]
+    plans: Mapping[str, Plan]
+    workspace_id: str | None
+    shared: Shared
+    given_up: set[str] = field(default_factory=set)
+    last_gone: deque[bool] = field(default_factory=lambda: deque(maxlen=GONE_SAMPLE))
+
+    def note_gone(self, name: str, is_gone: bool, record_id: str) -> None:
+        """Note whether a record was still there when its details were asked for.
+
+        Raises ContractError when more than half of the last ones are gone: nobody deletes so
+        many in a moment, so that the host or a permission is wrong.
+        """
+        self.last_gone.append(is_gone)
+        if not is_gone:
+            return
+        self.findings.add(name, "records skipped, since they were deleted meanwhile", record_id)
+        if sum(tuple(self.last_gone)) > GONE_SAMPLE // 2:
+            raise ContractError(
+                f"{name}: more than half of the last {GONE_SAMPLE} records are not found; "
+                "check base_url and the permissions of the token"
+            )
+
+    def render(
+        self, name: str, answer: Answer, prepare: Callable[[Answer], Sequence[Record]]
+    ) -> Batch:
+        """The records that `prepare` takes out of an answer, as RECORD lines of a stream.
+
+        prepare is called once more with the exact answer where it held a number that a double
+        cannot keep.
+        """
+        selection = self.selections[name]
+        try:
+            return self._lines(selection, answer, prepare(answer))
+        except ImpreciseNumber:
+            exact = answer.exact()
+            return self._lines(selection, exact, prepare(exact))
+
+    def _lines(self, selection: Selection, answer: Answer, records: Sequence[Record]) -> Batch:
+        prefix = record_prefix(selection.name, answer.extracted_at, selection.version)
+        transform = selection.transform
+        if answer.replaced:
+            selection.repairs.add("texts", REPLACED_CHARACTERS, answer.replaced)
+        if self.settings.add_workspace_id:
+            for record in records:
+                record["_sdc_workspace_id"] = self.workspace_id
+        lines = [record_line(prefix, transform(record)) for record in records]
+        return Batch(b"".join(lines), {selection.name: len(lines)})
+
+
+class Shared:
+    """Segments that companies carry, for the stream company_segments of the same run.
+
+    They are there once companies was read to its end; a reader waits for that.
+    """
+
+    def __init__(self, reads_companies: bool) -> None:
+        self.reads_companies = reads_companies
+        self._is_set = threading.Event()
+        self.company_segments: dict[str, Record] | None = None
+
+    def set_company_segments(self, segments: dict[str, Record] | None) -> None:
+        """Hand over segments by id, or None when companies could not be read."""
+        self.company_segments = segments
+        self._is_set.set()
+
+    def wait_for_company_segments(self) -> dict[str, Record] | None:
+        self._is_set.wait()
+        return self.company_segments
+
+
+class Stream:
+    """One table: what it is called, where it comes from, how it is kept up to date.
+
+    A subclass is data; a method appears only where a table truly differs.
+    permission: the box in Developer Hub that lets an app read it (API-B2). nested: fields that
+    Intercom wraps as an object with a list, and the key of that list. attributes: the model whose
+    custom attributes type the field custom_attributes.
+    """
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    records_key: ClassVar[str] = "data"
+    key_properties: ClassVar[Sequence[str]] = ("id",)
+    replication_key: ClassVar[str | None] = None
+    permission: ClassVar[str]
+    first_version: ClassVar[tuple[int, int]] = (2, 7)
+    nested: ClassVar[Mapping[str, str]] = {}
+    attributes: ClassVar[str | None] = None
+    parent: ClassVar[str | None] = None
+    after: ClassVar[str | None] = None
+
+    @property
+    def is_incremental(self) -> bool:
+        return self.replication_key is not None
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        """Read the stream as planned, in order, and say what is complete on the way."""
+        raise NotImplementedError
+
+    def records(self, answer: Answer) -> list[Record]:
+        """The records of an answer. Raises ContractError where their list is not there."""
+        return list_of(answer.body, self.records_key, self.path)
+
+    def prepare(self, record: Record) -> Record:
+        """Bring a record from Intercom's shape to the table's, in place."""
+        for name, key in self.nested.items():
+            wrapped = record.get(name)
+            if isinstance(wrapped, dict):
+                record[name] = wrapped.get(key)
+        return record
+
+
+def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
+    """The list of records of an answer; an absent or null one cannot be read as "no records"."""
+    found = body.get(key)
+    if not isinstance(found, list):
+        raise ContractError(f"{path}: the answer has no list {key!r}, so records may be missing")
+    for record in found:
+        if not isinstance(record, dict):
+            raise ContractError(f"{path}: the list {key!r} holds something that is no record")
+    return found
+
+
+def updated_at(record: Mapping[str, Any]) -> int | None:
+    """When a record was last changed, in Unix seconds; None where Intercom does not tell."""
+    instant = record.get("updated_at")
+    return instant if isinstance(instant, int) else None

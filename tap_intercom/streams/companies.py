@@ -1,0 +1,164 @@
+"""Companies, and what the workspace knows of them in general."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import ContractError, ResponseError, TapError, UnavailableError
+from tap_intercom.pages import numbered_pages, total_count
+from tap_intercom.streams.base import Batch, Reading, Record, Stream, updated_at
+from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream
+from tap_intercom.streams.lists import ListStream
+from tap_intercom.streams.scroll import scroll_pages
+
+LIST_PAGE_SIZE = 60
+LIST_PASSES = 3
+
+
+class Companies(Stream):
+    """One record per company. Source: GET /companies/scroll.
+
+    The scroll knows no times: every run reads all, and emits what changed. Companies carry the
+    segments that they are in, which company_segments takes from here.
+    """
+
+    name = "companies"
+    path = "/companies/scroll"
+    list_path = "/companies/list"
+    replication_key = "updated_at"
+    permission = USERS_AND_COMPANIES
+    attributes = "company"
+    nested = {"tags": "tags", "segments": "segments"}
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        """All pages, then the segments for company_segments, then how far this is complete."""
+        segments: dict[str, Record] = {}
+        is_complete = False
+        try:
+            for answer in read_companies(reading):
+                _collect_segments(self.records(answer), segments)
+                yield reading.render(self.name, answer, partial(self._wanted, reading))
+            is_complete = True
+        finally:
+            reading.shared.set_company_segments(segments if is_complete else None)
+        yield Batch(reached={self.name: reading.origin.limit})
+
+    def _wanted(self, reading: Reading, answer: Answer) -> list[Record]:
+        plan = reading.plans[self.name]
+        return [
+            self.prepare(record)
+            for record in self.records(answer)
+            if plan.wants(updated_at(record))
+        ]
+
+
+class CompanyAttributes(AttributeStream):
+    """One record per attribute of companies. Source: GET /data_attributes?model=company."""
+
+    name = "company_attributes"
+    params = {"model": "company", "include_archived": "true"}
+
+
+class CompanySegments(ListStream):
+    """One record per segment of companies.
+
+    Source: GET /segments?type=company, less the segments of contacts, since it is not known
+    whether Intercom heeds the type (API-K19); and the segments that companies carry.
+    """
+
+    name = "company_segments"
+    path = "/segments"
+    records_key = "segments"
+    replication_key = "updated_at"
+    permission = USERS_AND_COMPANIES
+    after = "companies"
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        """Segments of the list, then those that only companies name, as poor as they come there."""
+        of_contacts = reading.client.get(self.path)
+        answer = reading.client.get(self.path, {"type": "company", "include_count": "true"})
+        others = {record.get("id") for record in self.records(of_contacts)}
+        listed = {record.get("id") for record in self.records(answer)} - others
+
+        def own(answer: Answer) -> list[Record]:
+            return [
+                record for record in self.wanted(reading, answer) if record.get("id") in listed
+            ]
+
+        yield reading.render(self.name, answer, own)
+        carried = self._carried(reading, is_needed=not listed)
+        rest = [segment for key, segment in carried.items() if key not in listed | others]
+        plan = reading.plans[self.name]
+        yield reading.render(
+            self.name,
+            answer,
+            lambda _: [dict(segment) for segment in rest if plan.wants(updated_at(segment))],
+        )
+        yield self.complete(reading)
+
+    def _carried(self, reading: Reading, is_needed: bool) -> dict[str, Record]:
+        """Segments that companies name: as read in this run, or read for it where nothing else tells."""
+        if reading.shared.reads_companies:
+            carried = reading.shared.wait_for_company_segments()
+            if carried is None and is_needed:
+                raise UnavailableError(f"{self.name}: companies, which tell the segments, were not read")
+            return carried or {}
+        found: dict[str, Record] = {}
+        if is_needed:
+            for answer in read_companies(reading):
+                _collect_segments(COMPANIES.records(answer), found)
+        return found
+
+
+COMPANIES = Companies()
+
+
+def read_companies(reading: Reading) -> Iterator[Answer]:
+    """Every page of companies from the source that the settings name."""
+    if reading.settings.companies_source == "list":
+        return _list_pages(reading)
+    return scroll_pages(
+        reading.client, Companies.path, Companies.records_key, reading.settings.max_retry_seconds
+    )
+
+
+def _collect_segments(companies: list[Record], found: dict[str, Record]) -> None:
+    for company in companies:
+        for segment in (company.get("segments") or {}).get("segments") or []:
+            if segment.get("id") is not None:
+                found.setdefault(str(segment["id"]), segment)
+
+
+def _list_pages(reading: Reading) -> Iterator[Answer]:
+    """Pages by number of a list that may move while it is read, until a pass had all of it.
+
+    Source: POST /companies/list, whose parameters stand in the query (API-D3).
+    """
+    path = Companies.list_path
+
+    def send(params: Any) -> Answer:
+        try:
+            return reading.client.post(path, {}, params)
+        except ResponseError as error:
+            if "scroll" not in str(error):
+                raise
+            raise ContractError(
+                f"{error}. This endpoint ends at 10,000 companies: set companies_source to scroll."
+            ) from error
+
+    for _ in range(LIST_PASSES):
+        found: set[Any] = set()
+        total = 0
+        for answer in numbered_pages(send, LIST_PAGE_SIZE):
+            total = max(total, total_count(answer.body) or 0)
+            found |= {company.get("id") for company in COMPANIES.records(answer)}
+            yield answer
+        if len(found) >= total:
+            return
+    text = f"{total - len(found)} of {total} companies that Intercom counts do not come"
+    if reading.settings.strict:
+        raise ContractError(f"companies: {text} (setting strict)")
+    reading.findings.add("companies", "companies missing from the list", text, total - len(found))

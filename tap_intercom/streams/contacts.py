@@ -1,0 +1,72 @@
+"""Contacts, and what the workspace knows of them in general."""
+
+from __future__ import annotations
+
+import hashlib
+from tap_intercom.streams.base import Record
+from tap_intercom.streams.lists import ListStream
+from tap_intercom.streams.search import SearchStream, WholeList
+
+USERS_AND_COMPANIES = "Read and list users and companies"
+
+
+class Contacts(SearchStream):
+    """One record per contact, users and leads alike. Source: POST /contacts/search."""
+
+    name = "contacts"
+    path = "/contacts/search"
+    permission = USERS_AND_COMPANIES
+    by_days = True
+    attributes = "contact"
+    nested = {
+        "tags": "data",
+        "companies": "data",
+        "opted_in_subscription_types": "data",
+        "opted_out_subscription_types": "data",
+    }
+    whole_lists = {
+        "tags": WholeList("/contacts/{id}/tags", "data"),
+        "companies": WholeList("/contacts/{id}/companies", "data", page_size=60),
+    }
+
+    def prepare(self, record: Record) -> Record:
+        record = super().prepare(record)
+        avatar = record.get("avatar")
+        if isinstance(avatar, dict):
+            record["avatar"] = avatar.get("image_url")
+        return record
+
+
+class AttributeStream(ListStream):
+    """Descriptions of the attributes of one model, archived ones too.
+
+    Built-in attributes have no id, and descriptions change: model and full_name are what stays
+    (API-G3).
+    """
+
+    path = "/data_attributes"
+    permission = USERS_AND_COMPANIES
+    key_properties = ("_sdc_record_hash",)
+
+    def prepare(self, record: Record) -> Record:
+        identity = f"{record.get('model')}\n{record.get('full_name')}"
+        record["_sdc_record_hash"] = hashlib.sha256(identity.encode()).hexdigest()
+        return record
+
+
+class ContactAttributes(AttributeStream):
+    """One record per attribute of contacts. Source: GET /data_attributes?model=contact."""
+
+    name = "contact_attributes"
+    params = {"model": "contact", "include_archived": "true"}
+
+
+class Segments(ListStream):
+    """One record per segment of contacts. Source: GET /segments."""
+
+    name = "segments"
+    path = "/segments"
+    records_key = "segments"
+    replication_key = "updated_at"
+    permission = USERS_AND_COMPANIES
+    params = {"include_count": "true"}

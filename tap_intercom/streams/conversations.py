@@ -1,0 +1,102 @@
+"""Conversations and their parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import AuthError, ContractError
+from tap_intercom.streams.base import Batch, Reading, Record
+from tap_intercom.streams.search import ChildStream, SearchStream
+
+LOGGER = logging.getLogger("tap_intercom")
+
+# GET /conversations/{id} holds the newest parts only.
+# Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/conversations/retrieveconversation
+MOST_PARTS = 500
+
+
+class ConversationParts(ChildStream):
+    """One record per part: all parts of each conversation that changed.
+
+    Source: GET /conversations/{id}.
+    """
+
+    name = "conversation_parts"
+    path = "/conversations/{id}"
+    permission = "Read conversations"
+    parent = "conversations"
+
+    def params(self, reading: Reading) -> dict[str, Any]:
+        if reading.settings.body_format == "plaintext":
+            return {"display_as": "plaintext"}
+        return {}
+
+    def check(self, reading: Reading, answer: Answer) -> None:
+        """Report parts that Intercom counts but does not give."""
+        listed = answer.body.get("conversation_parts") or {}
+        total = listed.get("total_count")
+        count = len(listed.get("conversation_parts") or ())
+        missing = total - count if isinstance(total, int) else 0
+        if missing <= 0:
+            return
+        case = f"{answer.body.get('id')} ({missing} of {total} missing)"
+        if count >= MOST_PARTS:
+            kind = f"parts beyond the newest {MOST_PARTS} of a conversation cannot be read"
+            reading.findings.add(self.name, kind, case, missing)
+        elif reading.settings.strict:
+            raise ContractError(f"{self.name}: conversation {case} (setting strict)")
+        else:
+            reading.findings.add(self.name, "parts that Intercom counts did not come", case, missing)
+
+    def children(self, answer: Answer) -> list[Record]:
+        conversation = answer.body
+        listed = conversation.get("conversation_parts") or {}
+        parts: list[Record] = listed.get("conversation_parts") or []
+        for part in parts:
+            part["conversation_id"] = conversation.get("id")
+            part["conversation_created_at"] = conversation.get("created_at")
+            part["conversation_updated_at"] = conversation.get("updated_at")
+            part["conversation_total_parts"] = listed.get("total_count")
+        return parts
+
+
+class Conversations(SearchStream):
+    """One record per conversation. Source: POST /conversations/search."""
+
+    name = "conversations"
+    path = "/conversations/search"
+    records_key = "conversations"
+    permission = "Read conversations"
+    attributes = "conversation"
+    nested = {"tags": "tags", "contacts": "contacts"}
+    child = ConversationParts()
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        self._check_tickets(reading)
+        yield from super().batches(reading)
+
+    def prepare(self, record: Record) -> Record:
+        record = super().prepare(record)
+        # The description calls the list teammates, real answers admins (API-G3).
+        teammates = record.get("teammates")
+        if isinstance(teammates, dict) and "teammates" in teammates:
+            teammates.setdefault("admins", teammates.pop("teammates"))
+        return record
+
+    def _check_tickets(self, reading: Reading) -> None:
+        """Warn when the token cannot see conversations that are tickets.
+
+        Search leaves them out without the permission, and that looks like success (API-A2).
+        """
+        if reading.settings.version < (2, 10):
+            return
+        query = {"field": "updated_at", "operator": ">", "value": 0}
+        try:
+            reading.client.post("/tickets/search", {"query": query, "pagination": {"per_page": 1}})
+        except AuthError:
+            kind = "permission is missing (Read tickets), so conversations that are tickets do not come"
+            reading.findings.add(self.name, kind, "all of them")
+            LOGGER.warning("%s: the token lacks the permission Read tickets: %s", self.name, kind)

@@ -1,0 +1,79 @@
+"""The scroll over all companies: one for each workspace, and it ends a minute after its last use.
+
+Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/companies/scrolloverallcompanies
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+from tap_intercom.client import Answer, Client, RetryableError
+from tap_intercom.errors import ContractError, ResponseError, UnavailableError
+
+LOGGER = logging.getLogger("tap_intercom")
+
+# Another scroll ends a minute after its last use (API-D3); asking earlier is harmless.
+CONFLICT_WAITS_SECONDS = (5.0, 10.0, 20.0)
+CONFLICT_WAIT_SECONDS = 30.0
+SCROLL_EXISTS = "scroll_exists"
+
+
+def scroll_pages(client: Client, path: str, records_key: str, patience_seconds: float) -> Iterator[Answer]:
+    """Yield each page of a scroll, until an empty one ends it.
+
+    A page that fails makes the scroll begin again, so that pages may come more than once: one
+    that is asked for twice with the same token may be the next one. Raises UnavailableError when
+    another app holds the scroll, or no scroll gets further, for `patience_seconds`.
+    """
+    furthest = 0
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        count = 0
+        try:
+            for answer in _one_scroll(client, path, records_key, patience_seconds):
+                yield answer
+                count += 1
+                if count > furthest:
+                    furthest, deadline = count, time.monotonic() + patience_seconds
+            return
+        except (RetryableError, ResponseError) as error:
+            if isinstance(error, ResponseError) and not error.is_gone:
+                raise
+            if time.monotonic() >= deadline:
+                raise UnavailableError(f"{error}; no scroll got further than page {furthest}") from error
+            LOGGER.warning("%s; the scroll begins again after %d pages", error, count)
+            if count == 0:
+                time.sleep(min(CONFLICT_WAITS_SECONDS[0], max(deadline - time.monotonic(), 0)))
+
+
+def _one_scroll(client: Client, path: str, records_key: str, patience_seconds: float) -> Iterator[Answer]:
+    answer = _first_page(client, path, patience_seconds)
+    while answer.body.get(records_key) != []:
+        yield answer
+        token = answer.body.get("scroll_param")
+        if not token:
+            raise ContractError(f"{path}: the answer has no scroll_param, so companies may be missing")
+        answer = client.get_scroll_page(path, {"scroll_param": token})
+
+
+def _first_page(client: Client, path: str, patience_seconds: float) -> Answer:
+    """Start a scroll, after another app's has ended."""
+    deadline = time.monotonic() + patience_seconds
+    waits = iter(CONFLICT_WAITS_SECONDS)
+    while True:
+        try:
+            return client.get_scroll_page(path)
+        except ResponseError as error:
+            if error.code != SCROLL_EXISTS:
+                raise
+            wait = next(waits, CONFLICT_WAIT_SECONDS)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise UnavailableError(
+                    f"{error}. Another app reads this workspace's companies: Intercom allows one "
+                    "scroll at a time. Run at another time, or set companies_source to list."
+                ) from error
+            LOGGER.warning("another app scrolls over the companies; trying again in %.0f s", min(wait, left))
+            time.sleep(min(wait, left))

@@ -1,0 +1,419 @@
+"""Streams read by Intercom's search, in windows of updated_at, and the children of their records.
+
+Closed windows are read side by side and cut by what they hold. The last window is open and read
+when all others are, so that a record that changes while it is read still comes (API-J6).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from typing import Any, ClassVar
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import ContractError, ResponseError, TapError
+from tap_intercom.pages import cursor_pages, read_numbered, total_count
+from tap_intercom.streams.base import Batch, Reading, Record, Stream, list_of, updated_at
+from tap_intercom.times import DAY_SECONDS, rfc3339
+from tap_intercom.windows import Span, Window, spans, split, start_of_day
+
+LOGGER = logging.getLogger("tap_intercom")
+
+PAGE_SIZE = 150
+# Contact search compares days of the workspace's timezone, or of UTC, or seconds (API-E4, K1). A
+# local day has up to 25 hours; two whole days on either side hold it in each case.
+DAY_MARGIN = 2 * DAY_SECONDS
+# A window of days costs its margins, about three days of records: at 14 days at most 29 %.
+SHORTEST_WINDOW_OF_DAYS = 14 * DAY_SECONDS
+WINDOWS_AT_ONCE = 12
+MOST_PARTS = 64
+# An interruption repeats at most the window that it came in.
+RECORDS_IN_WINDOW = 900
+RECORDS_WITH_CHILDREN_IN_WINDOW = 225
+RECORDS_IN_WINDOW_OF_DAYS = 1_500
+MOST_PASSES = 10
+FOLLOW_SECONDS = 600
+
+Seen = set[tuple[Any, int | None]]
+
+
+class Tally:
+    """Which records came, against how many Intercom counts.
+
+    Keeps eight bytes for a record, since a window of days may hold millions.
+    """
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+        self.total = 0
+        self.pages = 0
+        self.newest = 0
+        self.is_steady = True
+        self.is_broken_off = False
+
+    def add(self, records: Iterable[Record], total: int | None) -> None:
+        """Count a page.
+
+        is_steady stays true while nothing can have slipped past the cursor, which may be a
+        position: records come in order, and the count does not fall, as it does when a record
+        leaves the window.
+        """
+        self.pages += 1
+        self.is_steady = self.is_steady and total is not None and total >= self.total
+        self.total = max(self.total, total or 0)
+        for record in records:
+            self._hashes.append(hash(record.get("id")))
+            instant = updated_at(record)
+            if instant is None or instant < self.newest:
+                self.is_steady = False
+            else:
+                self.newest = instant
+
+    @property
+    def distinct(self) -> int:
+        """How many different records came, counted in slices, which keeps the sets small."""
+        slices = len(self._hashes) // 50_000 + 1
+        return sum(len({each for each in self._hashes if each % slices == part}) for part in range(slices))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no record can be missing: as many came as the largest count of any page."""
+        return not self.is_broken_off and self.distinct >= self.total
+
+    def shows_the_same(self, other: Tally) -> bool:
+        return self.total == other.total and set(self._hashes) == set(other._hashes)
+
+
+@dataclass(frozen=True)
+class WholeList:
+    """Where the whole of a nested list is that stops at ten entries (API-J10).
+
+    path holds `{id}` of the record; page_size is None for a list without pages.
+    """
+
+    path: str
+    key: str
+    page_size: int | None = None
+
+
+class SearchStream(Stream):
+    """A table that Intercom searches by updated_at.
+
+    by_days: the search compares whole days. child: a stream with a request for each record.
+    whole_lists: nested lists that may be cut, by field.
+    """
+
+    replication_key = "updated_at"
+    by_days: ClassVar[bool] = False
+    child: ClassVar[ChildStream | None] = None
+    whole_lists: ClassVar[Mapping[str, WholeList]] = {}
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        """Every record that the plans want: closed windows first, then the open one."""
+        last = reading.origin.safe
+        if self.by_days:
+            # Here the margin of the last closed window ends before anything can still move.
+            last = start_of_day(last) - DAY_MARGIN
+        pieces = spans({name: plan.windows for name, plan in reading.plans.items()}, [last])
+        closed = [span for span in pieces if span.window.end is not None]
+        reads = [partial(self._read_closed, reading, span, set()) for span in closed]
+        for batches in reading.ahead.run(reads, WINDOWS_AT_ONCE):
+            yield from batches
+        for span in pieces[len(closed) :]:
+            yield from self._read_open(reading, span)
+
+    def _read_closed(self, reading: Reading, span: Span, seen: Seen) -> Iterator[Batch]:
+        """Read a window until a pass over it was complete.
+
+        After one that was not, the window is cut, so that less can move while it is read. One that
+        cannot be cut is read again; two passes that show the same are all that can be had.
+        """
+        window = span.window
+        assert window.end is not None
+        previous: Tally | None = None
+        for _ in range(MOST_PASSES):
+            tally = Tally()
+            for answer in self._pages(reading, window, tally):
+                if previous is None and tally.pages == 1:
+                    parts = self._parts(reading, span, tally.total)
+                    if len(parts) > 1:
+                        yield from self._read_parts(reading, span, parts, seen)
+                        return
+                yield from self._emit(reading, span, answer, seen)
+                if self.by_days and tally.is_steady:
+                    yield _complete(span, min(max(tally.newest, window.start), window.end))
+            if tally.is_complete:
+                break
+            if tally.pages > 1:
+                parts = split(window, min(tally.pages, MOST_PARTS), self._unit)
+                if len(parts) > 1:
+                    yield from self._read_parts(reading, span, parts, seen)
+                    return
+            if previous is not None and tally.shows_the_same(previous):
+                self._report_shortfall(reading, window, tally)
+                break
+            previous = tally
+        else:
+            raise ContractError(
+                f"{self.name}: the records of {_text(window)} kept moving while they were read "
+                f"{MOST_PASSES} times, so that some may be missing; the next run reads them again"
+            )
+        yield _complete(span, window.end)
+
+    def _read_parts(
+        self, reading: Reading, span: Span, parts: Sequence[Window], seen: Seen
+    ) -> Iterator[Batch]:
+        reads = [partial(self._read_closed, reading, Span(part, span.streams), seen) for part in parts]
+        for batches in reading.ahead.run(reads, WINDOWS_AT_ONCE):
+            yield from batches
+
+    def _read_open(self, reading: Reading, span: Span) -> Iterator[Batch]:
+        """Read the last window to its end, which may move away for a while.
+
+        A record that changes moves to the end and does not leave, so that several passes count
+        together. What changed after the run began is read again by the next run in any case.
+        """
+        tally = Tally()
+        seen: Seen = set()
+        follow_until = time.monotonic() + FOLLOW_SECONDS
+        for _ in range(MOST_PASSES):
+            before = tally.distinct
+            tally.is_broken_off = False
+            for answer in self._pages(reading, span.window, tally):
+                yield from self._emit(reading, span, answer, seen)
+                if time.monotonic() > follow_until and tally.newest >= reading.origin.now:
+                    LOGGER.info("%s: changes that still come are left to the next run", self.name)
+                    return
+            if tally.is_complete:
+                break
+            if tally.distinct == before and not tally.is_broken_off:
+                self._report_shortfall(reading, span.window, tally)
+                break
+        else:
+            LOGGER.warning("%s: records kept moving while they were read; see the next run", self.name)
+            return
+        yield _complete(span, reading.origin.limit)
+
+    def _pages(self, reading: Reading, window: Window, tally: Tally) -> Iterator[Answer]:
+        """Yield each page of a window, counted; the tally is broken off where a cursor died."""
+        body = self.query(reading, window)
+
+        def send(cursor: str | None) -> Answer:
+            after = {} if cursor is None else {"starting_after": cursor}
+            pagination = {"per_page": self._page_size(reading), **after}
+            return reading.client.post(self.path, {**body, "pagination": pagination})
+
+        pages_before = tally.pages
+        try:
+            for answer in cursor_pages(send):
+                tally.add(self.records(answer), total_count(answer.body))
+                yield answer
+        except ResponseError as error:
+            # How long a cursor lives is not known (API-K27); the first page has none.
+            if error.status != 400 or tally.pages == pages_before:
+                raise
+            LOGGER.info("%s: the page cursor expired; the window is read again", self.name)
+            tally.is_broken_off = True
+
+    def query(self, reading: Reading, window: Window) -> dict[str, Any]:
+        """The body that finds what changed in a window, and perhaps more around it (API-E1).
+
+        `>` may or may not include equality (API-K2), so it starts a second early.
+        """
+        margin = DAY_MARGIN if self.by_days else 0
+        start = max(window.start - (margin or 1), 0)
+        times: list[dict[str, Any]] = [{"field": "updated_at", "operator": ">", "value": start}]
+        if window.end is not None:
+            end = window.end + margin
+            times.append({"field": "updated_at", "operator": "<", "value": end})
+        query: dict[str, Any] = {"operator": "AND", "value": times}
+        theirs = reading.settings.search_filters.get(self.name)
+        if theirs is not None:
+            is_group = theirs["operator"] in ("AND", "OR")
+            group = theirs if is_group else {"operator": "AND", "value": [theirs]}
+            query = {"operator": "AND", "value": [query, group]}
+        return {"query": query, "sort": {"field": "updated_at", "order": "ascending"}}
+
+    @property
+    def _unit(self) -> int:
+        return DAY_SECONDS if self.by_days else 1
+
+    @staticmethod
+    def _page_size(reading: Reading) -> int:
+        return min(reading.settings.page_size or PAGE_SIZE, PAGE_SIZE)
+
+    def _parts(self, reading: Reading, span: Span, total: int) -> list[Window]:
+        """How to cut a window that holds `total` records, so that its parts are read side by side."""
+        most, limit = MOST_PARTS, RECORDS_IN_WINDOW
+        if self.child is not None and self.child.name in span.streams:
+            limit = RECORDS_WITH_CHILDREN_IN_WINDOW
+        elif self.by_days:
+            limit = RECORDS_IN_WINDOW_OF_DAYS
+            assert span.window.end is not None
+            most = (span.window.end - span.window.start) // SHORTEST_WINDOW_OF_DAYS
+        if total <= limit:
+            return [span.window]
+        return split(span.window, min(ceil(total / (limit * 2 / 3)), most), self._unit)
+
+    def _emit(self, reading: Reading, span: Span, answer: Answer, seen: Seen) -> Iterator[Batch]:
+        """The records of a page that belong to the window and did not come before, with children."""
+        records = self.records(answer)
+        has_children = self.child is not None and self.child.name in span.streams
+        kept = [at for at, record in enumerate(records) if self._belongs(reading, span.window, record)]
+        if has_children:
+            # A child costs a request: what came unchanged in an earlier pass is left out.
+            kept = [at for at in kept if _version(records[at]) not in seen]
+            seen.update(_version(records[at]) for at in kept)
+        parents = [records[at].get("id") for at in kept]
+        if self.name in span.streams:
+            lists = self._read_whole_lists(reading, {at: records[at] for at in kept})
+
+            def prepare(answer: Answer) -> list[Record]:
+                found = self.records(answer)
+                for at, whole in lists.items():
+                    found[at].update(whole)
+                return [self.prepare(found[at]) for at in kept]
+
+            yield reading.render(self.name, answer, prepare)
+        if has_children:
+            yield from self._emit_children(reading, parents)
+
+    def _belongs(self, reading: Reading, window: Window, record: Record) -> bool:
+        """Whether a record is this window's to write.
+
+        One before the window, or just behind it within the margin, is its neighbour's, and was
+        there when that one was read. One that is newer still came from an index behind its
+        records, and is written here. A period with an end ends for all.
+        """
+        instant = updated_at(record)
+        if instant is None or window.holds(instant):
+            return True
+        end = reading.origin.end
+        if instant < window.start or window.end is None or (end is not None and instant >= end):
+            return False
+        return not self.by_days or instant >= window.end + DAY_MARGIN
+
+    def _read_whole_lists(
+        self, reading: Reading, records: Mapping[int, Record]
+    ) -> dict[int, Record]:
+        """For each record with a list that stops at ten, its fields with the whole list instead.
+
+        A record that is gone by now stays as the search gave it. Fields that nobody selected cost
+        no request.
+        """
+        selection = reading.selections[self.name]
+        wanted = [
+            (at, name)
+            for at, record in records.items()
+            for name in self.whole_lists
+            if selection.has(name) and (record.get(name) or {}).get("has_more")
+        ]
+
+        def read(place: tuple[int, str]) -> list[Record] | None:
+            at, name = place
+            return self._read_whole_list(reading, str(records[at]["id"]), self.whole_lists[name])
+
+        found: dict[int, Record] = {}
+        for (at, name), entries in zip(wanted, reading.ahead.map(read, wanted), strict=True):
+            if entries is not None:
+                links = [_link(name, entry) for entry in entries]
+                found.setdefault(at, {})[name] = {self.nested[name]: links}
+        return found
+
+    def _read_whole_list(
+        self, reading: Reading, record_id: str, whole: WholeList
+    ) -> list[Record] | None:
+        path = whole.path.format(id=record_id)
+        client = reading.client
+        try:
+            if whole.page_size is None:
+                return list_of(client.get(path).body, whole.key, path)
+            pages = read_numbered(client, path, whole.page_size)
+            return [entry for page in pages for entry in list_of(page.body, whole.key, path)]
+        except ResponseError as error:
+            if not error.is_gone:
+                raise
+            reading.note_gone(self.name, True, record_id)
+            return None
+
+    def _emit_children(self, reading: Reading, parents: Sequence[Any]) -> Iterator[Batch]:
+        """The children of each parent, in order; when they fail, the parent goes on alone."""
+        child = self.child
+        assert child is not None
+        if child.name in reading.given_up:
+            return
+        try:
+            yield from reading.ahead.map(partial(child.read, reading), parents)
+        except TapError as error:
+            if self.name not in reading.selections:
+                raise
+            reading.given_up.add(child.name)
+            yield Batch(failed={child.name: error})
+
+    def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
+        missing = tally.total - tally.distinct
+        text = f"{missing} of {tally.total} records that Intercom counts in {_text(window)} do not come"
+        if reading.settings.strict:
+            raise ContractError(f"{self.name}: {text} (setting strict)")
+        reading.findings.add(self.name, "records missing from search", text, missing)
+
+
+class ChildStream(Stream):
+    """A table whose records come with a request for each record of its parent.
+
+    It is complete up to where the parent's windows were read for it, whether or not the parent is
+    selected itself.
+    """
+
+    replication_key = "updated_at"
+
+    def read(self, reading: Reading, parent_id: Any) -> Batch:
+        """The records of one parent; none where the parent is gone by now (API-J9)."""
+        path = self.path.format(id=parent_id)
+        try:
+            answer = reading.client.get(path, self.params(reading))
+        except ResponseError as error:
+            if not error.is_gone:
+                raise
+            reading.note_gone(self.name, True, str(parent_id))
+            return Batch()
+        reading.note_gone(self.name, False, str(parent_id))
+        self.check(reading, answer)
+        return reading.render(self.name, answer, self.children)
+
+    def params(self, reading: Reading) -> dict[str, Any]:
+        return {}
+
+    def check(self, reading: Reading, answer: Answer) -> None:
+        """Compare what came with what Intercom counts."""
+
+    def children(self, answer: Answer) -> list[Record]:
+        """The records that an answer about one parent holds."""
+        raise NotImplementedError
+
+
+def _link(name: str, record: Record) -> Record:
+    """A whole record as the entry that stands for it in a nested list of search."""
+    return {
+        "type": record.get("type"),
+        "id": record.get("id"),
+        "url": record.get("url") or f"/{name}/{record.get('id')}",
+    }
+
+
+def _complete(span: Span, reached: int) -> Batch:
+    return Batch(reached=dict.fromkeys(span.streams, reached))
+
+
+def _version(record: Record) -> tuple[Any, int | None]:
+    return record.get("id"), updated_at(record)
+
+
+def _text(window: Window) -> str:
+    end = "now" if window.end is None else rfc3339(window.end)
+    return f"{rfc3339(window.start)} to {end}"

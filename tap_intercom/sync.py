@@ -1,0 +1,266 @@
+"""The story of a run: which streams are read, what is written, when a bookmark moves.
+
+One request opens the run and gives its clock. Streams are read in threads ahead of what is written
+here, one after the other in catalog order; a STATE follows every record that it covers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from tap_intercom.catalog import discover, select
+from tap_intercom.client import Client, Workspace
+from tap_intercom.errors import AuthError, Stopped, TapError, TargetGoneError
+from tap_intercom.findings import Findings
+from tap_intercom.messages import Messages
+from tap_intercom.read_ahead import ReadAhead
+from tap_intercom.settings import Settings
+from tap_intercom.state import Origin, State, hash_filters
+from tap_intercom.streams import STREAMS
+from tap_intercom.streams.base import Batch, Reading, Selection, Shared
+
+LOGGER = logging.getLogger("tap_intercom")
+
+READ_AHEAD_BYTES = 16_000_000
+STREAMS_AT_ONCE = 3
+BUG_EXIT_CODE = 1
+# Of several causes the first one here is the exit code (design of exit codes, README).
+EXIT_CODES_BY_WEIGHT = (BUG_EXIT_CODE, 5, 4, 3, 2)
+
+
+class Sync:
+    """One run: reads what is selected, writes messages, keeps the state.
+
+    uninterrupted makes a context in which a signal waits, so that no line and no bookmark is left
+    half done.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        state: State,
+        messages: Messages,
+        uninterrupted: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._state = state
+        self._messages = messages
+        self._uninterrupted = uninterrupted
+        self._findings = Findings()
+        self._counts: Counter[str] = Counter()
+        self._failures: dict[str, Exception] = {}
+
+    def run(self, catalog: Any = None) -> int:
+        """Read all that the catalog selects; without one, all that discovery selects.
+
+        Returns the exit code. Raises TapError when the run could not begin, and Stopped on a
+        signal, after the last safe STATE was written.
+        """
+        try:
+            workspace = self._client.open_workspace()
+            self._greet(workspace)
+            if catalog is None:
+                LOGGER.info("no catalog given: discovering, to read all streams selected by default")
+                catalog = discover(self._client, self._settings)
+            selections = select(catalog, self._settings, version=workspace.now * 1000)
+            readings = list(self._readings(selections, workspace))
+            self._read_all(readings)
+        except Stopped:
+            self._messages.state(self._state.document)
+            raise
+        with self._uninterrupted():
+            self._state.currently_syncing = None
+            self._messages.state(self._state.document)
+        return self._conclude(selections)
+
+    def _greet(self, workspace: Workspace) -> None:
+        LOGGER.info("workspace %s (%s), region %s", workspace.name, workspace.id, workspace.region)
+        region = (workspace.region or "").lower()
+        if region and region != self._settings.region:
+            LOGGER.warning(
+                "region is %s in the settings, but the workspace is in %s",
+                self._settings.region,
+                region,
+            )
+
+    def _readings(
+        self, selections: dict[str, Selection], workspace: Workspace
+    ) -> Iterator[Reading]:
+        """What is read together, in order: each parent with its child, any other stream alone."""
+        ahead = ReadAhead(READ_AHEAD_BYTES, self._settings.concurrency)
+        shared = Shared(reads_companies="companies" in selections)
+        for names in groups(list(selections), self._state.currently_syncing):
+            reader = STREAMS[names[0]].parent or names[0]
+            lookback = max(self._settings.lookback(name) for name in names)
+            origin = Origin(
+                start_date=self._settings.start_date,
+                end=self._settings.end_date,
+                workspace=workspace.id,
+                filters=hash_filters(self._settings.search_filters.get(reader)),
+                now=workspace.now,
+                safe=workspace.now - lookback,
+            )
+            yield Reading(
+                client=self._client,
+                settings=self._settings,
+                origin=origin,
+                ahead=ahead,
+                findings=self._findings,
+                selections={name: selections[name] for name in names},
+                plans={
+                    name: self._state.plan(
+                        name,
+                        origin,
+                        lookback=lookback,
+                        parent=STREAMS[name].parent,
+                        whole=selections[name].version is not None,
+                    )
+                    for name in names
+                    if STREAMS[name].is_incremental
+                },
+                workspace_id=workspace.id,
+                shared=shared,
+            )
+
+    def _read_all(self, readings: list[Reading]) -> None:
+        if not readings:
+            LOGGER.warning("the catalog selects no stream")
+            return
+        reads = [partial(_read, reading) for reading in readings]
+        for reading, batches in zip(readings, readings[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True):
+            self._write(reading, batches)
+
+    def _write(self, reading: Reading, batches: Iterator[Batch]) -> None:
+        """Write all of a group of streams; one that fails does not stop the others."""
+        for name, selection in reading.selections.items():
+            stream = STREAMS[name]
+            with self._uninterrupted():
+                self._messages.schema(
+                    selection.name, selection.schema, selection.key_properties, stream.replication_key
+                )
+        self._state.currently_syncing = next(iter(reading.selections))
+        LOGGER.info("%s: reading", " and ".join(reading.selections))
+        reached_at_end: dict[str, int] = {}
+        try:
+            for batch in batches:
+                with self._uninterrupted():
+                    self._write_batch(reading, batch, reached_at_end)
+        except TargetGoneError:
+            raise
+        except Exception as error:
+            for name in reading.selections:
+                self._fail(name, error)
+        with self._uninterrupted():
+            self._finish(reading, reached_at_end)
+
+    def _write_batch(self, reading: Reading, batch: Batch, reached_at_end: dict[str, int]) -> None:
+        for name, error in batch.failed.items():
+            self._fail(name, error)
+        self._counts.update(batch.counts)
+        self._messages.records(batch.lines, sum(batch.counts.values()))
+        for name, reached in batch.reached.items():
+            if name in self._failures:
+                continue
+            if reading.selections[name].version is not None:
+                reached_at_end[name] = reached
+                continue
+            self._state.advance(name, reading.plans[name], reading.origin, reached)
+        if batch.reached and self._messages.state_is_due:
+            self._messages.state(self._state.document)
+
+    def _finish(self, reading: Reading, reached_at_end: dict[str, int]) -> None:
+        """Close full reads: only now are the rows of the version before out of date."""
+        for name, selection in reading.selections.items():
+            if name in self._failures:
+                continue
+            if selection.version is not None:
+                self._messages.activate_version(selection.name, selection.version)
+                if name in reached_at_end:
+                    plan = reading.plans[name]
+                    self._state.advance(name, plan, reading.origin, reached_at_end[name])
+            LOGGER.info("%s: %d records", name, self._counts[selection.name])
+
+    def _fail(self, name: str, error: Exception) -> None:
+        if name in self._failures:
+            return
+        if isinstance(error, AuthError):
+            error = self._explain(name, error)
+            if error.status == 403 and self._settings.on_missing_permission == "skip":
+                LOGGER.warning("%s: SKIPPED, its bookmark stays. %s", name, error)
+                self._findings.add(name, "stream skipped for a missing permission", name)
+                self._failures[name] = _Skipped()
+                return
+        self._failures[name] = error
+        if isinstance(error, TapError):
+            LOGGER.error("%s: %s", name, error)
+        else:
+            LOGGER.error("%s: a bug in tap-intercom; please report it", name, exc_info=error)
+
+    def _explain(self, name: str, error: AuthError) -> AuthError:
+        """What a refusal means: a 401 is the token's only when /me is refused as well (API-B2)."""
+        if error.status == 401 and not self._client.token_works():
+            return AuthError(f"{error}. Intercom does not take the access token any more.", 401)
+        if "api_plan_restricted" in str(error):
+            return AuthError(f"{error}. The workspace's plan lacks this: deselect {name}.", 403)
+        return AuthError(
+            f"{error}. The token lacks the permission {STREAMS[name].permission!r}: tick it in "
+            f"Developer Hub > your app > Authentication, or deselect {name}.",
+            403,
+        )
+
+    def _conclude(self, selections: dict[str, Selection]) -> int:
+        """Report what was found, and what failed in one last line; returns the exit code."""
+        self._findings.report(set(STREAMS))
+        for selection in selections.values():
+            for (field, kind), count in sorted(selection.repairs.counts.items()):
+                LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
+        failures = {
+            name: error for name, error in self._failures.items() if not isinstance(error, _Skipped)
+        }
+        if not failures:
+            LOGGER.info("done: %d records", self._counts.total())
+            return 0
+        codes = {getattr(error, "exit_code", BUG_EXIT_CODE) for error in failures.values()}
+        reasons: dict[str, list[str]] = {}
+        for name, error in failures.items():
+            reasons.setdefault(str(error) or type(error).__name__, []).append(name)
+        text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+        LOGGER.critical("failed, and the next run goes on from the last state: %s", text)
+        return next(code for code in EXIT_CODES_BY_WEIGHT if code in codes)
+
+
+class _Skipped(Exception):
+    """Stands in for a stream left out on the user's wish."""
+
+
+def groups(names: list[str], first: str | None) -> list[list[str]]:
+    """Streams that are read together, in order.
+
+    A child is with its parent, the stream that a run was interrupted in comes first, and one that
+    takes something from another comes after it.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(STREAMS[name].parent or name, []).append(name)
+    ordered = sorted(found, key=lambda reader: first not in found[reader])
+    for reader in list(ordered):
+        before = STREAMS[reader].after
+        if before in ordered and ordered.index(before) > ordered.index(reader):
+            ordered.remove(reader)
+            ordered.insert(ordered.index(before) + 1, reader)
+    return [sorted(found[reader], key=lambda name: name != reader) for reader in ordered]
+
+
+def _read(reading: Reading) -> Iterator[Batch]:
+    """The batches of a group, made by the parent whether or not it is selected itself."""
+    if reading.plans and not any(plan.windows for plan in reading.plans.values()):
+        return iter(())
+    name = next(iter(reading.selections))
+    return STREAMS[STREAMS[name].parent or name].batches(reading)
