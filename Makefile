@@ -4,7 +4,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 pyth
 BIN = .venv/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 
-.PHONY: help test test-lowest lint format demo bench soak clean
+.PHONY: help targets test test-lowest lint format demo bench soak clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,7 +19,15 @@ lint: .venv/.installed ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint ## lint, then all tests
+# Each real target lives alone: their pins do not go together with ours.
+.venv-targets/%/.installed: tests/targets/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+targets: .venv-targets/duckdb/.installed .venv-targets/jsonl/.installed ## real targets to load into
+
+test: lint targets ## lint, then all tests
 	$(BIN)/pytest -n auto
 
 format: .venv/.installed ## sort imports and format
@@ -36,8 +44,8 @@ test-lowest: .venv-lowest/.installed ## all tests with the oldest dependencies t
 	.venv-lowest/bin/pip freeze --exclude-editable | grep -iF -f .venv-lowest/constraints.txt
 	.venv-lowest/bin/pytest -n auto
 
-demo: .venv/.installed ## sandbox to database in one go, no account needed
-	$(BIN)/python demo/run.py
+demo: .venv/.installed .venv-targets/duckdb/.installed ## sandbox to database in one go, no account needed
+	$(BIN)/python scripts/demo.py
 
 bench: .venv/.installed ## speed against the sandbox
 	$(BIN)/python bench/run.py

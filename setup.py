@@ -12,7 +12,7 @@ INITIALISER = (ROOT / "tap_intercom" / "__init__.py").read_text(encoding="utf-8"
 REQUIREMENTS = [
     "backoff>=2.2.1,<3",
     "orjson>=3.10.7,<4",
-    "pendulum>=3.1.0,<4",
+    "pendulum>=3.2.0,<4",
     "requests>=2.32.2,<3",
     "singer-python>=6.0.1,<7",
 ]
@@ -61,6 +61,6 @@ setup(
     package_data={"tap_intercom": ["py.typed", "schemas/*.json"]},
     install_requires=REQUIREMENTS,
     extras_require={"sandbox": SANDBOX_REQUIREMENTS, "dev": DEVELOPMENT_REQUIREMENTS},
-    entry_points={"console_scripts": ["tap-intercom = tap_intercom.cli:main"]},
+    entry_points={"console_scripts": ["tap-intercom = tap_intercom.cli:run"]},
     zip_safe=False,
 )
