@@ -385,7 +385,7 @@ class Api:
         if token is None:
             if scroll:
                 raise RefusalError(400, "scroll_exists", "scroll already exists for this workspace")
-            scroll = Scroll(str(uuid4()), list(self.workspace.companies.ids), now)
+            scroll = Scroll(str(uuid4()), [each for _, each in self.workspace.companies.ids], now)
         elif not scroll or scroll.token != token or scroll.is_dead:
             raise RefusalError(404, "not_found", "scroll parameter not found")
         companies = self.workspace.companies.texts
@@ -579,10 +579,9 @@ class Api:
         render: Callable[[str, bytes], bytes],
     ) -> Answer:
         """A page of all records, in an order that edits do not change."""
-        hidden = self.workspace.ticket_ids if table is self.workspace.conversations else set()
-        if self._sees_tickets:
-            hidden = set()
-        order = [(0, each) for each in table.ids if each not in hidden]
+        order = table.ids
+        if table is self.workspace.conversations and not self._sees_tickets:
+            order = [key for key in order if key[1] not in self.workspace.ticket_ids]
         result = Result.of_all(order, is_descending=False)
         per_page, cursor = _number(call, "per_page", default), call.query.get("starting_after")
         return self._page(result, table.texts, records_key, per_page, cursor, render)

@@ -34,6 +34,7 @@ _EDITS = (
     "attach_",
     "detach_",
     "redact_",
+    "load_parts",
     "reply",
     "index_now",
 )
@@ -100,6 +101,7 @@ class Sandbox:
         token: str = "sandbox-token",
         *,
         port: int = 0,
+        clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None:
         self.workspace = workspace if workspace is not None else Workspace()
@@ -114,8 +116,9 @@ class Sandbox:
         self.faults = Faults()
         self.requests: list[RequestRecord] = []
         self.port = port
+        self._clock = clock
         self.workspace.clock = self.clock
-        self.workspace.search_lag = self.options.search_lag
+        self.workspace.search_lag = lambda: self.options.search_lag
         self._hooks: list[Hook] = []
         self._rate_limit = RateLimit()
         self._number = 0
@@ -137,7 +140,7 @@ class Sandbox:
 
     def clock(self) -> float:
         """What this Intercom takes for now, in Unix seconds."""
-        return time.time() + self.options.clock_offset_seconds
+        return self._clock() + self.options.clock_offset_seconds
 
     def truth(self, stream: str) -> list[Record]:
         """All living records of a stream; see `Workspace.truth`."""
@@ -146,6 +149,10 @@ class Sandbox:
     def index_now(self) -> None:
         """Let search know every edit at once."""
         self.workspace.index_now()
+
+    def expire_cursors(self) -> None:
+        """Make every search cursor given so far a bad one."""
+        self.api.expire_cursors()
 
     def before_request(self, hook: Hook) -> None:
         """Run `hook(sandbox, method, path, number)` before each request; numbers start at 1."""
@@ -324,7 +331,6 @@ class Sandbox:
                         raise KeyError(name)
                     value = set(value) if name == "permissions" else value
                     setattr(self.options, name, value)
-                self.workspace.search_lag = self.options.search_lag
                 return None
             case "POST", ["edits"]:
                 return {"result": self._edited(self.workspace, arguments)}

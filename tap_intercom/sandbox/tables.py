@@ -15,6 +15,12 @@ Key = tuple[int, str]
 _FEW = 500
 
 
+def json_text(record: dict[str, Any]) -> bytes:
+    """A record as JSON, to be kept."""
+    # A copy, since orjson's own result holds on to the larger buffer that it was written in.
+    return bytes(memoryview(orjson.dumps(record)))
+
+
 class Index:
     """What search knows of the records of a table: their texts, and their keys in order."""
 
@@ -62,7 +68,7 @@ class Table:
         self._clock = clock
         self._index = Index()
         self._pending: deque[tuple[float, str, int, bytes | None]] = deque()
-        self._ids: list[str] | None = None
+        self._ids: list[Key] | None = None
 
     def __contains__(self, record_id: str) -> bool:
         return record_id in self.texts
@@ -71,10 +77,10 @@ class Table:
         return len(self.texts)
 
     @property
-    def ids(self) -> list[str]:
-        """The ids of all records, in an order that edits of records do not change."""
+    def ids(self) -> list[Key]:
+        """(0, id) of all records, in an order that edits of records do not change."""
         if self._ids is None:
-            self._ids = sorted(self.texts)
+            self._ids = [(0, record_id) for record_id in sorted(self.texts)]
         return self._ids
 
     @property
@@ -103,7 +109,7 @@ class Table:
         record_id = record["id"]
         if record_id not in self.texts:
             self._ids = None
-        text = self.texts[record_id] = orjson.dumps(record)
+        text = self.texts[record_id] = json_text(record)
         self._note_edit(record_id, int(record["updated_at"] or 0), text)
 
     def remove(self, record_id: str) -> None:

@@ -14,7 +14,7 @@ import orjson
 
 from . import records
 from .records import NESTED_LIMIT, PARTS_LIMIT, Record
-from .tables import Table
+from .tables import Table, json_text
 
 _NESTED_LISTS = ("tags", "companies", "notes")
 _BREAK = re.compile(r"<br\s*/?>|</p>\s*<p[^>]*>", re.IGNORECASE)
@@ -55,7 +55,7 @@ class Workspace:
         }
         self.lock = threading.RLock()
         self.clock: Callable[[], float] = time.time
-        self.search_lag = 0.0
+        self.search_lag: Callable[[], float] = lambda: 0.0
         self.contacts = self._table()
         self.companies = self._table()
         self.conversations = self._table()
@@ -78,7 +78,7 @@ class Workspace:
         self._numbers: dict[str, int] = {}
 
     def _table(self) -> Table:
-        return Table(lambda: self.search_lag, lambda: self.clock())
+        return Table(lambda: self.search_lag(), lambda: self.clock())
 
     def index_now(self) -> None:
         """Let search know every edit at once, whatever its lag is."""
@@ -286,7 +286,7 @@ class Workspace:
             now = fields.get("created_at", self._now())
             record = records.conversation_part(part_id, now)
             _update(record, fields)
-            self.parts[conversation_id].append(orjson.dumps(record))
+            self.parts[conversation_id].append(json_text(record))
             self._touch_parts(conversation_id, record["updated_at"])
             return part_id
 
@@ -299,7 +299,7 @@ class Workspace:
             parts = self.parts[conversation_id]
             position, record = self._part(conversation_id, part_id)
             _update(record, self._stamped(fields))
-            parts[position] = orjson.dumps(record)
+            parts[position] = json_text(record)
             self._touch_parts(conversation_id, record["updated_at"])
 
     def redact_part(self, conversation_id: str, part_id: str) -> None:
@@ -314,7 +314,7 @@ class Workspace:
                 record = records.conversation_part(part_id, fields.get("created_at", self._now()))
                 _update(record, fields)
                 made.append(record | {"id": part_id})
-            self.parts[conversation_id] = [orjson.dumps(each) for each in made]
+            self.parts[conversation_id] = [json_text(each) for each in made]
             self._plain_parts.pop(conversation_id, None)
             return [each["id"] for each in made]
 
