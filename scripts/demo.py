@@ -125,6 +125,7 @@ def sync(*flags: str) -> Counter[str]:
                 if message["type"] == "RECORD":
                     emitted[message["stream"]] += 1
                 target.stdin.write(line)
+        with suppress(BrokenPipeError):
             target.stdin.close()
     if tap.returncode or target.returncode:
         raise SystemExit(f"tap {tap.returncode}, target {target.returncode}: see {FOLDER}/*.log")
