@@ -39,9 +39,8 @@ def rfc3339(seconds: float) -> str | None:
     if type(seconds) is not int:
         whole = int(seconds // 1)
         return _with_fraction(whole, min(round((seconds - whole) * 1_000_000), 999_999))
-    minute, second = divmod(seconds, 60)
-    day, minute = divmod(minute, 1440)
-    return _date_text(day) + _MINUTE_TEXTS[minute] + _SECOND_TEXTS[second]
+    minute = seconds // 60
+    return _date_text(minute // 1440) + _MINUTE_TEXTS[minute % 1440] + _SECOND_TEXTS[seconds % 60]
 
 
 def rfc3339_of(text: str) -> str | None:

@@ -1,0 +1,639 @@
+"""From Intercom's JSON to records that validate against their SCHEMA message.
+
+A stream's schema and selection are compiled once into a function; no schema is walked for a record.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from datetime import date
+from threading import Lock
+from typing import Any, NamedTuple
+
+import orjson
+
+from tap_intercom.errors import ContractError
+from tap_intercom.times import rfc3339, rfc3339_of
+
+LOGGER = logging.getLogger("tap_intercom")
+
+Schema = Mapping[str, Any]
+Breadcrumb = tuple[str, ...]
+Selected = Callable[[Breadcrumb], bool]
+
+UNKNOWN_FIELD = "unknown field"
+KEPT_AS_TEXT = "kept as text"
+MADE_NULL = "made null"
+LEFT_OUT = "left out"
+MADE_WHOLE = "made a whole number"
+REPLACED_CHARACTERS = "replaced characters"
+
+_EXPLANATIONS = {
+    UNKNOWN_FIELD: "is not in the schema and is dropped; unknown_fields: pass keeps it",
+    KEPT_AS_TEXT: "holds a value that does not fit its type; kept as JSON text",
+    MADE_NULL: "holds a value that does not fit its type; made null",
+    LEFT_OUT: "holds a value that does not fit its type, which allows no null; left out",
+    MADE_WHOLE: "holds a value that is not written as a whole number; made one",
+    REPLACED_CHARACTERS: "hold characters that no database takes; replaced by U+FFFD",
+}
+
+
+class Repairs:
+    """Counts what had to be changed to make a stream's records fit; safe to share by threads.
+
+    The first repair of each field and kind is a warning. It never shows the value, which may be
+    somebody's data.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._lock = Lock()
+
+    def add(self, field: str, kind: str, count: int = 1) -> None:
+        with self._lock:
+            self.counts[field, kind] += count
+            is_first = self.counts[field, kind] == count
+        if is_first:
+            explanation = _EXPLANATIONS.get(kind, kind)
+            LOGGER.warning("%s: %s %s (said once, counted)", self.stream, field, explanation)
+
+
+# -- Reading -------------------------------------------------------------------------------------
+
+
+class Parsed(NamedTuple):
+    value: Any
+    replaced: int
+    """How many characters were replaced by U+FFFD."""
+
+
+class ImpreciseNumber(ValueError):
+    """A number over 63 bits was rounded while parsing: parse the page again with `exact`."""
+
+
+_UNSAFE_CHARACTER = re.compile("[\x00\ud800-\udfff]")
+_FIRST_UNSAFE_INTEGER = 2**63
+
+
+def parse(body: bytes, *, exact: bool = False) -> Parsed:
+    """The JSON value of a body, with NUL and lone surrogates in its strings replaced.
+
+    With `exact`, a number of 2**63 or more is an int of all its digits, however it is written.
+    Raises ValueError for a body that is not JSON, or not all of it.
+    """
+    if not exact:
+        try:
+            value = orjson.loads(body)
+        except ValueError:
+            # It also refuses lone surrogates, which are no reason to lose a page.
+            pass
+        else:
+            return _cleaned(value) if b"\\u0000" in body else Parsed(value, 0)
+    text = body.decode("utf-8-sig", "replace")
+    undecodable = text.count("\ufffd") - body.count("\ufffd".encode())
+    try:
+        value = _DECODER.decode(text)
+        cleaned, replaced = _cleaned(value)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    return Parsed(cleaned, replaced + undecodable)
+
+
+def _exact_float(text: str) -> float | int | None:
+    number = float(text)
+    if not math.isfinite(number):
+        return None
+    return int(number) if abs(number) >= _FIRST_UNSAFE_INTEGER else number
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=_exact_float, parse_constant=_refuse_constant, strict=False)
+
+
+def _cleaned(value: Any) -> Parsed:
+    replaced = 0
+
+    def clean(value: Any) -> Any:
+        nonlocal replaced
+        if isinstance(value, str):
+            text, count = _UNSAFE_CHARACTER.subn("\ufffd", value)
+            replaced += count
+            return text
+        if isinstance(value, dict):
+            return {clean(name): clean(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        return value
+
+    return Parsed(clean(value), replaced)
+
+
+# -- Fitting -------------------------------------------------------------------------------------
+
+
+def compile_record(
+    schema: Schema,
+    selected: Selected,
+    repairs: Repairs,
+    *,
+    unknown_fields: str = "drop",
+    key_properties: Collection[str] | None = None,
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function from a parsed record to one that validates against `prune_schema`'s result.
+
+    `schema` is a catalog entry's, ours or anybody's; `selected` is asked with Singer breadcrumbs.
+    A selected field that a record lacks becomes null, so that a value that Intercom stops sending
+    does not stay in the target; inside objects absent fields stay absent.
+
+    The function raises ContractError for a record without one of `key_properties` (by default
+    whatever the schema's top level does not let be null), and ImpreciseNumber, see `parse`.
+    """
+    compiler = _Compiler(selected, unknown_fields, repairs.add)
+    columns, required, fit = compiler.layout(schema, (), "", absent_is_null=True)
+    not_nullable = [name for name, column in columns.items() if _NULL not in column.passes]
+    if key_properties is None:
+        keys = not_nullable
+    else:
+        must = {*key_properties, *required.intersection(not_nullable)}
+        keys = [name for name in columns if name in must]
+
+    def transform(record: dict[str, Any]) -> dict[str, Any]:
+        if type(record) is not dict:
+            raise ContractError(f"{repairs.stream}: Intercom sent a record that is not an object.")
+        fitted: dict[str, Any] = fit(record)
+        for name in keys:
+            if fitted[name] is None or fitted[name] == "":
+                raise ContractError(
+                    f"{repairs.stream}: Intercom sent a record without a usable {name}, "
+                    "so it cannot be told from other records."
+                )
+        for name in not_nullable:
+            if fitted[name] is None:
+                del fitted[name]
+        return fitted
+
+    return transform
+
+
+def prune_schema(schema: Schema, selected: Selected) -> dict[str, Any]:
+    """The schema with only the selected fields, for the SCHEMA message."""
+    pruned: dict[str, Any] = _pruned(schema, selected, ())
+    return pruned
+
+
+def _pruned(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    pruned = dict(schema)
+    if isinstance(properties := schema.get("properties"), Mapping):
+        chosen = {
+            name: (child, path)
+            for name, child in properties.items()
+            if selected(path := (*breadcrumb, "properties", name))
+        }
+        pruned["properties"] = {
+            name: _pruned(child, selected, path) for name, (child, path) in chosen.items()
+        }
+        if isinstance(required := schema.get("required"), list):
+            dropped = properties.keys() - chosen.keys()
+            pruned["required"] = [name for name in required if name not in dropped]
+    if "items" in schema:
+        pruned["items"] = _pruned(schema["items"], selected, (*breadcrumb, "items"))
+    if "anyOf" in schema:
+        pruned["anyOf"] = [_pruned(branch, selected, breadcrumb) for branch in schema["anyOf"]]
+    return pruned
+
+
+class _Misfit(Exception):
+    """A value that cannot be made to fit its column."""
+
+
+Fit = Callable[[Any], Any]
+Note = Callable[[str, str], None]
+
+
+class _Column(NamedTuple):
+    passes: frozenset[type]
+    """A value of one of these types is emitted as it is."""
+    fit: Fit
+    """Makes any other value fit, or raises _Misfit."""
+    takes: frozenset[type] = frozenset()
+    """Types of which `fit` takes some values without a repair."""
+
+
+class _Layout(NamedTuple):
+    """The fields of an object."""
+
+    columns: dict[str, _Column]
+    required: frozenset[str]
+    fit: Fit
+    """Makes each field fit; the required ones may be missing from the result."""
+
+
+_NULL = type(None)
+_TEXT: frozenset[type] = frozenset({str})
+_ALL_TYPES: frozenset[type] = frozenset({_NULL, bool, int, float, str, list, dict})
+
+_INTEGER_TEXT = re.compile(r"-?[0-9]{1,19}")
+_NUMBER_TEXT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DATE_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+# Keywords that hand-made catalogs may have and ours have not: left to a validator.
+_CONSTRAINTS = frozenset(
+    {"enum", "const", "pattern", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems"}
+    | {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+    | {"minProperties", "maxProperties", "allOf", "oneOf", "not"}
+)
+
+
+def _branches(schema: Schema) -> list[Schema]:
+    """Schemas of one type each, or of none, of which a value has to fit one."""
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            common = {name: value for name, value in schema.items() if name != keyword}
+            if keyword == "oneOf":
+                common["allOf"] = [*common.get("allOf", []), {"oneOf": schema["oneOf"]}]
+            choices = [choice if isinstance(choice, Mapping) else {} for choice in schema[keyword]]
+            return [branch for choice in choices for branch in _branches({**common, **choice})]
+    types = schema.get("type")
+    if types is None:
+        if "properties" in schema:
+            types = ["null", "object"]
+        elif "items" in schema:
+            types = ["null", "array"]
+        elif schema.get("format") in ("date-time", "date"):
+            types = ["null", "string"]
+        else:
+            return [schema]
+    return [{**schema, "type": name} for name in ([types] if isinstance(types, str) else types)]
+
+
+def _constrained(column: _Column, constraints: dict[str, Any]) -> _Column:
+    """The column, less the values that the constraints forbid."""
+    from jsonschema import Draft4Validator  # type: ignore[import-untyped]
+
+    if "const" in constraints:
+        constraints["enum"] = [constraints.pop("const")]
+    is_valid: Callable[[Any], bool] = Draft4Validator(constraints).is_valid
+
+    def fit(value: Any) -> Any:
+        fitted = value if type(value) in column.passes else column.fit(value)
+        if not is_valid(fitted):
+            raise _Misfit
+        return fitted
+
+    nullable = frozenset({_NULL} if _NULL in column.passes and is_valid(None) else ())
+    return _Column(nullable, fit, takes=column.passes | column.takes)
+
+
+def _never(value: Any) -> Any:
+    raise _Misfit
+
+
+def _everything(breadcrumb: Breadcrumb) -> bool:
+    return True
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _refuse(path: str, kind: str) -> None:
+    raise _Misfit
+
+
+def _fits_63_bits(number: int) -> bool:
+    return -_FIRST_UNSAFE_INTEGER <= number < _FIRST_UNSAFE_INTEGER
+
+
+def _json_text(value: Any) -> str:
+    if type(value) is float and abs(value) >= _FIRST_UNSAFE_INTEGER:
+        raise ImpreciseNumber
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # integers over 64 bits, very deep nesting
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _date_time(value: Any) -> str:
+    kind = type(value)
+    if kind is int or kind is float:
+        text = rfc3339(value)
+    elif kind is str and not _NUMBER_TEXT.fullmatch(value):
+        try:
+            text = rfc3339_of(value)
+        except (ValueError, OverflowError):
+            raise _Misfit from None
+    else:
+        raise _Misfit
+    if text is None:
+        raise _Misfit
+    return text
+
+
+def _date(value: Any) -> str:
+    if type(value) is not str or not _DATE_TEXT.fullmatch(value):
+        raise _Misfit
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise _Misfit from None
+    return value
+
+
+class _Compiler:
+    """Compiles the parts of one schema.
+
+    With `exact_only`, values that would need a repair or a cast are misfits: it tells which branch
+    of an `anyOf` a value belongs to.
+    """
+
+    def __init__(
+        self, selected: Selected, unknown_fields: str, note: Note, exact_only: bool = False
+    ) -> None:
+        self.selected = selected
+        self.unknown_fields = unknown_fields
+        self.note = note
+        self.exact_only = exact_only
+
+    def column(self, schema: Any, breadcrumb: Breadcrumb, path: str) -> _Column:
+        if not isinstance(schema, Mapping):
+            return self.anything(path)
+        branches = _branches(schema)
+        columns = [self.branch(branch, breadcrumb, path) for branch in branches]
+        nullable = frozenset({_NULL} if any(_NULL in column.passes for column in columns) else ())
+        branches = [branch for branch in branches if branch.get("type") != "null"]
+        if not branches:
+            return _Column(nullable, _never)
+        if len(branches) == 1:
+            column = self.branch(branches[0], breadcrumb, path)
+        else:
+            column = self.any_of(branches, breadcrumb, path)
+        return column._replace(passes=column.passes | nullable)
+
+    def branch(self, schema: Schema, breadcrumb: Breadcrumb, path: str) -> _Column:
+        """The column of a schema that has one type, or none."""
+        column = self.typed(schema, breadcrumb, path)
+        constraints = {name: schema[name] for name in schema.keys() & _CONSTRAINTS}
+        return _constrained(column, constraints) if constraints else column
+
+    def typed(self, schema: Schema, breadcrumb: Breadcrumb, path: str) -> _Column:
+        match schema.get("type"):
+            case "string" if schema.get("format") == "date-time":
+                return _Column(frozenset(), _date_time, takes=frozenset({int, float, str}))
+            case "string" if schema.get("format") == "date":
+                return _Column(frozenset(), _date, takes=frozenset({str}))
+            case "string":
+                return self.string(path)
+            case "integer":
+                return self.integer(path)
+            case "number":
+                return self.number(path)
+            case "boolean":
+                return self.boolean()
+            case "array":
+                return self.array(schema, breadcrumb, path)
+            case "object":
+                return self.object(schema, breadcrumb, path)
+            case "null":
+                return _Column(frozenset({_NULL}), _never)
+        return self.anything(path)
+
+    def string(self, path: str) -> _Column:
+        note, exact_only = self.note, self.exact_only
+
+        def fit(value: Any) -> str:
+            if value is None or exact_only:
+                raise _Misfit
+            if type(value) is not int:  # ids come as either
+                note(path, KEPT_AS_TEXT)
+            return _json_text(value)
+
+        return _Column(_TEXT, fit)
+
+    def integer(self, path: str) -> _Column:
+        note, exact_only = self.note, self.exact_only
+
+        def fit(value: Any) -> Any:
+            kind = type(value)
+            if kind is int:
+                # Written out: integers are too frequent for a call.
+                if -_FIRST_UNSAFE_INTEGER <= value < _FIRST_UNSAFE_INTEGER:
+                    return value
+            elif kind is float:
+                if abs(value) >= _FIRST_UNSAFE_INTEGER:
+                    raise ImpreciseNumber
+                if value.is_integer():
+                    note(path, MADE_WHOLE)
+                    return int(value)
+            elif kind is bool:
+                note(path, MADE_WHOLE)
+                return int(value)
+            elif kind is str and not exact_only and _INTEGER_TEXT.fullmatch(value):
+                return fit(int(value))
+            raise _Misfit
+
+        return _Column(frozenset(), fit, takes=frozenset({int}))
+
+    def number(self, path: str) -> _Column:
+        note, exact_only = self.note, self.exact_only
+
+        def fit(value: Any) -> Any:
+            kind = type(value)
+            if kind is int:
+                if _fits_63_bits(value):
+                    return value
+                try:
+                    return float(value)
+                except OverflowError:
+                    raise _Misfit from None
+            if kind is bool:
+                note(path, MADE_WHOLE)
+                return int(value)
+            if kind is str and not exact_only:
+                if _INTEGER_TEXT.fullmatch(value):
+                    return fit(int(value))
+                if _NUMBER_TEXT.fullmatch(value) and math.isfinite(number := float(value)):
+                    return number
+            raise _Misfit
+
+        return _Column(frozenset({float}), fit, takes=frozenset({int}))
+
+    def boolean(self) -> _Column:
+        texts = {} if self.exact_only else {"true": True, "false": False}
+
+        def fit(value: Any) -> bool:
+            if type(value) is str and value in texts:
+                return texts[value]
+            raise _Misfit
+
+        return _Column(frozenset({bool}), fit)
+
+    def anything(self, path: str) -> _Column:
+        """A place without a type; only integers that no target takes are changed, to text."""
+        note = self.note
+
+        def fit(value: Any) -> Any:
+            kind = type(value)
+            if kind is int:
+                if not _fits_63_bits(value):
+                    note(path, KEPT_AS_TEXT)
+                    return str(value)
+            elif kind is float:
+                if abs(value) >= _FIRST_UNSAFE_INTEGER:
+                    raise ImpreciseNumber
+            elif kind is dict:
+                return {name: fit(item) for name, item in value.items()}
+            elif kind is list:
+                return [fit(item) for item in value]
+            return value
+
+        return _Column(frozenset({_NULL, bool, str}), fit, takes=_ALL_TYPES)
+
+    def array(self, schema: Schema, breadcrumb: Breadcrumb, path: str) -> _Column:
+        path = f"{path}[]"
+        passes, fit_item, _ = self.column(schema.get("items"), (*breadcrumb, "items"), path)
+        is_nullable = _NULL in passes
+        note = self.note
+
+        def fit(value: Any) -> list[Any]:
+            if type(value) is not list:
+                raise _Misfit
+            fitted = []
+            for item in value:
+                if type(item) in passes:
+                    fitted.append(item)
+                    continue
+                try:
+                    fitted.append(fit_item(item))
+                except _Misfit:
+                    note(path, MADE_NULL if is_nullable else LEFT_OUT)
+                    if is_nullable:
+                        fitted.append(None)
+            return fitted
+
+        return _Column(frozenset(), fit, takes=frozenset({list}))
+
+    def object(self, schema: Schema, breadcrumb: Breadcrumb, path: str) -> _Column:
+        _, required, fit_fields = self.layout(schema, breadcrumb, f"{path}.")
+
+        def fit(value: Any) -> dict[str, Any]:
+            fitted: dict[str, Any] = fit_fields(value)
+            if not required <= fitted.keys():
+                raise _Misfit
+            return fitted
+
+        return _Column(frozenset(), fit if required else fit_fields, takes=frozenset({dict}))
+
+    def layout(
+        self, schema: Schema, breadcrumb: Breadcrumb, prefix: str, *, absent_is_null: bool = False
+    ) -> _Layout:
+        """The fields of an object; `prefix` leads to the names of its fields in warnings."""
+        properties = schema.get("properties")
+        if not isinstance(properties, Mapping):
+            properties = {}
+        columns = {
+            name: self.column(child, field_breadcrumb, f"{prefix}{name}")
+            for name, child in properties.items()
+            if self.selected(field_breadcrumb := (*breadcrumb, "properties", name))
+        }
+        deselected = properties.keys() - columns.keys()
+        others = schema.get("additionalProperties")
+        if others is None:
+            others = not properties or self.unknown_fields == "pass"
+        # Singer's selection has no words for what is inside of these.
+        unselectable = _Compiler(_everything, self.unknown_fields, self.note, self.exact_only)
+        other = None if others is False else unselectable.column(others, (), f"{prefix}*")
+        field_of = {name: (column.passes, column.fit) for name, column in columns.items()}.get
+        other_field = other and (other.passes, other.fit)
+        template = dict.fromkeys(columns) if absent_is_null else {}
+        note = self.note
+
+        def fit(value: Any) -> dict[str, Any]:
+            if type(value) is not dict:
+                raise _Misfit
+            fitted: dict[str, Any] = template.copy()
+            for name, item in value.items():
+                field = field_of(name)
+                if field is None:
+                    if name in deselected:
+                        continue
+                    if other_field is None:
+                        note(f"{prefix}{name}", UNKNOWN_FIELD)
+                        continue
+                    field = other_field
+                passes, fit_item = field
+                if type(item) in passes:
+                    fitted[name] = item
+                    continue
+                try:
+                    fitted[name] = fit_item(item)
+                except _Misfit:
+                    if _NULL in passes:
+                        note(f"{prefix}{name}", MADE_NULL)
+                        fitted[name] = None
+                    else:
+                        note(f"{prefix}{name}", LEFT_OUT)
+            return fitted
+
+        required = schema.get("required")
+        names = frozenset(required) if isinstance(required, list) else frozenset()
+        return _Layout(columns, names - deselected, fit)
+
+    def any_of(self, branches: list[Schema], breadcrumb: Breadcrumb, path: str) -> _Column:
+        """Takes the first branch that a value fits, or else the first that can be made to fit it.
+
+        Text is the last resort, as anything can be made to fit that.
+        """
+        strict = _Compiler(self.selected, self.unknown_fields, _refuse, exact_only=True)
+        exact = [strict.branch(branch, breadcrumb, path) for branch in branches]
+        exact_fits = {
+            kind: [
+                column.fit if kind in column.takes else _as_it_is
+                for column in exact
+                if kind in column.takes or kind in column.passes
+            ]
+            for kind in _ALL_TYPES
+        }
+        has_text = any(column.passes == _TEXT for column in exact)
+        repairing = [
+            column.fit
+            for branch in branches
+            if (column := self.branch(branch, breadcrumb, path)).passes != _TEXT
+        ]
+        note, exact_only = self.note, self.exact_only
+
+        def fit(value: Any) -> Any:
+            for fit_exactly in exact_fits[type(value)]:
+                try:
+                    return fit_exactly(value)
+                except _Misfit:
+                    continue
+            if exact_only or value is None:
+                raise _Misfit
+            # As text, a true stays what it is; as a number it would be a 1.
+            for fit_with_repairs in () if has_text and type(value) is bool else repairing:
+                try:
+                    return fit_with_repairs(value)
+                except _Misfit:
+                    continue
+            if has_text:
+                note(path, KEPT_AS_TEXT)
+                return _json_text(value)
+            raise _Misfit
+
+        passes: set[type] = set()
+        takes: set[type] = set()
+        for column in exact:
+            passes |= column.passes - takes
+            takes |= column.takes
+        return _Column(frozenset(passes), fit, takes=frozenset(takes))

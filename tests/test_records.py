@@ -1,0 +1,512 @@
+"""Records: whatever Intercom sends fits the schema that was promised."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_intercom.errors import ContractError
+from tap_intercom.records import (
+    KEPT_AS_TEXT,
+    LEFT_OUT,
+    MADE_NULL,
+    MADE_WHOLE,
+    UNKNOWN_FIELD,
+    ImpreciseNumber,
+    Repairs,
+    compile_record,
+    parse,
+    prune_schema,
+)
+
+SCHEMAS = Path(__file__).resolve().parent.parent / "tap_intercom" / "schemas"
+
+STRING = {"type": ["null", "string"]}
+INTEGER = {"type": ["null", "integer"]}
+NUMBER = {"type": ["null", "number"]}
+BOOLEAN = {"type": ["null", "boolean"]}
+TIME = {"type": ["null", "string"], "format": "date-time"}
+DATE = {"type": ["null", "string"], "format": "date"}
+OPEN = {"type": ["null", "object"], "additionalProperties": True}
+STRINGS = {"type": ["null", "array"], "items": STRING}
+INTEGER_OR_TEXT = {"anyOf": [INTEGER, STRING]}
+NUMBER_OR_TEXT = {"anyOf": [NUMBER, STRING]}
+BOOLEAN_OR_TEXT = {"anyOf": [BOOLEAN, STRING]}
+TIME_OR_TEXT = {"anyOf": [TIME, STRING]}
+
+
+def everything(breadcrumb: tuple[str, ...]) -> bool:
+    return True
+
+
+def all_but(*fields: tuple[str, ...]) -> Callable[[tuple[str, ...]], bool]:
+    return lambda breadcrumb: breadcrumb not in fields
+
+
+def with_properties(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def fit(column: Any, value: Any) -> tuple[Any, list[str]]:
+    """What a column makes of a value, and the kinds of repair it took."""
+    repairs = Repairs("contacts")
+    transform = compile_record(with_properties(field=column), everything, repairs)
+    return transform({"field": value}).get("field", "absent"), [kind for _, kind in repairs.counts]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fitted", "repairs"),
+    [
+        (STRING, "text", "text", []),
+        (STRING, "", "", []),
+        (STRING, None, None, []),
+        (STRING, 5, "5", []),
+        (STRING, 2**63, "9223372036854775808", []),
+        (STRING, 10**30, str(10**30), []),
+        (STRING, 1.5, "1.5", [KEPT_AS_TEXT]),
+        (STRING, True, "true", [KEPT_AS_TEXT]),
+        (STRING, {"type": "admin", "id": "1"}, '{"type":"admin","id":"1"}', [KEPT_AS_TEXT]),
+        (STRING, [1, "é"], '[1,"é"]', [KEPT_AS_TEXT]),
+        (STRING, [10**30], f"[{10**30}]", [KEPT_AS_TEXT]),
+        ({"type": "string"}, "text", "text", []),
+        ({"type": "string"}, None, "absent", None),
+        (TIME, 1769860800, "2026-01-31T12:00:00Z", []),
+        (TIME, 0, "1970-01-01T00:00:00Z", []),
+        (TIME, 2738966400, "2056-10-17T00:00:00Z", []),
+        (TIME, -1, "1969-12-31T23:59:59Z", []),
+        (TIME, 1769860800.5, "2026-01-31T12:00:00.500000Z", []),
+        (TIME, None, None, []),
+        (TIME, "2026-01-31T12:00:00Z", "2026-01-31T12:00:00Z", []),
+        (TIME, "2026-01-31T12:00:00.000+02:00", "2026-01-31T10:00:00Z", []),
+        (TIME, "2026-01-31T12:00:00.123457Z", "2026-01-31T12:00:00.123457Z", []),
+        (TIME, "2026-01-31", "2026-01-31T00:00:00Z", []),
+        (TIME, 1769860800000, None, [MADE_NULL]),
+        (TIME, 10**30, None, [MADE_NULL]),
+        (TIME, "1769860800", None, [MADE_NULL]),
+        (TIME, "2026", None, [MADE_NULL]),
+        (TIME, "2026-02-30T12:00:00Z", None, [MADE_NULL]),
+        (TIME, "soon", None, [MADE_NULL]),
+        (TIME, "now", None, [MADE_NULL]),
+        (TIME, "", None, [MADE_NULL]),
+        (TIME, True, None, [MADE_NULL]),
+        (TIME, {}, None, [MADE_NULL]),
+        (DATE, "2026-01-31", "2026-01-31", []),
+        (DATE, "2026-01-32", None, [MADE_NULL]),
+        (DATE, "2026-01-31T12:00:00Z", None, [MADE_NULL]),
+        (DATE, 1769860800, None, [MADE_NULL]),
+        (INTEGER, 5, 5, []),
+        (INTEGER, 2**63 - 1, 2**63 - 1, []),
+        (INTEGER, -(2**63), -(2**63), []),
+        (INTEGER, 2**63, None, [MADE_NULL]),
+        (INTEGER, "127", 127, []),
+        (INTEGER, "-127", -127, []),
+        (INTEGER, "9" * 19, None, [MADE_NULL]),
+        (INTEGER, "9" * 5000, None, [MADE_NULL]),
+        (INTEGER, "1.5", None, [MADE_NULL]),
+        (INTEGER, "١", None, [MADE_NULL]),
+        (INTEGER, "", None, [MADE_NULL]),
+        (INTEGER, 1.0, 1, [MADE_WHOLE]),
+        (INTEGER, 1.5, None, [MADE_NULL]),
+        (INTEGER, True, 1, [MADE_WHOLE]),
+        (INTEGER, [1], None, [MADE_NULL]),
+        (NUMBER, 5, 5, []),
+        (NUMBER, 1.5, 1.5, []),
+        (NUMBER, 1e300, 1e300, []),
+        (NUMBER, 2**64, float(2**64), []),
+        (NUMBER, 10**400, None, [MADE_NULL]),
+        (NUMBER, "12.50", 12.5, []),
+        (NUMBER, "12", 12, []),
+        (NUMBER, "1e400", None, [MADE_NULL]),
+        (NUMBER, "nan", None, [MADE_NULL]),
+        (NUMBER, "1_000", None, [MADE_NULL]),
+        (NUMBER, False, 0, [MADE_WHOLE]),
+        (BOOLEAN, True, True, []),
+        (BOOLEAN, "false", False, []),
+        (BOOLEAN, "yes", None, [MADE_NULL]),
+        (BOOLEAN, 1, None, [MADE_NULL]),
+        (STRINGS, [], [], []),
+        (STRINGS, ["a", 1, None], ["a", "1", None], []),
+        (STRINGS, {}, None, [MADE_NULL]),
+        (STRINGS, "a", None, [MADE_NULL]),
+        ({"type": "array", "items": {"type": "string"}}, ["a", None], ["a"], [LEFT_OUT]),
+        ({"type": "array", "items": INTEGER}, [1, "x"], [1, None], [MADE_NULL]),
+        ({"type": "array"}, [1, {"a": [2]}], [1, {"a": [2]}], []),
+        (OPEN, {"a": {"b": [1, None]}}, {"a": {"b": [1, None]}}, []),
+        (OPEN, {"a": [2**63]}, {"a": ["9223372036854775808"]}, [KEPT_AS_TEXT]),
+        (OPEN, "text", None, [MADE_NULL]),
+        (OPEN, [], None, [MADE_NULL]),
+        ({"type": "object"}, {"a": 1}, {"a": 1}, []),
+        ({"type": "object", "properties": {}}, {"a": 1}, {"a": 1}, []),
+        ({"type": "null"}, 5, None, [MADE_NULL]),
+        ({}, {"a": [1]}, {"a": [1]}, []),
+        ({}, None, None, []),
+        (True, 5, 5, []),
+        (INTEGER_OR_TEXT, 5, 5, []),
+        (INTEGER_OR_TEXT, "5", "5", []),
+        (INTEGER_OR_TEXT, None, None, []),
+        (INTEGER_OR_TEXT, 1.0, 1, [MADE_WHOLE]),
+        (INTEGER_OR_TEXT, 1.5, "1.5", [KEPT_AS_TEXT]),
+        (INTEGER_OR_TEXT, True, "true", [KEPT_AS_TEXT]),
+        (INTEGER_OR_TEXT, 2**64, "18446744073709551616", [KEPT_AS_TEXT]),
+        (INTEGER_OR_TEXT, ["a"], '["a"]', [KEPT_AS_TEXT]),
+        (NUMBER_OR_TEXT, 1.5, 1.5, []),
+        (NUMBER_OR_TEXT, 3, 3, []),
+        (NUMBER_OR_TEXT, "1.5", "1.5", []),
+        (BOOLEAN_OR_TEXT, True, True, []),
+        (BOOLEAN_OR_TEXT, "true", "true", []),
+        (BOOLEAN_OR_TEXT, 1, "1", [KEPT_AS_TEXT]),
+        (TIME_OR_TEXT, 0, "1970-01-01T00:00:00Z", []),
+        (TIME_OR_TEXT, "2026-01-31", "2026-01-31T00:00:00Z", []),
+        (TIME_OR_TEXT, "soon", "soon", []),
+        ({"anyOf": [STRING, INTEGER]}, 5, 5, []),
+        ({"anyOf": [{"type": "null"}, {"type": "string"}]}, 5, "5", []),
+        ({"anyOf": [OPEN, STRING]}, {"a": 1}, {"a": 1}, []),
+        ({"anyOf": [OPEN, STRING]}, [1], "[1]", [KEPT_AS_TEXT]),
+        ({"anyOf": [OPEN, STRINGS]}, [1], ["1"], []),
+        ({"type": ["null", "integer", "string"]}, 1.5, "1.5", [KEPT_AS_TEXT]),
+        ({"type": ["null", "integer", "string"]}, 5, 5, []),
+        ({"type": ["null", "string"], "enum": ["a", None]}, "a", "a", []),
+        ({"type": ["null", "string"], "enum": ["a", None]}, "b", None, [MADE_NULL]),
+        ({"type": ["null", "string"], "enum": ["a"]}, None, "absent", None),
+        ({"type": ["null", "integer"], "minimum": 0}, -1, None, [MADE_NULL]),
+        ({"oneOf": [{"type": "null"}, {"type": "string"}]}, 5, "5", []),
+        ({"properties": {"a": TIME}}, {"a": 0}, {"a": "1970-01-01T00:00:00Z"}, []),
+    ],
+)
+def test_a_value_is_made_to_fit_its_column(
+    column: Any, value: Any, fitted: Any, repairs: list[str] | None
+) -> None:
+    if repairs is None:  # not null, so a key unless keys are named
+        transform = compile_record(
+            with_properties(field=column), everything, Repairs("contacts"), key_properties=()
+        )
+        assert transform({"field": value}) == {}
+        return
+    result = fit(column, value)
+    assert result == (fitted, repairs)
+    assert type(result[0]) is type(fitted)
+
+
+@pytest.mark.parametrize(
+    "column", [INTEGER, STRING, INTEGER_OR_TEXT, BOOLEAN_OR_TEXT, OPEN, {}], ids=str
+)
+def test_a_rounded_number_asks_for_an_exact_parse(column: Any) -> None:
+    body = b'{"field": 12345678901234567890123}'
+    if column is OPEN:
+        body = b'{"field": {"a": 12345678901234567890123}}'
+    transform = compile_record(with_properties(field=column), everything, Repairs("contacts"))
+    with pytest.raises(ImpreciseNumber):
+        transform(parse(body).value)
+    exact = transform(parse(body, exact=True).value)
+    assert "12345678901234567890123" in json.dumps(exact) or column is INTEGER
+
+
+def test_an_exact_parse_never_asks_again() -> None:
+    transform = compile_record(with_properties(field=INTEGER_OR_TEXT), everything, Repairs("x"))
+    assert transform(parse(b'{"field": 1e30}', exact=True).value)["field"] == str(int(1e30))
+
+
+def test_columns_come_in_the_order_of_the_schema_and_absent_ones_are_null() -> None:
+    transform = compile_record(
+        with_properties(id={"type": "string"}, website=STRING, plan=with_properties(id=STRING)),
+        everything,
+        Repairs("companies"),
+    )
+    fitted = transform({"plan": {}, "id": "1"})
+    assert list(fitted.items()) == [("id", "1"), ("website", None), ("plan", {})]
+
+
+def test_a_record_does_not_remember_the_one_before() -> None:
+    transform = compile_record(with_properties(a=STRING, b=STRING), everything, Repairs("x"))
+    assert transform({"a": "1"}) == {"a": "1", "b": None}
+    assert transform({"b": "2"}) == {"a": None, "b": "2"}
+
+
+def test_unknown_fields_are_dropped_with_one_warning_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    repairs = Repairs("contacts")
+    schema = with_properties(id={"type": "string"}, location=with_properties(city=STRING))
+    transform = compile_record(schema, everything, repairs)
+    record = {"id": "1", "secret": "s3cret", "location": {"city": "x", "planet": "s3cret"}}
+    with caplog.at_level(logging.WARNING, logger="tap_intercom"):
+        for _ in range(3):
+            assert transform(record) == {"id": "1", "location": {"city": "x"}}
+    assert repairs.counts == {
+        ("secret", UNKNOWN_FIELD): 3,
+        ("location.planet", UNKNOWN_FIELD): 3,
+    }
+    assert len(caplog.messages) == 2
+    assert all(message.startswith("contacts: ") for message in caplog.messages)
+    assert "s3cret" not in caplog.text
+
+
+def test_unknown_fields_can_be_passed() -> None:
+    schema = with_properties(
+        a=with_properties(b=STRING), c={**with_properties(d=STRING), "additionalProperties": False}
+    )
+    transform = compile_record(schema, everything, Repairs("x"), unknown_fields="pass")
+    record = {"new": [1], "a": {"new": {"x": 1}}, "c": {"new": 1}}
+    assert transform(record) == {"new": [1], "a": {"new": {"x": 1}}, "c": {}}
+
+
+def test_additional_properties_fit_their_schema() -> None:
+    column = {"type": ["null", "object"], "properties": {"a": TIME}, "additionalProperties": STRING}
+    assert fit(column, {"a": 0, "b": 1, "c": None}) == (
+        {"a": "1970-01-01T00:00:00Z", "b": "1", "c": None},
+        [],
+    )
+
+
+def test_deselected_fields_are_dropped_silently() -> None:
+    schema = with_properties(
+        a=STRING,
+        b={**with_properties(c=STRING, d=STRING), "additionalProperties": True},
+        e={"type": "array", "items": with_properties(f=STRING, g=STRING)},
+    )
+    selected = all_but(
+        ("properties", "a"),
+        ("properties", "b", "properties", "c"),
+        ("properties", "e", "items", "properties", "f"),
+    )
+    repairs = Repairs("x")
+    transform = compile_record(schema, selected, repairs)
+    record = {"a": "1", "b": {"c": "2", "d": "3", "new": 4}, "e": [{"f": "5", "g": "6"}]}
+    assert transform(record) == {"b": {"d": "3", "new": 4}, "e": [{"g": "6"}]}
+    assert not repairs.counts
+    assert prune_schema(schema, selected) == with_properties(
+        b={**with_properties(d=STRING), "additionalProperties": True},
+        e={"type": "array", "items": with_properties(g=STRING)},
+    )
+
+
+def test_an_object_without_a_required_field_is_no_object_of_its_kind() -> None:
+    column = {**with_properties(a=STRING), "type": ["null", "object"], "required": ["a"]}
+    assert fit(column, {}) == (None, [MADE_NULL])
+    assert fit(column, {"a": None}) == ({"a": None}, [])
+
+
+def test_the_branch_of_an_object_is_the_one_that_takes_it_whole() -> None:
+    column = {
+        "anyOf": [
+            {"type": "object", "properties": {"a": STRING}},
+            {"type": "object", "properties": {"b": TIME}},
+        ]
+    }
+    assert fit(column, {"b": 0}) == ({"b": "1970-01-01T00:00:00Z"}, [])
+
+
+@pytest.mark.parametrize("record", [{}, {"id": None}, {"id": ""}, None, ["id"]], ids=str)
+def test_a_record_without_its_key_stops_the_stream(record: Any) -> None:
+    schema = with_properties(id={"type": "string"}, name={"type": "string"})
+    for keys in (None, ["id"]):
+        transform = compile_record(schema, everything, Repairs("tags"), key_properties=keys)
+        with pytest.raises(ContractError, match=r"^tags: "):
+            transform(record)
+
+
+def test_a_field_that_may_not_be_null_is_left_out_when_it_is_no_key() -> None:
+    schema = with_properties(id=STRING, name={"type": "string"})
+    transform = compile_record(schema, everything, Repairs("tags"), key_properties=["id"])
+    assert transform({"id": "1", "name": None}) == {"id": "1"}
+    with pytest.raises(ContractError):
+        transform({"id": None, "name": "a"})
+
+
+def test_repairs_are_counted_across_threads() -> None:
+    repairs = Repairs("x")
+
+    def add() -> None:
+        for _ in range(1000):
+            repairs.add("a", MADE_NULL)
+
+    threads = [Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert repairs.counts == {("a", MADE_NULL): 4000}
+
+
+@pytest.mark.parametrize(
+    ("body", "value", "replaced"),
+    [
+        (b'{"a": [1, 1.5, null, true, "\xc3\xa9"]}', {"a": [1, 1.5, None, True, "é"]}, 0),
+        (rb'{"a\u0000": "\u0000b\u0000"}', {"a�": "�b�"}, 3),
+        (rb'["\\u0000"]', [r"\u0000"], 0),
+        (rb'["\ud800", "\ud83d\ude00"]', ["�", "\U0001f600"], 1),
+        (b'["\xff"]', ["�"], 1),
+        ('["�"]'.encode(), ["�"], 0),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}, 0),
+        (b'{"a": "\x00"}', {"a": "�"}, 1),
+        (b"[1e400]", [None], 0),
+        (b"[18446744073709551616]", [18446744073709551616.0], 0),
+    ],
+    ids=str,
+)
+def test_bodies_are_read(body: bytes, value: Any, replaced: int) -> None:
+    assert parse(body) == (value, replaced)
+
+
+def test_exact_bodies_keep_every_digit() -> None:
+    assert parse(b"[18446744073709551617, 1e19, 0.1]", exact=True).value == [
+        18446744073709551617,
+        10**19,
+        0.1,
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b'{"a": 1', b'{"a": NaN}', b"[Infinity]", b"{} {}", b"[" * 100_000],
+    ids=lambda body: repr(body[:10]),
+)
+def test_other_bodies_are_value_errors(body: bytes) -> None:
+    for exact in (False, True):
+        with pytest.raises(ValueError):
+            parse(body, exact=exact)
+
+
+# -- Any value, any schema -----------------------------------------------------------------------
+
+NAMES = st.sampled_from(["a", "b", "c", "$d e"])
+TEXTS = st.one_of(
+    st.text(max_size=5),
+    st.sampled_from(
+        ["2026-01-31T12:00:00Z", "2026-01-31", "1769860800", "true", "-5", "1.5", "1e400", "now"]
+    ),
+    st.datetimes().map(datetime.isoformat),
+)
+NUMBERS = st.one_of(
+    st.integers(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from([0, 1769860800, 1769860800000, 2**63, -(2**63), 2**64, 1.0, 1e18, 1e19]),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS),
+    lambda values: st.one_of(
+        st.lists(values, max_size=3), st.dictionaries(NAMES, values, max_size=4)
+    ),
+    max_leaves=8,
+)
+SCALAR_TYPES = ["string", "integer", "number", "boolean"]
+
+
+def nullable(name: str) -> Any:
+    return st.sampled_from([{"type": ["null", name]}, {"type": name}])
+
+
+SCALARS = st.one_of(
+    st.sampled_from([TIME, DATE, {"type": "string", "format": "date-time"}]),
+    *(nullable(name) for name in SCALAR_TYPES),
+)
+MESSY = st.sampled_from(
+    [
+        {},
+        {"type": "null"},
+        {"type": ["null", "integer", "string"]},
+        {"type": ["string", "boolean"], "format": "date-time"},
+        {"type": ["null", "object", "array"]},
+        {"type": ["null", "string"], "enum": ["a", None]},
+        {"type": ["null", "integer"], "minimum": 0, "maximum": 100},
+        {"type": ["null", "string"], "maxLength": 3},
+        {"format": "date-time"},
+        {"oneOf": [{"type": "null"}, {"type": "integer"}, {"type": "string"}]},
+    ]
+)
+
+
+def compound(columns: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    objects = st.builds(
+        lambda properties, more: {"type": ["null", "object"], "properties": properties, **more},
+        st.dictionaries(NAMES, columns, max_size=3),
+        st.one_of(
+            st.just({}),
+            st.sampled_from([True, False]).map(lambda is_open: {"additionalProperties": is_open}),
+            columns.map(lambda column: {"additionalProperties": column}),
+            st.just({"required": ["a"]}),
+        ),
+    )
+    arrays = st.builds(lambda items: {"type": ["null", "array"], "items": items}, columns)
+    choices = st.lists(columns, min_size=1, max_size=3).map(lambda branches: {"anyOf": branches})
+    return st.one_of(objects, arrays, choices)
+
+
+SCHEMA_COLUMNS = st.recursive(st.one_of(SCALARS, SCALARS, MESSY), compound, max_leaves=6)
+
+
+def is_date(text: str) -> bool:
+    return bool(re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text) and date.fromisoformat(text))
+
+
+def is_date_time(text: str) -> bool:
+    form = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z"
+    return bool(re.fullmatch(form, text) and datetime.fromisoformat(text[:-1]))
+
+
+def assert_valid(schema: dict[str, Any], record: dict[str, Any]) -> None:
+    validators = pytest.importorskip("jsonschema_rs")
+    validator = validators.Draft7Validator(
+        schema, validate_formats=True, formats={"date-time": is_date_time, "date": is_date}
+    )
+    errors = [error.message for error in validator.iter_errors(json.loads(orjson.dumps(record)))]
+    assert not errors, (schema, record)
+
+
+def read_exactly_if_asked(
+    transform: Callable[[dict[str, Any]], dict[str, Any]], body: bytes
+) -> dict[str, Any]:
+    try:
+        return transform(parse(body).value)
+    except ImpreciseNumber:
+        return transform(parse(body, exact=True).value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(NAMES, SCHEMA_COLUMNS, max_size=4),
+    st.dictionaries(NAMES, VALUES, max_size=4),
+    st.sets(NAMES, max_size=2),
+    st.sampled_from(["drop", "pass"]),
+)
+def test_whatever_comes_fits_any_schema(
+    properties: dict[str, Any], record: dict[str, Any], deselected: set[str], unknown_fields: str
+) -> None:
+    schema = {"type": "object", "properties": properties}
+
+    def selected(breadcrumb: tuple[str, ...]) -> bool:
+        return not (len(breadcrumb) == 2 and breadcrumb[1] in deselected)
+
+    transform = compile_record(
+        schema, selected, Repairs("x"), unknown_fields=unknown_fields, key_properties=()
+    )
+    fitted = read_exactly_if_asked(transform, json.dumps(record).encode())
+    assert_valid(prune_schema(schema, selected), fitted)
+    assert not fitted.keys() & deselected & properties.keys()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(path.stem for path in SCHEMAS.glob("*.json"))), st.data())
+def test_whatever_comes_fits_our_schemas(stream: str, data: st.DataObject) -> None:
+    schema = json.loads((SCHEMAS / f"{stream}.json").read_text("utf-8"))
+    keys = [name for name, column in schema["properties"].items() if column == {"type": "string"}]
+    record = data.draw(
+        st.dictionaries(st.sampled_from(list(schema["properties"])), VALUES, max_size=8)
+    )
+    record |= dict.fromkeys(keys, "1")
+    transform = compile_record(schema, everything, Repairs(stream), key_properties=keys)
+    fitted = read_exactly_if_asked(transform, json.dumps(record).encode())
+    assert list(fitted) == list(schema["properties"])
+    assert_valid(schema, fitted)
