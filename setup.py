@@ -25,10 +25,12 @@ DEVELOPMENT_REQUIREMENTS = [
     "hypothesis>=6.100",
     "jsonschema-rs>=0.30",
     "mypy>=1.13",
+    "PyYAML>=6.0.1",
     "pytest>=8.2",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "types-PyYAML",
     "types-requests",
 ]
 
