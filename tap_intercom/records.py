@@ -70,7 +70,7 @@ class Repairs:
 class Parsed(NamedTuple):
     value: Any
     replaced: int
-    """How many characters were replaced by U+FFFD."""
+    """How many characters were replaced by U+FFFD: something for Repairs, REPLACED_CHARACTERS."""
 
 
 class ImpreciseNumber(ValueError):
@@ -87,22 +87,20 @@ def parse(body: bytes, *, exact: bool = False) -> Parsed:
     With `exact`, a number of 2**63 or more is an int of all its digits, however it is written.
     Raises ValueError for a body that is not JSON, or not all of it.
     """
-    if not exact:
-        try:
-            value = orjson.loads(body)
-        except ValueError:
-            # It also refuses lone surrogates, which are no reason to lose a page.
-            pass
-        else:
-            return _cleaned(value) if b"\\u0000" in body else Parsed(value, 0)
-    text = body.decode("utf-8-sig", "replace")
-    undecodable = text.count("\ufffd") - body.count("\ufffd".encode())
     try:
-        value = _DECODER.decode(text)
-        cleaned, replaced = _cleaned(value)
+        if not exact:
+            try:
+                value = orjson.loads(body)
+                return _cleaned(value) if b"\\u0000" in body else Parsed(value, 0)
+            except ValueError:
+                # It also refuses lone surrogates, which are no reason to lose a page.
+                pass
+        text = body.decode("utf-8-sig", "replace")
+        undecodable = text.count("\ufffd") - body.count("\ufffd".encode())
+        value, replaced = _cleaned(_DECODER.decode(text))
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
-    return Parsed(cleaned, replaced + undecodable)
+    return Parsed(value, replaced + undecodable)
 
 
 def _exact_float(text: str) -> float | int | None:
@@ -152,7 +150,8 @@ def compile_record(
 
     `schema` is a catalog entry's, ours or anybody's; `selected` is asked with Singer breadcrumbs.
     A selected field that a record lacks becomes null, so that a value that Intercom stops sending
-    does not stay in the target; inside objects absent fields stay absent.
+    does not stay in the target; inside objects absent fields stay absent. Columns come in the
+    schema's order, the fields of an object in Intercom's.
 
     The function raises ContractError for a record without one of `key_properties` (by default
     whatever the schema's top level does not let be null), and ImpreciseNumber, see `parse`.
@@ -368,16 +367,17 @@ class _Compiler:
     def column(self, schema: Any, breadcrumb: Breadcrumb, path: str) -> _Column:
         if not isinstance(schema, Mapping):
             return self.anything(path)
-        branches = _branches(schema)
-        columns = [self.branch(branch, breadcrumb, path) for branch in branches]
-        nullable = frozenset({_NULL} if any(_NULL in column.passes for column in columns) else ())
-        branches = [branch for branch in branches if branch.get("type") != "null"]
-        if not branches:
+        compiled = [(branch, self.branch(branch, breadcrumb, path)) for branch in _branches(schema)]
+        nullable = frozenset(
+            {_NULL} if any(_NULL in column.passes for _, column in compiled) else ()
+        )
+        compiled = [(branch, column) for branch, column in compiled if branch.get("type") != "null"]
+        if not compiled:
             return _Column(nullable, _never)
-        if len(branches) == 1:
-            column = self.branch(branches[0], breadcrumb, path)
+        if len(compiled) == 1:
+            _, column = compiled[0]
         else:
-            column = self.any_of(branches, breadcrumb, path)
+            column = self.any_of(compiled, breadcrumb, path)
         return column._replace(passes=column.passes | nullable)
 
     def branch(self, schema: Schema, breadcrumb: Breadcrumb, path: str) -> _Column:
@@ -589,13 +589,15 @@ class _Compiler:
         names = frozenset(required) if isinstance(required, list) else frozenset()
         return _Layout(columns, names - deselected, fit)
 
-    def any_of(self, branches: list[Schema], breadcrumb: Breadcrumb, path: str) -> _Column:
+    def any_of(
+        self, compiled: list[tuple[Schema, _Column]], breadcrumb: Breadcrumb, path: str
+    ) -> _Column:
         """Takes the first branch that a value fits, or else the first that can be made to fit it.
 
         Text is the last resort, as anything can be made to fit that.
         """
         strict = _Compiler(self.selected, self.unknown_fields, _refuse, exact_only=True)
-        exact = [strict.branch(branch, breadcrumb, path) for branch in branches]
+        exact = [strict.branch(branch, breadcrumb, path) for branch, _ in compiled]
         exact_fits = {
             kind: [
                 column.fit if kind in column.takes else _as_it_is
@@ -605,15 +607,11 @@ class _Compiler:
             for kind in _ALL_TYPES
         }
         has_text = any(column.passes == _TEXT for column in exact)
-        repairing = [
-            column.fit
-            for branch in branches
-            if (column := self.branch(branch, breadcrumb, path)).passes != _TEXT
-        ]
+        repairing = [column.fit for _, column in compiled if column.passes != _TEXT]
         note, exact_only = self.note, self.exact_only
 
         def fit(value: Any) -> Any:
-            for fit_exactly in exact_fits[type(value)]:
+            for fit_exactly in exact_fits.get(type(value), ()):
                 try:
                     return fit_exactly(value)
                 except _Misfit:
