@@ -1,17 +1,25 @@
 """Concurrency behind one ordered iterator.
 
-Jobs run in threads and may get ahead of the reader by a bounded number of bytes; their items come
-out in the order of the jobs, whatever the order in which answers arrive.
+Jobs run in threads and get ahead of the reader; their items come out in the order of the jobs,
+whatever the order in which answers arrive. What is ahead is kept in memory up to a limit, and in
+unnamed temporary files beyond it, so that no job has to wait for a slow reader: a scroll would
+expire meanwhile.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import pickle
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
+
+LOGGER = logging.getLogger("tap_intercom")
 
 
 class Sized(Protocol):
@@ -30,15 +38,46 @@ class _Cancelled(BaseException):
     """Ends the thread of a lane that nobody reads any more."""
 
 
+class _Stored(Generic[Item]):
+    """An item in a lane's temporary file."""
+
+    def __init__(self, offset: int, size: int) -> None:
+        self.offset = offset
+        self.size = size
+
+
 class _Lane(Generic[Item]):
     """The items of one job that were not read yet."""
 
     def __init__(self) -> None:
-        self.items: deque[Item] = deque()
+        self.items: deque[Item | _Stored[Item]] = deque()
         self.is_first = False
         self.is_finished = False
         self.is_cancelled = False
         self.error: BaseException | None = None
+        self._file: Any = None
+        self._end = 0
+
+    def store(self, item: Item) -> _Stored[Item]:
+        """Move an item to the file. Raises OSError where there is no room for it."""
+        data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="tap-intercom-")
+        written = os.pwrite(self._file.fileno(), data, self._end)
+        if written < len(data):
+            raise OSError("no room for the whole item")
+        self._end += written
+        return _Stored(self._end - written, written)
+
+    def fetch(self, entry: Item | _Stored[Item]) -> Item:
+        if not isinstance(entry, _Stored):
+            return entry
+        item: Item = pickle.loads(os.pread(self._file.fileno(), entry.size, entry.offset))
+        return item
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 class _Workers:
@@ -75,15 +114,18 @@ class _Workers:
 
 
 class ReadAhead:
-    """Shared by all that read in a run, so that together they hold no more than `max_bytes`.
+    """Shared by all that read in a run, so that together they hold no more than the limits.
 
-    The job that is being read may always hold one item, however full the rest is; therefore
-    somebody can go on at any time.
+    memory_bytes: what is kept in memory. file_bytes: what is kept in files besides; beyond that
+    jobs wait. The job that is being read may always hold one item, so that somebody can go on at
+    any time.
     """
 
-    def __init__(self, max_bytes: int, threads: int) -> None:
-        self._max_bytes = max_bytes
-        self._held_bytes = 0
+    def __init__(self, memory_bytes: int, file_bytes: int, threads: int) -> None:
+        self._memory_bytes = memory_bytes
+        self._file_bytes = file_bytes
+        self._in_memory = 0
+        self._in_files = 0
         self._changed = threading.Condition()
         self._workers = _Workers(threads)
 
@@ -130,38 +172,64 @@ class ReadAhead:
         return lane
 
     def _fill(self, lane: _Lane[Item], job: Job[Item]) -> None:
-        items = job()
         try:
-            for item in items:
-                self._put(lane, item)
+            items = job()
+            try:
+                for item in items:
+                    self._put(lane, item)
+            finally:
+                close = getattr(items, "close", None)
+                if close is not None:
+                    close()
         except _Cancelled:
             pass
         except BaseException as error:
             lane.error = error
         finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
             with self._changed:
                 lane.is_finished = True
                 self._changed.notify_all()
 
     def _put(self, lane: _Lane[Item], item: Item) -> None:
-        def has_room() -> bool:
-            return (
-                lane.is_cancelled
-                or self._held_bytes < self._max_bytes
-                or (lane.is_first and not lane.items)
-            )
-
         with self._changed:
-            self._changed.wait_for(has_room)
             if lane.is_cancelled:
                 raise _Cancelled
-            lane.items.append(item)
-            self._held_bytes += item.size
-            if lane.is_first:
-                self._changed.notify_all()
+            if self._has_room(lane):
+                self._append(lane, item)
+                return
+            is_storable = self._in_files < self._file_bytes
+        if is_storable:
+            try:
+                stored = lane.store(item)
+            except OSError as error:
+                self._file_bytes = 0
+                LOGGER.warning("reading ahead in memory only: no room in %s (%s)", tempfile.gettempdir(), error)
+            else:
+                with self._changed:
+                    if lane.is_cancelled:
+                        raise _Cancelled
+                    self._append(lane, stored)
+                return
+        with self._changed:
+            self._changed.wait_for(lambda: lane.is_cancelled or self._has_room(lane))
+            if lane.is_cancelled:
+                raise _Cancelled
+            self._append(lane, item)
+
+    def _has_room(self, lane: _Lane[Item]) -> bool:
+        return self._in_memory < self._memory_bytes or (lane.is_first and not lane.items)
+
+    def _append(self, lane: _Lane[Item], entry: Item | _Stored[Item]) -> None:
+        lane.items.append(entry)
+        self._count(entry, 1)
+        if lane.is_first:
+            self._changed.notify_all()
+
+    def _count(self, entry: Any, sign: int) -> None:
+        if isinstance(entry, _Stored):
+            self._in_files += sign * entry.size
+        else:
+            self._in_memory += sign * entry.size
 
     def _read(self, lane: _Lane[Item]) -> Iterator[Item]:
         while True:
@@ -169,16 +237,19 @@ class ReadAhead:
                 self._changed.wait_for(lambda: lane.items or lane.is_finished)
                 if not lane.items:
                     break
-                item = lane.items.popleft()
-                self._held_bytes -= item.size
+                entry = lane.items.popleft()
+                self._count(entry, -1)
                 self._changed.notify_all()
-            yield item
+            yield lane.fetch(entry)
         if lane.error is not None:
             raise lane.error
 
     def _cancel(self, lane: _Lane[Item]) -> None:
         with self._changed:
             lane.is_cancelled = True
-            self._held_bytes -= sum(item.size for item in lane.items)
+            for entry in lane.items:
+                self._count(entry, -1)
             lane.items.clear()
+            if lane.is_finished:
+                lane.close()
             self._changed.notify_all()

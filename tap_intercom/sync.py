@@ -27,6 +27,7 @@ from tap_intercom.streams.base import Batch, Reading, Selection, Shared
 LOGGER = logging.getLogger("tap_intercom")
 
 READ_AHEAD_BYTES = 16_000_000
+READ_AHEAD_FILE_BYTES = 2_000_000_000
 STREAMS_AT_ONCE = 3
 BUG_EXIT_CODE = 1
 # Of several causes the first one here is the exit code (design of exit codes, README).
@@ -94,7 +95,7 @@ class Sync:
         self, selections: dict[str, Selection], workspace: Workspace
     ) -> Iterator[Reading]:
         """What is read together, in order: each parent with its child, any other stream alone."""
-        ahead = ReadAhead(READ_AHEAD_BYTES, self._settings.concurrency)
+        ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
         shared = Shared(reads_companies="companies" in selections)
         for names in groups(list(selections), self._state.currently_syncing):
             reader = STREAMS[names[0]].parent or names[0]

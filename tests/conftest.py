@@ -1,0 +1,189 @@
+"""Runs the tap as its users do: a process with files for arguments, against a local Intercom."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tap_intercom.sandbox import Sandbox, Workspace
+
+RUN = [sys.executable, "-c", "from tap_intercom.cli import run; run()"]
+START_DATE = "2015-01-01T00:00:00Z"
+TIMEOUT_SECONDS = 100
+
+
+@dataclass
+class Output:
+    """What a run of the tap left: its exit code, its messages and its log."""
+
+    code: int
+    stdout: bytes
+    log: str
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # A killed run may leave a last line without its end.
+        complete = self.stdout[: self.stdout.rfind(b"\n") + 1]
+        self.messages = [json.loads(line) for line in complete.splitlines()]
+
+    def records(self, stream: str) -> list[dict[str, Any]]:
+        return [
+            message["record"]
+            for message in self.messages
+            if message["type"] == "RECORD" and message["stream"] == stream
+        ]
+
+    def ids(self, stream: str) -> set[str]:
+        return {record["id"] for record in self.records(stream)}
+
+    def schema(self, stream: str) -> dict[str, Any]:
+        (schema,) = [
+            message["schema"]
+            for message in self.messages
+            if message["type"] == "SCHEMA" and message["stream"] == stream
+        ]
+        return dict(schema)
+
+    def count(self, kind: str, stream: str | None = None) -> int:
+        return sum(
+            message["type"] == kind and (stream is None or message.get("stream") == stream)
+            for message in self.messages
+        )
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        return [message["value"] for message in self.messages if message["type"] == "STATE"]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.states[-1]
+
+    @property
+    def last_log_line(self) -> str:
+        return self.log.rstrip().rsplit("\n", 1)[-1]
+
+
+class Tap:
+    """The tap, with a sandbox that its settings point to and a folder for its files."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+
+    def config(self, **settings: Any) -> str:
+        return self.write(
+            "config.json",
+            {
+                "access_token": self.sandbox.token,
+                "start_date": START_DATE,
+                "base_url": self.sandbox.url,
+                **settings,
+            },
+        )
+
+    def write(self, name: str, document: Any) -> str:
+        path = self.folder / name
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return str(path)
+
+    def discover(self, **settings: Any) -> dict[str, Any]:
+        output = run_tap("--config", self.config(**settings), "--discover")
+        assert output.code == 0, output.log
+        catalog: dict[str, Any] = json.loads(output.stdout)
+        return catalog
+
+    def sync(
+        self,
+        *streams: str,
+        catalog: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Output:
+        """Run a sync of the named streams, or of a catalog, or of all; settings go into the config."""
+        return run_tap(*self.arguments(*streams, catalog=catalog, state=state, **settings), environment=environment)
+
+    def arguments(
+        self,
+        *streams: str,
+        catalog: dict[str, Any] | None = None,
+        state: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> list[str]:
+        if streams:
+            catalog = selecting(catalog or self.discover(**settings), *streams)
+        arguments = ["--config", self.config(**settings)]
+        if catalog is not None:
+            arguments += ["--catalog", self.write("catalog.json", catalog)]
+        if state is not None:
+            arguments += ["--state", self.write("state.json", state)]
+        return arguments
+
+
+def selecting(catalog: dict[str, Any], *streams: str) -> dict[str, Any]:
+    """The catalog with just these streams selected."""
+    for entry in catalog["streams"]:
+        (table,) = [each for each in entry["metadata"] if not each["breadcrumb"]]
+        table["metadata"]["selected"] = entry["tap_stream_id"] in streams
+    return catalog
+
+
+def run_tap(*arguments: str, environment: dict[str, str] | None = None) -> Output:
+    """One run of the command line to its end."""
+    process = start_tap(*arguments, environment=environment)
+    try:
+        stdout, log = process.communicate(timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        stdout, log = process.communicate()
+        raise AssertionError(f"the tap did not end: {log.decode()[-2000:]}") from None
+    return Output(process.returncode, json_lines(stdout, arguments), log.decode())
+
+
+def json_lines(stdout: bytes, arguments: tuple[str, ...]) -> bytes:
+    return stdout.replace(b"\n", b" ") + b"\n" if "--discover" in arguments and stdout else stdout
+
+
+def start_tap(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """A run of the command line that the caller ends."""
+    return subprocess.Popen(
+        [*RUN, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+@pytest.fixture
+def start_sandbox() -> Iterator[Callable[..., Sandbox]]:
+    """Starts sandboxes that end with the test: `start_sandbox(workspace, **options)`."""
+    running: list[Sandbox] = []
+
+    def start(workspace: Workspace, **options: Any) -> Sandbox:
+        sandbox = Sandbox(workspace, **options)
+        sandbox.__enter__()
+        running.append(sandbox)
+        return sandbox
+
+    yield start
+    for sandbox in running:
+        sandbox.__exit__(None, None, None)
+
+
+@pytest.fixture
+def start_tap_on(start_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Callable[..., Tap]:
+    """A tap on a sandbox of its own: `start_tap_on(workspace, **options)`."""
+
+    def start(workspace: Workspace, **options: Any) -> Tap:
+        return Tap(start_sandbox(workspace, **options), tmp_path)
+
+    return start
