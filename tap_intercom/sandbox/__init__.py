@@ -6,8 +6,21 @@ with Sandbox(generate(seed=1)) as sandbox:
 
 from __future__ import annotations
 
-from .generate import generate
-from .server import Sandbox
-from .workspace import Workspace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .sample import generate
+    from .server import Sandbox
+    from .workspace import Workspace
 
 __all__ = ["Sandbox", "Workspace", "generate"]
+
+_MODULES = {"Sandbox": ".server", "Workspace": ".workspace", "generate": ".sample"}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `command` can be imported, and say what is missing, without the extra.
+    if name not in _MODULES:
+        raise AttributeError(name)
+    return getattr(import_module(_MODULES[name], __name__), name)

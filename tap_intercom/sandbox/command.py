@@ -10,7 +10,10 @@ import signal
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .server import Sandbox
 
 _MISSING = (
     "tap-intercom sandbox: {name} is not installed; "
@@ -50,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; gives the exit code."""
     try:
-        from . import generate
+        from .sample import generate
+        from .server import Sandbox
     except ModuleNotFoundError as exc:
         print(_MISSING.format(name=exc.name), file=sys.stderr)
         return 2
@@ -62,26 +66,18 @@ def run(args: argparse.Namespace) -> int:
         parts=args.parts,
         days=args.days,
     )
-    return serve(
-        workspace,
-        port=args.port,
-        write_config=args.write_config,
-        latency=args.latency,
-        rate_limit=args.rate_limit or None,
-    )
+    rate_limit = args.rate_limit or None
+    sandbox = Sandbox(workspace, port=args.port, latency=args.latency, rate_limit=rate_limit)
+    return serve(sandbox, args.write_config)
 
 
-def serve(
-    workspace: Any, *, port: int = 0, write_config: Path | None = None, **options: Any
-) -> int:
-    """Serve a workspace in this thread until SIGINT or SIGTERM; gives the exit code."""
-    from .server import Sandbox
-
-    sandbox = Sandbox(workspace, port=port, **options)
+def serve(sandbox: Sandbox, write_config: Path | None = None) -> int:
+    """Serve in this thread until SIGINT or SIGTERM; gives the exit code."""
 
     def when_listening() -> None:
         if write_config:
-            _write_config(write_config, sandbox.token, sandbox.url, workspace.first_instant())
+            start = sandbox.workspace.first_instant()
+            _write_config(write_config, sandbox.token, sandbox.url, start)
         print(f"The sandbox listens on {sandbox.url}, token {sandbox.token}", file=sys.stderr)
 
     async def until_interrupted() -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from email.utils import formatdate
 from types import TracebackType
@@ -178,13 +179,17 @@ class Sandbox:
     # Serving
 
     def __enter__(self) -> Sandbox:
-        started = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self.serve(started.set)), name="sandbox", daemon=True
-        )
+        listening: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                asyncio.run(self.serve(lambda: listening.set_result(None)))
+            except OSError as exc:
+                listening.set_exception(exc)
+
+        self._thread = threading.Thread(target=run, name="sandbox", daemon=True)
         self._thread.start()
-        if not started.wait(30) or self._loop is None:
-            raise OSError(f"the sandbox could not listen on port {self.port}")
+        listening.result()
         return self
 
     def __exit__(
@@ -220,7 +225,6 @@ class Sandbox:
             await self._stop.wait()
         finally:
             await runner.cleanup()
-            when_listening()
 
     async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         if not self.options.date_header:
