@@ -428,6 +428,13 @@ def test_a_period_of_contacts_is_its_days_and_sorted_by_the_second(midnight: Cal
     assert [row["id"] for row in page["data"]] == ["midnight", "first", "utc midnight", "last"]
 
 
+@pytest.mark.parametrize("kind", ["contacts", "conversations"])
+def test_milliseconds_find_nothing(midnight: Caller, kind: str) -> None:
+    midnight.sandbox.options.contact_days = "workspace"
+    assert midnight.found(kind, where("updated_at", ">", 1_780_000_000_000)) == set()
+    assert midnight.found(kind, where("updated_at", ">", -(10**15))) == set(EDITS)
+
+
 def test_the_longest_day_of_a_year_has_25_hours() -> None:
     workspace = Workspace(timezone="America/Los_Angeles")
     start = at("2026-11-01T00:00:00")

@@ -136,8 +136,12 @@ def _parse_date_filter(field: str, operator: str, value: Any, language: Language
 def _range(operator: str, instant: int, language: Language) -> Range:
     start, end = instant, instant + 1
     if language.days is not None:
-        start = day_start(instant, language.days)
-        end = day_start(instant, language.days, days_later=1)
+        try:
+            start = day_start(instant, language.days)
+            end = day_start(instant, language.days, days_later=1)
+        except (ValueError, OverflowError, OSError):
+            # Milliseconds, mostly: no calendar has that day, and no record that time.
+            pass
     match operator:
         case "=":
             return start, end
@@ -161,10 +165,7 @@ def _number(field: str, value: Any) -> int:
     try:
         if isinstance(value, bool):
             raise ValueError
-        number = int(value)
-        if abs(number) > 253_402_300_799_000:
-            raise ValueError
-        return number
+        return int(value)
     except (TypeError, ValueError, OverflowError):
         raise QueryError("type_mismatch", f"{field} takes an integer, not {value!r}") from None
 

@@ -167,7 +167,7 @@ class Sandbox:
         self._cpu_start = time.process_time()
 
     def statistics(self) -> Record:
-        """What was asked since the start or since `clear_requests`, and the CPU it took."""
+        """What was asked since the start or since `clear_requests`, and this process's CPU time."""
         return {
             "cpu_seconds": time.process_time() - self._cpu_start,
             "requests": sum(self._by_route.values()),
@@ -379,8 +379,8 @@ def _instead(call: Call, fault: Fault) -> Answer | None:
             return error_answer(400, "scroll_exists", message)
         case "answer":
             status, headers, body = details["answer"](call)
-            content_type = headers.pop("Content-Type", "application/json")
-            return Answer(body, status, headers, content_type)
+            others = {name: value for name, value in headers.items() if name != "Content-Type"}
+            return Answer(body, status, others, headers.get("Content-Type", "application/json"))
     return None
 
 
