@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from singer import metadata
+
 from tap_intercom.client import Client
 from tap_intercom.errors import AuthError, ConfigError, ResponseError
 from tap_intercom.records import Repairs, compile_record, prune_schema
@@ -28,16 +30,23 @@ LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
 
 DATE_TIME: Schema = {"type": ["null", "string"], "format": "date-time"}
 TEXT: Schema = {"type": ["null", "string"]}
+
+
+def _or_text(kind: str) -> Schema:
+    """A value of a type or, where it does not fit, its text; in the form that all targets take."""
+    return {"anyOf": [{"type": kind}, {"type": "string"}, {"type": "null"}]}
+
+
 # Types of attributes (API-G2) that are one scalar; lists of objects and files stay untyped.
 ATTRIBUTE_TYPES: Mapping[str, Schema] = {
     "string": TEXT,
     "list": TEXT,
     "date": DATE_TIME,
     "datetime": DATE_TIME,
-    "integer": {"anyOf": [{"type": ["null", "integer"]}, TEXT]},
-    "float": {"anyOf": [{"type": ["null", "number"]}, TEXT]},
-    "decimal": {"anyOf": [{"type": ["null", "number"]}, TEXT]},
-    "boolean": {"anyOf": [{"type": ["null", "boolean"]}, TEXT]},
+    "integer": _or_text("integer"),
+    "float": _or_text("number"),
+    "decimal": _or_text("number"),
+    "boolean": _or_text("boolean"),
 }
 
 
@@ -69,9 +78,10 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
     for attribute in attributes:
         name = attribute.get("name")
         schema = ATTRIBUTE_TYPES.get(str(attribute.get("data_type")))
-        if isinstance(name, str) and name and schema is not None:
-            if len(name.encode()) <= LONGEST_COLUMN_BYTES:
-                typed[name] = schema
+        if not isinstance(name, str) or schema is None:
+            continue
+        if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES:
+            typed[name] = schema
     folded = [name.casefold() for name in typed]
     return {name: schema for name, schema in typed.items() if folded.count(name.casefold()) == 1}
 
@@ -102,12 +112,6 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
         schema["properties"][WORKSPACE_ID] = {"type": "string"}
         key.append(WORKSPACE_ID)
     method = "INCREMENTAL" if stream.is_incremental else "FULL_TABLE"
-    table: dict[str, Any] = {
-        "inclusion": "available",
-        "selected-by-default": True,
-        "table-key-properties": key,
-        "forced-replication-method": method,
-    }
     entry: Entry = {
         "tap_stream_id": stream.name,
         "stream": stream.name,
@@ -115,17 +119,19 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
         "replication_method": method,
         "schema": schema,
     }
-    automatic = set(key)
     if stream.replication_key is not None:
-        table["valid-replication-keys"] = [stream.replication_key]
         entry["replication_key"] = stream.replication_key
-        automatic.add(stream.replication_key)
-    metadata = [{"breadcrumb": [], "metadata": table}]
+    replication_keys = [stream.replication_key] if stream.replication_key else []
+    marks = metadata.to_map(
+        metadata.get_standard_metadata(schema, stream.name, key, replication_keys, method)
+    )
+    for name in replication_keys:
+        marks["properties", name]["inclusion"] = "automatic"
     for breadcrumb in _breadcrumbs(schema, ()):
-        inclusion = "automatic" if len(breadcrumb) == 2 and breadcrumb[1] in automatic else "available"
-        field = {"inclusion": inclusion, "selected-by-default": True}
-        metadata.append({"breadcrumb": list(breadcrumb), "metadata": field})
-    return {**entry, "metadata": metadata}
+        marks.setdefault(breadcrumb, {"inclusion": "available"})
+    for breadcrumb in marks:
+        metadata.write(marks, breadcrumb, "selected-by-default", True)
+    return {**entry, "metadata": metadata.to_list(marks)}
 
 
 def load_schema(name: str) -> Schema:
@@ -156,11 +162,13 @@ def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selectio
         raise ConfigError("catalog: the file must hold an object with a list of streams")
     selections = {}
     for entry in catalog["streams"]:
-        name = entry.get("tap_stream_id") or entry.get("stream") if isinstance(entry, dict) else None
+        name = (
+            entry.get("tap_stream_id") or entry.get("stream") if isinstance(entry, dict) else None
+        )
         if not isinstance(name, str):
             raise ConfigError("catalog: each of streams must be an object with a tap_stream_id")
-        metadata = _metadata(name, entry)
-        if not _is_selected(metadata.get((), {}), entry, name):
+        marks = _marks(name, entry)
+        if not _is_selected(marks.get((), {}), entry, name):
             continue
         stream = STREAMS.get(name)
         if stream is None:
@@ -169,16 +177,18 @@ def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selectio
                 f"It has {', '.join(STREAMS)}."
             )
         if settings.version < stream.first_version:
-            raise ConfigError(f"catalog: it selects {name}, which api_version {settings.api_version} lacks")
-        selections[name] = _selection(stream, entry, metadata, settings, version)
+            raise ConfigError(
+                f"catalog: it selects {name}, which api_version {settings.api_version} lacks"
+            )
+        selections[name] = _selection(stream, entry, marks, settings, version)
     return selections
 
 
-def _metadata(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
+def _marks(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
+    """The metadata of an entry by breadcrumb, () for the stream itself."""
     try:
-        return {
-            tuple(each["breadcrumb"]): dict(each["metadata"]) for each in entry.get("metadata") or []
-        }
+        marks = metadata.to_map(entry.get("metadata") or [])
+        return {breadcrumb: dict(mark) for breadcrumb, mark in marks.items()}
     except (KeyError, TypeError, ValueError):
         raise ConfigError(
             f"catalog: metadata of {name} must be a list of objects with breadcrumb and metadata"
@@ -197,12 +207,12 @@ def _is_selected(table: Mapping[str, Any], entry: Entry, name: str) -> bool:
 
 
 def _field_selector(
-    metadata: Mapping[Breadcrumb, Mapping[str, Any]], automatic: set[str]
+    marks: Mapping[Breadcrumb, Mapping[str, Any]], automatic: set[str]
 ) -> Callable[[Breadcrumb], bool]:
     def is_selected(breadcrumb: Breadcrumb) -> bool:
         if len(breadcrumb) == 2 and breadcrumb[1] in automatic:
             return True
-        field = metadata.get(breadcrumb, {})
+        field = marks.get(breadcrumb, {})
         if field.get("inclusion") in ("automatic", "unsupported"):
             return bool(field["inclusion"] == "automatic")
         if "selected" in field:
@@ -215,7 +225,7 @@ def _field_selector(
 def _selection(
     stream: Stream,
     entry: Entry,
-    metadata: Mapping[Breadcrumb, Mapping[str, Any]],
+    marks: Mapping[Breadcrumb, Mapping[str, Any]],
     settings: Settings,
     version: int,
 ) -> Selection:
@@ -224,15 +234,20 @@ def _selection(
         raise ConfigError(f"catalog: {stream.name} has no schema with properties")
     key = list(stream.key_properties)
     if settings.add_workspace_id:
-        schema = {**schema, "properties": {**schema["properties"], WORKSPACE_ID: {"type": "string"}}}
+        schema = {
+            **schema,
+            "properties": {**schema["properties"], WORKSPACE_ID: {"type": "string"}},
+        }
         key.append(WORKSPACE_ID)
     lacking = [name for name in key if name not in schema["properties"]]
     if lacking:
-        raise ConfigError(f"catalog: the schema of {stream.name} lacks its key {', '.join(lacking)}")
-    method = metadata.get((), {}).get("replication-method") or entry.get("replication_method")
+        raise ConfigError(
+            f"catalog: the schema of {stream.name} lacks its key {', '.join(lacking)}"
+        )
+    method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
     is_full = not stream.is_incremental or method == "FULL_TABLE"
     automatic = {*key, *([stream.replication_key] if stream.replication_key else [])}
-    is_selected = _field_selector(metadata, automatic)
+    is_selected = _field_selector(marks, automatic)
     repairs = Repairs(stream.name)
     return Selection(
         name=entry.get("stream") or stream.name,

@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-d", "--discover", action="store_true", help="write a catalog to stdout")
     parser.add_argument("--catalog", metavar="FILE", help="streams and fields to read")
     parser.add_argument("-p", "--properties", metavar="FILE", help="the same, by its old name")
-    parser.add_argument("-s", "--state", metavar="FILE", help="where the last run ended; {} at first")
+    parser.add_argument(
+        "-s", "--state", metavar="FILE", help="where the last run ended; {} at first"
+    )
     return parser
 
 

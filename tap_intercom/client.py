@@ -20,10 +20,15 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
-from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
-from tap_intercom.errors import UnavailableError
-from tap_intercom.records import parse
+from tap_intercom.errors import (
+    AuthError,
+    ConfigError,
+    ContractError,
+    ResponseError,
+    UnavailableError,
+)
 from tap_intercom.rate_limit import RateLimit, date_seconds
+from tap_intercom.records import parse
 from tap_intercom.settings import Settings
 from tap_intercom.times import rfc3339
 
@@ -92,7 +97,10 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self._base_url = settings.base_url
-        self._timeout = (min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout), settings.request_timeout)
+        self._timeout = (
+            min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout),
+            settings.request_timeout,
+        )
         self._max_retry_seconds = settings.max_retry_seconds
         self._rate_limit = RateLimit(settings.rate_limit_share, settings.concurrency)
         self._session = _session(settings)
@@ -104,7 +112,9 @@ class Client:
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         return self._send_until_answered("GET", path, params, None, False)
 
-    def post(self, path: str, body: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Answer:
+    def post(
+        self, path: str, body: Mapping[str, Any], params: Mapping[str, Any] | None = None
+    ) -> Answer:
         return self._send_until_answered("POST", path, params, body, False)
 
     def get_scroll_page(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
@@ -157,7 +167,7 @@ class Client:
             _retry_waits,
             RetryableError,
             max_time=lambda: 0 if self._gave_up.is_set() else self._max_retry_seconds,
-            giveup=give_up,
+            giveup=lambda error: isinstance(error, RetryableError) and give_up(error),
             on_backoff=_log_retry,
             on_giveup=note_give_up,
             logger=None,
@@ -189,10 +199,14 @@ class Client:
             except RETRYABLE as error:
                 raise RetryableError(f"{request}: {_reason(error)}") from error
             except requests.RequestException as error:
-                raise ConfigError(f"{request}: {_reason(error)}; check base_url and proxies") from error
+                raise ConfigError(
+                    f"{request}: {_reason(error)}; check base_url and proxies"
+                ) from error
         if response.status_code == 429:
             seconds = self._rate_limit.refused(response.headers)
-            raise RetryableError(f"{request}: 429, rate limit reached for {seconds:.0f} s", rate_limited=True)
+            raise RetryableError(
+                f"{request}: 429, rate limit reached for {seconds:.0f} s", rate_limited=True
+            )
         self._rate_limit.learn(response.headers)
         answer = self._read(request, response)
         self._gave_up.clear()
@@ -216,7 +230,7 @@ class Client:
         return Answer(response.content, body, rfc3339(int(self.now())) or "", replaced)
 
     def _follow_clock(self, date: float | None) -> None:
-        """Take over Intercom's clock from the first answer; later ones may have waited in a queue."""
+        """Take over Intercom's clock from the first answer; others may have waited in a queue."""
         if self._clock_offset:
             return
         if date is None:

@@ -83,7 +83,10 @@ class Messages:
     def _add(self, lines: bytes) -> None:
         self._buffer.append(lines)
         self._buffered_bytes += len(lines)
-        if self._buffered_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
+        if (
+            self._buffered_bytes >= FLUSH_BYTES
+            or time.monotonic() - self._flushed_at >= FLUSH_SECONDS
+        ):
             self.flush()
 
 

@@ -56,9 +56,7 @@ def cursor_pages(send: Callable[[str | None], Answer]) -> Iterator[Answer]:
         used.add(cursor)
 
 
-def numbered_pages(
-    send: Callable[[Mapping[str, Any]], Answer], page_size: int
-) -> Iterator[Answer]:
+def numbered_pages(send: Callable[[Mapping[str, Any]], Answer], page_size: int) -> Iterator[Answer]:
     """Yield each page of a list with page numbers; send gets the parameters of a page."""
     page = 1
     while True:

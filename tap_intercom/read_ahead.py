@@ -62,7 +62,7 @@ class _Lane(Generic[Item]):
         """Move an item to the file. Raises OSError where there is no room for it."""
         data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="tap-intercom-")
+            self._file = tempfile.TemporaryFile(prefix="tap-intercom-")  # noqa: SIM115
         written = os.pwrite(self._file.fileno(), data, self._end)
         if written < len(data):
             raise OSError("no room for the whole item")
@@ -203,7 +203,9 @@ class ReadAhead:
                 stored = lane.store(item)
             except OSError as error:
                 self._file_bytes = 0
-                LOGGER.warning("reading ahead in memory only: no room in %s (%s)", tempfile.gettempdir(), error)
+                LOGGER.warning(
+                    "reading ahead in memory only: no room in %s (%s)", tempfile.gettempdir(), error
+                )
             else:
                 with self._changed:
                     if lane.is_cancelled:

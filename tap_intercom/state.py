@@ -1,7 +1,9 @@
 """Bookmarks: where each stream goes on, and what its bookmark is the bookmark of.
 
-    {"bookmarks": {"contacts": {"updated_at": "2026-01-31T12:00:00Z", "since": "2020-01-01T00:00:00Z",
-                                "workspace": "abc123", "filters": "9f2c…"}}, "currently_syncing": …}
+    {"bookmarks": {"contacts": {"updated_at": "2026-01-31T12:00:00Z",
+                                "since": "2020-01-01T00:00:00Z",
+                                "workspace": "abc123", "filters": "9f2c…"}},
+     "currently_syncing": "contacts"}
 
 missing_since and missing_until keep the progress of a read that a start_date before `since` asked
 for.
@@ -106,9 +108,15 @@ class State:
             self._document["currently_syncing"] = stream
 
     def plan(
-        self, stream: str, origin: Origin, *, lookback: int, parent: str | None = None, whole: bool = False
+        self,
+        stream: str,
+        origin: Origin,
+        *,
+        lookback: int,
+        parent: str | None = None,
+        whole: bool = False,
     ) -> Plan:
-        """What to read of a stream, by its bookmark; with `whole`, from start_date whatever it says.
+        """What to read of a stream, by its bookmark; with `whole`, from start_date in any case.
 
         parent is the stream that a child of another tap's state may not be ahead of. Raises
         ConfigError for the bookmark of another workspace, or one that is no time.
@@ -128,11 +136,17 @@ class State:
             )
             updated_at = origin.now - DAY_SECONDS
         if since is None:
-            start = origin.start_date if whole else self._foreign_start(stream, updated_at, parent) - lookback
+            start = (
+                origin.start_date
+                if whole
+                else self._foreign_start(stream, updated_at, parent) - lookback
+            )
             return Plan(_window(start, origin.end), floor=updated_at, extra=extra)
         _check_workspace(stream, bookmark, origin)
         if bookmark.get("filters") != origin.filters:
-            LOGGER.warning("%s: search_filters changed, so it is read again from start_date", stream)
+            LOGGER.warning(
+                "%s: search_filters changed, so it is read again from start_date", stream
+            )
             return Plan(from_start, extra=extra)
         if whole:
             return Plan(from_start, floor=updated_at, since=since, extra=extra)
@@ -142,8 +156,10 @@ class State:
             if bookmark.get("missing_since") == rfc3339(origin.start_date):
                 read_until = _instant(stream, bookmark, "missing_until") or read_until
             missing = _window(read_until, since if origin.end is None else min(since, origin.end))
-            LOGGER.info("%s: start_date is earlier than before; the missing period is read first", stream)
-        return Plan(_window(updated_at, origin.end), missing, updated_at, since, extra)
+            LOGGER.info(
+                "%s: start_date is earlier than before; the missing period is read first", stream
+            )
+        return Plan(_window(max(updated_at, since), origin.end), missing, updated_at, since, extra)
 
     def advance(self, stream: str, plan: Plan, origin: Origin, reached: int) -> None:
         """Note that a stream is complete up to `reached`; a bookmark never moves back."""
@@ -175,7 +191,7 @@ class State:
         self._bookmarks[stream] = entry
 
     def _foreign_start(self, stream: str, updated_at: int, parent: str | None) -> int:
-        """Where another tap's bookmark is taken up: its child streams may be ahead of what was read."""
+        """Where another tap's bookmark is taken up: its children may be ahead of what was read."""
         if parent is None:
             return updated_at
         of_parent = _instant(parent, self._bookmark(parent), "updated_at")

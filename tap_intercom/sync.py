@@ -68,7 +68,9 @@ class Sync:
             workspace = self._client.open_workspace()
             self._greet(workspace)
             if catalog is None:
-                LOGGER.info("no catalog given: discovering, to read all streams selected by default")
+                LOGGER.info(
+                    "no catalog given: discovering, to read all streams selected by default"
+                )
                 catalog = discover(self._client, self._settings)
             selections = select(catalog, self._settings, version=workspace.now * 1000)
             readings = list(self._readings(selections, workspace))
@@ -135,7 +137,9 @@ class Sync:
             LOGGER.warning("the catalog selects no stream")
             return
         reads = [partial(_read, reading) for reading in readings]
-        for reading, batches in zip(readings, readings[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True):
+        for reading, batches in zip(
+            readings, readings[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True
+        ):
             self._write(reading, batches)
 
     def _write(self, reading: Reading, batches: Iterator[Batch]) -> None:
@@ -144,7 +148,10 @@ class Sync:
             stream = STREAMS[name]
             with self._uninterrupted():
                 self._messages.schema(
-                    selection.name, selection.schema, selection.key_properties, stream.replication_key
+                    selection.name,
+                    selection.schema,
+                    selection.key_properties,
+                    stream.replication_key,
                 )
         self._state.currently_syncing = next(iter(reading.selections))
         LOGGER.info("%s: reading", " and ".join(reading.selections))

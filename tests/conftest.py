@@ -108,8 +108,11 @@ class Tap:
         environment: dict[str, str] | None = None,
         **settings: Any,
     ) -> Output:
-        """Run a sync of the named streams, or of a catalog, or of all; settings go into the config."""
-        return run_tap(*self.arguments(*streams, catalog=catalog, state=state, **settings), environment=environment)
+        """Run a sync of the named streams, of a catalog, or of all, with these settings."""
+        return run_tap(
+            *self.arguments(*streams, catalog=catalog, state=state, **settings),
+            environment=environment,
+        )
 
     def arguments(
         self,
@@ -152,7 +155,9 @@ def json_lines(stdout: bytes, arguments: tuple[str, ...]) -> bytes:
     return stdout.replace(b"\n", b" ") + b"\n" if "--discover" in arguments and stdout else stdout
 
 
-def start_tap(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_tap(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """A run of the command line that the caller ends."""
     return subprocess.Popen(
         [*RUN, *arguments],

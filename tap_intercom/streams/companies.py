@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from tap_intercom.client import Answer
-from tap_intercom.errors import ContractError, ResponseError, TapError, UnavailableError
+from tap_intercom.errors import ContractError, ResponseError, UnavailableError
 from tap_intercom.pages import numbered_pages, total_count
 from tap_intercom.streams.base import Batch, Reading, Record, Stream, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream
@@ -84,9 +84,7 @@ class CompanySegments(ListStream):
         listed = {record.get("id") for record in self.records(answer)} - others
 
         def own(answer: Answer) -> list[Record]:
-            return [
-                record for record in self.wanted(reading, answer) if record.get("id") in listed
-            ]
+            return [record for record in self.wanted(reading, answer) if record.get("id") in listed]
 
         yield reading.render(self.name, answer, own)
         carried = self._carried(reading, is_needed=not listed)
@@ -100,11 +98,13 @@ class CompanySegments(ListStream):
         yield self.complete(reading)
 
     def _carried(self, reading: Reading, is_needed: bool) -> dict[str, Record]:
-        """Segments that companies name: as read in this run, or read for it where nothing else tells."""
+        """Segments that companies name: read in this run anyway, or for it where nothing else tells."""
         if reading.shared.reads_companies:
             carried = reading.shared.wait_for_company_segments()
             if carried is None and is_needed:
-                raise UnavailableError(f"{self.name}: companies, which tell the segments, were not read")
+                raise UnavailableError(
+                    f"{self.name}: companies, which tell the segments, were not read"
+                )
             return carried or {}
         found: dict[str, Record] = {}
         if is_needed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+
 from tap_intercom.streams.base import Record
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, WholeList

@@ -49,7 +49,9 @@ class ConversationParts(ChildStream):
         elif reading.settings.strict:
             raise ContractError(f"{self.name}: conversation {case} (setting strict)")
         else:
-            reading.findings.add(self.name, "parts that Intercom counts did not come", case, missing)
+            reading.findings.add(
+                self.name, "parts that Intercom counts did not come", case, missing
+            )
 
     def children(self, answer: Answer) -> list[Record]:
         conversation = answer.body
@@ -97,6 +99,9 @@ class Conversations(SearchStream):
         try:
             reading.client.post("/tickets/search", {"query": query, "pagination": {"per_page": 1}})
         except AuthError:
-            kind = "permission is missing (Read tickets), so conversations that are tickets do not come"
-            reading.findings.add(self.name, kind, "all of them")
-            LOGGER.warning("%s: the token lacks the permission Read tickets: %s", self.name, kind)
+            LOGGER.warning(
+                "%s: the token lacks the permission Read tickets, so that Intercom leaves out all "
+                "conversations that are tickets",
+                self.name,
+            )
+            reading.findings.add(self.name, "permission missing", "Read tickets")

@@ -20,7 +20,9 @@ CONFLICT_WAIT_SECONDS = 30.0
 SCROLL_EXISTS = "scroll_exists"
 
 
-def scroll_pages(client: Client, path: str, records_key: str, patience_seconds: float) -> Iterator[Answer]:
+def scroll_pages(
+    client: Client, path: str, records_key: str, patience_seconds: float
+) -> Iterator[Answer]:
     """Yield each page of a scroll, until an empty one ends it.
 
     A page that fails makes the scroll begin again, so that pages may come more than once: one
@@ -42,19 +44,25 @@ def scroll_pages(client: Client, path: str, records_key: str, patience_seconds: 
             if isinstance(error, ResponseError) and not error.is_gone:
                 raise
             if time.monotonic() >= deadline:
-                raise UnavailableError(f"{error}; no scroll got further than page {furthest}") from error
+                raise UnavailableError(
+                    f"{error}; no scroll got further than page {furthest}"
+                ) from error
             LOGGER.warning("%s; the scroll begins again after %d pages", error, count)
             if count == 0:
                 time.sleep(min(CONFLICT_WAITS_SECONDS[0], max(deadline - time.monotonic(), 0)))
 
 
-def _one_scroll(client: Client, path: str, records_key: str, patience_seconds: float) -> Iterator[Answer]:
+def _one_scroll(
+    client: Client, path: str, records_key: str, patience_seconds: float
+) -> Iterator[Answer]:
     answer = _first_page(client, path, patience_seconds)
     while answer.body.get(records_key) != []:
         yield answer
         token = answer.body.get("scroll_param")
         if not token:
-            raise ContractError(f"{path}: the answer has no scroll_param, so companies may be missing")
+            raise ContractError(
+                f"{path}: the answer has no scroll_param, so companies may be missing"
+            )
         answer = client.get_scroll_page(path, {"scroll_param": token})
 
 
@@ -75,5 +83,7 @@ def _first_page(client: Client, path: str, patience_seconds: float) -> Answer:
                     f"{error}. Another app reads this workspace's companies: Intercom allows one "
                     "scroll at a time. Run at another time, or set companies_source to list."
                 ) from error
-            LOGGER.warning("another app scrolls over the companies; trying again in %.0f s", min(wait, left))
+            LOGGER.warning(
+                "another app scrolls over the companies; trying again in %.0f s", min(wait, left)
+            )
             time.sleep(min(wait, left))

@@ -78,7 +78,9 @@ class Tally:
     def distinct(self) -> int:
         """How many different records came, counted in slices, which keeps the sets small."""
         slices = len(self._hashes) // 50_000 + 1
-        return sum(len({each for each in self._hashes if each % slices == part}) for part in range(slices))
+        return sum(
+            len({each for each in self._hashes if each % slices == part}) for part in range(slices)
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -168,7 +170,9 @@ class SearchStream(Stream):
     def _read_parts(
         self, reading: Reading, span: Span, parts: Sequence[Window], seen: Seen
     ) -> Iterator[Batch]:
-        reads = [partial(self._read_closed, reading, Span(part, span.streams), seen) for part in parts]
+        reads = [
+            partial(self._read_closed, reading, Span(part, span.streams), seen) for part in parts
+        ]
         for batches in reading.ahead.run(reads, WINDOWS_AT_ONCE):
             yield from batches
 
@@ -195,7 +199,9 @@ class SearchStream(Stream):
                 self._report_shortfall(reading, span.window, tally)
                 break
         else:
-            LOGGER.warning("%s: records kept moving while they were read; see the next run", self.name)
+            LOGGER.warning(
+                "%s: records kept moving while they were read; see the next run", self.name
+            )
             return
         yield _complete(span, reading.origin.limit)
 
@@ -248,7 +254,7 @@ class SearchStream(Stream):
         return min(reading.settings.page_size or PAGE_SIZE, PAGE_SIZE)
 
     def _parts(self, reading: Reading, span: Span, total: int) -> list[Window]:
-        """How to cut a window that holds `total` records, so that its parts are read side by side."""
+        """How to cut a window of `total` records, so that its parts are read side by side."""
         most, limit = MOST_PARTS, RECORDS_IN_WINDOW
         if self.child is not None and self.child.name in span.streams:
             limit = RECORDS_WITH_CHILDREN_IN_WINDOW
@@ -261,10 +267,12 @@ class SearchStream(Stream):
         return split(span.window, min(ceil(total / (limit * 2 / 3)), most), self._unit)
 
     def _emit(self, reading: Reading, span: Span, answer: Answer, seen: Seen) -> Iterator[Batch]:
-        """The records of a page that belong to the window and did not come before, with children."""
+        """The records of a page that are the window's and did not come before, with children."""
         records = self.records(answer)
         has_children = self.child is not None and self.child.name in span.streams
-        kept = [at for at, record in enumerate(records) if self._belongs(reading, span.window, record)]
+        kept = [
+            at for at, record in enumerate(records) if self._belongs(reading, span.window, record)
+        ]
         if has_children:
             # A child costs a request: what came unchanged in an earlier pass is left out.
             kept = [at for at in kept if _version(records[at]) not in seen]
@@ -357,10 +365,10 @@ class SearchStream(Stream):
 
     def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
         missing = tally.total - tally.distinct
-        text = f"{missing} of {tally.total} records that Intercom counts in {_text(window)} do not come"
+        text = f"{missing} of {tally.total} that Intercom counts in {_text(window)}"
         if reading.settings.strict:
-            raise ContractError(f"{self.name}: {text} (setting strict)")
-        reading.findings.add(self.name, "records missing from search", text, missing)
+            raise ContractError(f"{self.name}: records did not come, {text} (setting strict)")
+        reading.findings.add(self.name, "records that search counts did not come", text, missing)
 
 
 class ChildStream(Stream):
