@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode
+from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -16,107 +15,19 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from . import fields, search
+from .calls import Answer, Call, RefusalError, json_answer
+from .oauth import Authorization
+from .options import Options, Permission
 from .pages import Cursor, Result, sort_key
 from .records import Record
 from .tables import Table
 from .workspace import Workspace, plain_text, without_nulls
 
-Permission = Literal[
-    "users_companies_read", "users_companies_write", "tags", "conversations", "tickets", "admins"
-]
-ALL_PERMISSIONS: frozenset[str] = frozenset(
-    ("users_companies_read", "users_companies_write", "tags", "conversations", "tickets", "admins")
-)
 NEWEST_VERSION = (2, 16)
 _VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(17)])
 _LINKS_ROOT = "https://api.intercom.io"
 _COMPANIES_LIST_LIMIT = 10_000
 _RESULTS_KEPT = 8
-_HTML_PAGE = "<!doctype html><title>{title}</title><h1>{title}</h1>{content}"
-
-
-@dataclass
-class Options:
-    """How this Intercom behaves where it may behave in more than one way."""
-
-    token: str = "sandbox-token"
-    permissions: set[str] = field(default_factory=lambda: set(ALL_PERMISSIONS))
-    refusal_status: int = 403
-    app_version: str = "2.16"
-    rate_limit: int | None = 1667
-    rate_limit_headers: bool = True
-    retry_after: int | None = None
-    latency: float = 0.0
-    latency_jitter: float = 0.0
-    date_header: bool = True
-    clock_offset_seconds: float = 0.0
-    contact_days: Literal["workspace", "utc", "exact"] = "workspace"
-    greater_includes_equal: bool = False
-    sort_honoured: bool = True
-    cursors: Literal["value", "position"] = "value"
-    cursor_lifetime: int | None = None
-    search_lag: float = 0.0
-    company_segments_listed: bool = True
-    scroll_page_size: int = 100
-    scroll_ttl: float = 60.0
-    scroll_closes_at_end: bool = True
-    client_id: str = "sandbox-client"
-    client_secret: str = "sandbox-secret"
-    redirect_uri: str = "https://example.com/oauth/callback"
-    code_lifetime: float = 300.0
-
-
-@dataclass(frozen=True)
-class Call:
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """The body. Raises RefusalError."""
-        try:
-            return orjson.loads(self.body)
-        except ValueError:
-            raise RefusalError(400, "bad_request", "Failed to parse the JSON body") from None
-
-
-@dataclass(frozen=True)
-class Answer:
-    body: bytes
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
-
-
-class RefusalError(Exception):
-    """An answer with an error body."""
-
-    def __init__(
-        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-        self.headers = headers or {}
-
-    def answer(self) -> Answer:
-        return error_answer(self.status, self.code, self.message, self.headers)
-
-
-def error_answer(
-    status: int, code: str, message: str | None, headers: dict[str, str] | None = None
-) -> Answer:
-    body = {
-        "type": "error.list",
-        "request_id": uuid4().hex[:20],
-        "errors": [{"code": code, "message": message}],
-    }
-    return Answer(orjson.dumps(body), status, headers or {})
-
-
-def json_answer(record: object) -> Answer:
-    return Answer(orjson.dumps(record))
 
 
 @dataclass
@@ -164,7 +75,7 @@ class Api:
         self._searches = 0
         self._first_living_cursor = 0
         self._results: dict[object, Result] = {}
-        self._codes: dict[str, float] = {}
+        oauth = Authorization(workspace, options)
         reading: tuple[Permission, ...] = ("users_companies_read",)
         self.routes = [
             Route("GET", "/me", self.me),
@@ -194,10 +105,10 @@ class Api:
             Route("GET", "/tags", self.tags, ("tags",)),
             Route("GET", "/segments", self.segments, reading),
             Route("GET", "/data_attributes", self.data_attributes, reading),
-            Route("POST", "/auth/eagle/token", self.exchange_code),
-            Route("GET", "/oauth", self.authorize_page),
-            Route("GET", "/oauth/authorize", self.authorize),
-            Route("GET", "/oauth/deny", self.deny),
+            Route("POST", "/auth/eagle/token", oauth.exchange_code),
+            Route("GET", "/oauth", oauth.page),
+            Route("GET", "/oauth/authorize", oauth.authorize),
+            Route("GET", "/oauth/deny", oauth.deny),
         ]
 
     def route(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
@@ -708,53 +619,6 @@ class Api:
 
         return render
 
-    # OAuth
-
-    def authorize_page(self, call: Call) -> Answer:
-        """Where people allow an app to read their workspace."""
-        if call.query.get("client_id") != self.options.client_id:
-            return _html("Unknown app", "<p>No app has this client_id.</p>", 400)
-        query = html.escape(urlencode(self._redirect(call)))
-        name = html.escape(self.workspace.app["name"])
-        return _html(
-            f"Connect to {name}",
-            f'<p><a id="authorize" href="/oauth/authorize?{query}">Authorize</a></p>'
-            f'<p><a id="deny" href="/oauth/deny?{query}">Deny</a></p>',
-        )
-
-    def authorize(self, call: Call) -> Answer:
-        code = uuid4().hex
-        self._codes[code] = self.workspace.clock()
-        return self._redirected(call, {"code": code})
-
-    def deny(self, call: Call) -> Answer:
-        return self._redirected(call, {"error": "access_denied"})
-
-    def _redirect(self, call: Call) -> dict[str, str]:
-        redirect_uri = call.query.get("redirect_uri") or self.options.redirect_uri
-        state = {"state": call.query["state"]} if "state" in call.query else {}
-        return {"redirect_uri": redirect_uri} | state
-
-    def _redirected(self, call: Call, outcome: dict[str, str]) -> Answer:
-        parameters = self._redirect(call)
-        address = parameters.pop("redirect_uri")
-        separator = "&" if "?" in address else "?"
-        location = f"{address}{separator}{urlencode(outcome | parameters)}"
-        return Answer(b"", 302, {"Location": location}, "text/html")
-
-    def exchange_code(self, call: Call) -> Answer:
-        form = _form(call)
-        if (form.get("client_id"), form.get("client_secret")) != (
-            self.options.client_id,
-            self.options.client_secret,
-        ):
-            raise RefusalError(401, "unauthorized", "client_id or client_secret is wrong")
-        given_at = self._codes.pop(str(form.get("code")), None)
-        if given_at is None or self.workspace.clock() - given_at > self.options.code_lifetime:
-            raise RefusalError(400, "bad_request", "The code is wrong, used or expired")
-        token = self.options.token
-        return json_answer({"token": token, "access_token": token, "token_type": "Bearer"})
-
 
 def _unchanged(_: str, text: bytes) -> bytes:
     return text
@@ -827,15 +691,3 @@ def _ticket(conversation: Record) -> Record:
             if name in ("ticket_id", "category", "ticket_attributes", "ticket_state", "ticket_type")
         }
     )
-
-
-def _form(call: Call) -> dict[str, Any]:
-    if "json" in call.headers.get("content-type", ""):
-        body = call.json()
-        return body if isinstance(body, dict) else {}
-    return dict(parse_qsl(call.body.decode(errors="replace")))
-
-
-def _html(title: str, content: str, status: int = 200) -> Answer:
-    page = _HTML_PAGE.format(title=title, content=content)
-    return Answer(page.encode(), status, {}, "text/html")

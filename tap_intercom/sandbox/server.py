@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 import orjson
 from aiohttp import web
 
-from .api import Answer, Api, Call, Options, error_answer
+from .api import Api
+from .calls import Answer, Call, error_answer
 from .faults import Fault, Faults
+from .options import Options
 from .records import Record
 from .workspace import Workspace
 
@@ -93,7 +95,8 @@ class RateLimit:
 class Sandbox:
     """A local Intercom, as a context manager: it serves from a thread of its own.
 
-    `options` are those of `api.Options`; they may be changed while it runs, in `.options`.
+    `options` are those of `options.Options`, and may be changed in `.options` while it runs;
+    `timezone` and `region` are those of the workspace.
     """
 
     def __init__(
@@ -110,8 +113,6 @@ class Sandbox:
             self.workspace.app["timezone"] = options.pop("timezone")
         if "region" in options:
             self.workspace.app["region"] = options.pop("region")
-        if "permissions" in options:
-            options["permissions"] = set(options["permissions"])
         self.options = Options(token=token, **options)
         self.api = Api(self.workspace, self.options)
         self.faults = Faults()

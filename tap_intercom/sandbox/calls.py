@@ -1,0 +1,72 @@
+"""A call to Intercom and its answer, free of HTTP's machinery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+import orjson
+
+
+@dataclass(frozen=True)
+class Call:
+    """Names of headers are in lower case."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body. Raises RefusalError."""
+        try:
+            return orjson.loads(self.body)
+        except ValueError:
+            raise RefusalError(400, "bad_request", "Failed to parse the JSON body") from None
+
+    def form(self) -> dict[str, Any]:
+        """The fields of a body that is a form or a JSON object. Raises RefusalError."""
+        if "json" not in self.headers.get("content-type", ""):
+            return dict(parse_qsl(self.body.decode(errors="replace")))
+        body = self.json()
+        return body if isinstance(body, dict) else {}
+
+
+@dataclass(frozen=True)
+class Answer:
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+class RefusalError(Exception):
+    """An answer with an error body."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.headers = headers or {}
+
+    def answer(self) -> Answer:
+        return error_answer(self.status, self.code, self.message, self.headers)
+
+
+def error_answer(
+    status: int, code: str, message: str | None, headers: dict[str, str] | None = None
+) -> Answer:
+    body = {
+        "type": "error.list",
+        "request_id": uuid4().hex[:20],
+        "errors": [{"code": code, "message": message}],
+    }
+    return Answer(orjson.dumps(body), status, headers or {})
+
+
+def json_answer(record: object) -> Answer:
+    return Answer(orjson.dumps(record))

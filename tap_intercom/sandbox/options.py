@@ -1,0 +1,68 @@
+"""How the sandbox behaves where Intercom may behave in more than one way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Permission = Literal[
+    "users_companies_read", "users_companies_write", "tags", "conversations", "tickets", "admins"
+]
+PERMISSIONS: frozenset[str] = frozenset(get_args(Permission))
+
+
+@dataclass
+class Options:
+    """All may be changed while the sandbox runs. Times are in seconds.
+
+    token, permissions      what a caller needs, and what it may read
+    refusal_status          of a call without the permission: 401 or 403
+    app_version             the version of calls that name none
+    rate_limit              requests in a window of ten seconds; None: no limit and no headers
+    retry_after             the Retry-After header of a 429
+    latency, latency_jitter how long every answer takes, and at most how much longer
+    contact_days            what date filters on contacts are cut to: days of the workspace's
+                            timezone, days of UTC, or nothing
+    greater_includes_equal  whether `>` on conversations and tickets selects equal times, too
+    sort_honoured           False: results come in an order that has no meaning
+    cursors                 a cursor goes on after a value, or at a position in the result as it
+                            is then, so that rows which leave let others slip past
+    cursor_lifetime         a cursor is good for so many later searches
+    search_lag              how long search does not know of an edit
+    company_segments_listed whether `/segments?type=company` gives company segments
+    scroll_ttl              a scroll ends so long after its last use
+    scroll_closes_at_end    whether the empty page ends the scroll at once
+    client_id and so on     the app that OAuth knows; its codes live for code_lifetime
+    """
+
+    token: str = "sandbox-token"
+    permissions: set[str] = field(default_factory=lambda: set(PERMISSIONS))
+    refusal_status: int = 403
+    app_version: str = "2.16"
+    rate_limit: int | None = 1667
+    rate_limit_headers: bool = True
+    retry_after: int | None = None
+    latency: float = 0.0
+    latency_jitter: float = 0.0
+    date_header: bool = True
+    clock_offset_seconds: float = 0.0
+    contact_days: Literal["workspace", "utc", "exact"] = "workspace"
+    greater_includes_equal: bool = False
+    sort_honoured: bool = True
+    cursors: Literal["value", "position"] = "value"
+    cursor_lifetime: int | None = None
+    search_lag: float = 0.0
+    company_segments_listed: bool = True
+    scroll_page_size: int = 100
+    scroll_ttl: float = 60.0
+    scroll_closes_at_end: bool = True
+    client_id: str = "sandbox-client"
+    client_secret: str = "sandbox-secret"
+    redirect_uri: str = "https://example.com/oauth/callback"
+    code_lifetime: float = 300.0
+
+    def __post_init__(self) -> None:
+        self.permissions = set(self.permissions)
+        unknown = self.permissions - PERMISSIONS
+        if unknown:
+            raise ValueError(f"unknown permissions: {', '.join(sorted(unknown))}")
