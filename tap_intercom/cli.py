@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["sandbox"]:
             return _sandbox(arguments[1:])
         options = _parser().parse_args(arguments)
+        if options.about:
+            return _about(options.format)
         _check_stdout()
         with _signals() as uninterrupted:
             return _run(options, secrets, uninterrupted)
@@ -76,7 +78,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-s", "--state", metavar="FILE", help="where the last run ended; {} at first"
     )
+    parser.add_argument(
+        "--about",
+        action="store_true",
+        help="write what the tap offers: settings, streams, exit codes",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json", "markdown"), default="text", help="of --about"
+    )
     return parser
+
+
+def _about(style: str) -> int:
+    from tap_intercom.about import about
+
+    print(about(style))
+    return 0
 
 
 def _run(options: argparse.Namespace, secrets: list[str], uninterrupted: Any) -> int:

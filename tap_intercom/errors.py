@@ -12,6 +12,18 @@ Stopped               a signal asked the run to end                       exit 1
 
 from __future__ import annotations
 
+EXIT_CODES = {
+    0: "All that was selected is complete.",
+    1: "A bug of this tap, with a traceback; please report it.",
+    2: "Settings, catalog, state or flags are wrong; the message names which.",
+    3: "Intercom refused the token, or it lacks a permission; the message names which.",
+    4: "Intercom gave no usable answer for as long as a request may be retried.",
+    5: "An answer could not be read without the risk of losing records.",
+    130: "Stopped by SIGINT, after the last safe STATE.",
+    141: "The target ended before the tap.",
+    143: "Stopped by SIGTERM, after the last safe STATE.",
+}
+
 
 class TapError(Exception):
     """An error that a user can act upon; its text is one clear line without secrets."""

@@ -147,7 +147,8 @@ class Stream:
     """One table: what it is called, where it comes from, how it is kept up to date.
 
     A subclass is data; a method appears only where a table truly differs.
-    permission: the box in Developer Hub that lets an app read it (API-B2). nested: fields that
+    permission: the box in Developer Hub that lets an app read it (API-B2). cost: the requests that
+    a run spends on it. nested: fields that
     Intercom wraps as an object with a list, and the key of that list. attributes: the model whose
     custom attributes type the field custom_attributes.
     """
@@ -158,6 +159,7 @@ class Stream:
     key_properties: ClassVar[Sequence[str]] = ("id",)
     replication_key: ClassVar[str | None] = None
     permission: ClassVar[str]
+    cost: ClassVar[str] = "1"
     first_version: ClassVar[tuple[int, int]] = (2, 7)
     nested: ClassVar[Mapping[str, str]] = {}
     attributes: ClassVar[str | None] = None

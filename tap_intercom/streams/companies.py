@@ -30,6 +30,7 @@ class Companies(Stream):
     list_path = "/companies/list"
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
+    cost = "1 for each page of all companies"
     attributes = "company"
     nested = {"tags": "tags", "segments": "segments"}
 
@@ -74,6 +75,7 @@ class CompanySegments(ListStream):
     records_key = "segments"
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
+    cost = "2, and those of companies where only companies tell the segments"
     after = "companies"
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
@@ -98,7 +100,7 @@ class CompanySegments(ListStream):
         yield self.complete(reading)
 
     def _carried(self, reading: Reading, is_needed: bool) -> dict[str, Record]:
-        """Segments that companies name: read in this run anyway, or for it where nothing else tells."""
+        """Segments that companies name; companies are read for it where nothing else tells."""
         if reading.shared.reads_companies:
             carried = reading.shared.wait_for_company_segments()
             if carried is None and is_needed:

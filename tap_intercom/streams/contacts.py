@@ -17,6 +17,10 @@ class Contacts(SearchStream):
     name = "contacts"
     path = "/contacts/search"
     permission = USERS_AND_COMPANIES
+    cost = (
+        "1 for 150 changed contacts, and about three days' worth more; "
+        "1 for each with more than 10 tags or companies"
+    )
     by_days = True
     attributes = "contact"
     nested = {

@@ -27,6 +27,7 @@ class ConversationParts(ChildStream):
     name = "conversation_parts"
     path = "/conversations/{id}"
     permission = "Read conversations"
+    cost = "1 for each changed conversation, and those of conversations"
     parent = "conversations"
 
     def params(self, reading: Reading) -> dict[str, Any]:
@@ -72,6 +73,7 @@ class Conversations(SearchStream):
     path = "/conversations/search"
     records_key = "conversations"
     permission = "Read conversations"
+    cost = "1 for 150 changed conversations"
     attributes = "conversation"
     nested = {"tags": "tags", "contacts": "contacts"}
     child = ConversationParts()

@@ -1,0 +1,107 @@
+"""What the tap offers, told from its code: for `--about` and for the tables of the README."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tap_intercom import __version__
+from tap_intercom.errors import EXIT_CODES
+from tap_intercom.settings import document
+from tap_intercom.streams import STREAMS
+from tap_intercom.streams.base import Stream
+
+CAPABILITIES = ("catalog", "discover", "properties", "state")
+FORMATS = ("text", "json", "markdown")
+
+Table = list[dict[str, str]]
+
+
+def settings_table() -> Table:
+    return [
+        {
+            "setting": row.name,
+            "default": "secret, " + row.default if row.secret else row.default,
+            "allowed": row.allowed,
+            "what it does": row.help,
+        }
+        for row in document()
+    ]
+
+
+def streams_table() -> Table:
+    return [
+        {
+            "stream": stream.name,
+            "key": ", ".join(stream.key_properties),
+            "replication": _replication(stream),
+            "one record is": _subject(stream),
+            "permission": stream.permission,
+            "requests": stream.cost,
+        }
+        for stream in STREAMS.values()
+    ]
+
+
+def exit_codes_table() -> Table:
+    return [{"exit code": str(code), "meaning": text} for code, text in EXIT_CODES.items()]
+
+
+def about(style: str) -> str:
+    """All tables in one of FORMATS."""
+    tables = {
+        "settings": settings_table(),
+        "streams": streams_table(),
+        "exit codes": exit_codes_table(),
+    }
+    if style == "json":
+        return json.dumps(
+            {
+                "name": "tap-intercom",
+                "version": __version__,
+                "capabilities": CAPABILITIES,
+                **{name.replace(" ", "_"): table for name, table in tables.items()},
+            },
+            indent=2,
+        )
+    if style == "markdown":
+        parts = [f"# tap-intercom {__version__}"]
+        parts += [f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items()]
+        return "\n\n".join(parts)
+    parts = [f"tap-intercom {__version__}: {', '.join(CAPABILITIES)}"]
+    parts += [f"{name.upper()}\n{_text(table)}" for name, table in tables.items()]
+    return "\n\n".join(parts)
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown; names are set as code."""
+    heads = list(table[0])
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for row in table:
+        cells = [row[head].replace("|", "\\|") for head in heads]
+        lines.append(_line([f"`{cells[0]}`", *cells[1:]]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(table: Table) -> str:
+    lines = []
+    for row in table:
+        first, *rest = row.items()
+        lines.append(first[1])
+        lines += [f"    {head}: {cell}" for head, cell in rest]
+    return "\n".join(lines)
+
+
+def _replication(stream: Stream) -> str:
+    return f"incremental by {stream.replication_key}" if stream.is_incremental else "full"
+
+
+def _subject(stream: Any) -> str:
+    """What the first sentence of a stream's docstring says that one record is."""
+    sentence = " ".join(stream.__doc__.split()).split(". ")[0].rstrip(".")
+    return str(sentence).removeprefix("One record per ")
