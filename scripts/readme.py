@@ -23,7 +23,9 @@ def with_tables(text: str) -> str:
         found = pattern.search(text)
         if found is None:
             raise SystemExit(f"README.md has no place for {name}")
-        text = f"{text[: found.start()]}{found[1]}{markdown(table())}\n{found[2]}{text[found.end() :]}"
+        text = (
+            f"{text[: found.start()]}{found[1]}{markdown(table())}\n{found[2]}{text[found.end() :]}"
+        )
     return text
 
 
