@@ -1,0 +1,317 @@
+"""What a run must have written, worked out from Intercom's own objects and not from the tap.
+
+`assert_singer` looks at the messages alone, `assert_true` compares their records with a workspace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import jsonschema_rs
+from conftest import Output
+
+from tap_intercom.sandbox import Workspace
+from tap_intercom.sandbox.workspace import plain_text
+
+Record = dict[str, Any]
+
+STREAMS = (
+    "admins",
+    "companies",
+    "company_attributes",
+    "company_segments",
+    "contact_attributes",
+    "contacts",
+    "conversation_parts",
+    "conversations",
+    "segments",
+    "tags",
+    "teams",
+)
+FULL_TABLE = ("admins", "company_attributes", "contact_attributes", "tags", "teams")
+HASHED = ("company_attributes", "contact_attributes")
+PARTS_LIMIT = 500
+FAULTS_SHOWN = 10
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_UNWRAPPED = {
+    "contacts": {
+        "tags": "data",
+        "companies": "data",
+        "opted_in_subscription_types": "data",
+        "opted_out_subscription_types": "data",
+    },
+    "companies": {"tags": "tags", "segments": "segments"},
+    "conversations": {"tags": "tags", "contacts": "contacts"},
+}
+_MODELS = {"contacts": "contact", "companies": "company", "conversations": "conversation"}
+
+
+# -- Messages ------------------------------------------------------------------------------------
+
+
+def assert_singer(output: Output, streams: Iterable[str] = STREAMS) -> None:
+    """A complete run of these streams in Singer's words, every record valid against its SCHEMA."""
+    streams = set(streams)
+    assert output.stdout.endswith(b"\n")
+    schemas: dict[str, Any] = {}
+    validators: dict[str, Any] = {}
+    keys: dict[str, list[str]] = {}
+    versions: defaultdict[str, set[Any]] = defaultdict(set)
+    activated: dict[str, Any] = {}
+    faults: list[str] = []
+    for message in output.messages:
+        kind, stream = message["type"], message.get("stream")
+        if kind == "STATE":
+            assert set(message) == {"type", "value"}
+            continue
+        assert stream in streams, f"{kind} for {stream}, which is not selected"
+        if kind == "SCHEMA":
+            assert stream not in schemas, f"a second SCHEMA for {stream}"
+            schemas[stream] = message["schema"]
+            validators[stream] = jsonschema_rs.Draft7Validator(
+                message["schema"], validate_formats=True
+            )
+            keys[stream] = message["key_properties"]
+            key = ["_sdc_record_hash"] if stream in HASHED else ["id"]
+            assert message["key_properties"] == key
+            bookmark = None if stream in FULL_TABLE else ["updated_at"]
+            assert message.get("bookmark_properties") == bookmark
+        elif kind == "ACTIVATE_VERSION":
+            assert stream not in activated, f"a second ACTIVATE_VERSION for {stream}"
+            activated[stream] = message["version"]
+        else:
+            assert kind == "RECORD", f"{kind} is no message that every target knows"
+            assert stream in schemas, f"a RECORD of {stream} before its SCHEMA"
+            assert stream not in activated, f"a RECORD of {stream} after ACTIVATE_VERSION"
+            versions[stream].add(message.get("version"))
+            _assert_instant(message["time_extracted"])
+            record = message["record"]
+            assert all(isinstance(record[key], str) and record[key] for key in keys[stream])
+            unknown = record.keys() - schemas[stream]["properties"].keys()
+            assert not unknown, f"{stream} has no column for {unknown}"
+            for error in validators[stream].iter_errors(record):
+                faults.append(f"{stream}: {error.instance_path}: {error.message[:200]}")
+    assert not faults, "\n".join(faults[:FAULTS_SHOWN])
+    assert set(schemas) == streams
+    assert set(activated) == streams.intersection(FULL_TABLE)
+    for stream, found in versions.items():
+        assert found == {activated.get(stream)}, f"{stream}: {found}"
+    assert output.messages[-1]["type"] == "STATE"
+    assert "currently_syncing" not in output.state
+
+
+def _assert_instant(text: str) -> None:
+    assert text.endswith("Z")
+    datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+# -- Records -------------------------------------------------------------------------------------
+
+
+def assert_true(
+    output: Output,
+    workspace: Workspace,
+    streams: Iterable[str] = STREAMS,
+    *,
+    version: tuple[int, int] = (2, 16),
+    body_format: str = "plaintext",
+    once: bool = True,
+) -> None:
+    """Every record of these streams arrived, and is what the workspace holds.
+
+    With once, none came twice; without, the last one of each counts.
+    """
+    problems: list[str] = []
+    for stream in streams:
+        arrived = output.records(stream)
+        by_key = {key_of(stream, record): record for record in arrived}
+        if once:
+            counts = Counter(key_of(stream, record) for record in arrived)
+            repeated = [key for key, count in counts.items() if count > 1]
+            assert not repeated, f"{stream}: came more than once: {repeated[:5]}"
+        expected = expected_records(workspace, stream, version=version, body_format=body_format)
+        missing, unknown = expected.keys() - by_key.keys(), by_key.keys() - expected.keys()
+        assert not missing, f"{stream}: {len(missing)} records are missing: {sorted(missing)[:5]}"
+        assert not unknown, f"{stream}: {len(unknown)} records nobody knows: {sorted(unknown)[:5]}"
+        schema = output.schema(stream)
+        for key, record in expected.items():
+            places = differences(record, by_key[key], schema)
+            problems += [f"{stream} {key}: {difference}" for difference in places]
+    assert not problems, "\n".join(problems[:FAULTS_SHOWN])
+
+
+def key_of(stream: str, record: Mapping[str, Any]) -> str:
+    return str(record["full_name" if stream in HASHED else "id"])
+
+
+def expected_records(
+    workspace: Workspace,
+    stream: str,
+    *,
+    version: tuple[int, int] = (2, 16),
+    body_format: str = "plaintext",
+) -> dict[str, Record]:
+    """Intercom's objects by key, in the shape of the table; instants are Unix seconds still."""
+    if stream == "conversation_parts":
+        shaped = list(_expected_parts(workspace, body_format))
+    else:
+        types = _attribute_types(workspace, stream)
+        shaped = [_shaped(stream, raw, types, version) for raw in workspace.truth(stream)]
+    return {key_of(stream, record): record for record in shaped}
+
+
+def _shaped(stream: str, raw: Record, types: Mapping[str, str], version: tuple[int, int]) -> Record:
+    record = dict(raw)
+    for field, key in _UNWRAPPED.get(stream, {}).items():
+        if record.get(field) is not None:
+            record[field] = record[field][key]
+    if stream in HASHED:
+        # Descriptions change, and built-in attributes have no id: this is what stays.
+        identity = f"{raw['model']}\n{raw['full_name']}"
+        record["_sdc_record_hash"] = hashlib.sha256(identity.encode()).hexdigest()
+    if stream == "contacts" and isinstance(record["avatar"], dict):
+        record["avatar"] = record["avatar"]["image_url"]
+    if stream == "conversations" and version < (2, 16):
+        record["priority"] = "not_priority" if raw["priority"] == "none" else "priority"
+        for field in ("admin_assignee_id", "team_assignee_id"):
+            record[field] = raw[field] or None
+    if stream in _MODELS:
+        record["custom_attributes"] = {
+            name: _attribute(value, types.get(name))
+            for name, value in (raw["custom_attributes"] or {}).items()
+        }
+    return record
+
+
+def _expected_parts(workspace: Workspace, body_format: str) -> Iterator[Record]:
+    conversations = {record["id"]: record for record in workspace.truth("conversations")}
+    parts: defaultdict[str, list[Record]] = defaultdict(list)
+    for part in workspace.truth("conversation_parts"):
+        parts[part["conversation_id"]].append(part)
+    for conversation_id, of_conversation in parts.items():
+        conversation = conversations[conversation_id]
+        for part in of_conversation[-PARTS_LIMIT:]:
+            if body_format == "plaintext" and part["body"] is not None:
+                part["body"] = plain_text(part["body"])
+            part["conversation_created_at"] = conversation["created_at"]
+            part["conversation_updated_at"] = conversation["updated_at"]
+            part["conversation_total_parts"] = len(of_conversation)
+            yield part
+
+
+def _attribute_types(workspace: Workspace, stream: str) -> dict[str, str]:
+    if stream == "conversations":
+        attributes = workspace.truth("conversation_attributes")
+    elif stream in _MODELS:
+        every = workspace.truth(f"{_MODELS[stream]}_attributes")
+        attributes = [attribute for attribute in every if attribute["custom"]]
+    else:
+        attributes = []
+    return {attribute["name"]: attribute["data_type"] for attribute in attributes}
+
+
+def _attribute(value: Any, data_type: str | None) -> Any:
+    """A custom attribute as it must arrive: as what it is said to be, or else as its JSON text."""
+    kind = type(value)
+    if value is None:
+        return None
+    if data_type in ("date", "datetime"):
+        return instant_text(value)
+    fitting: dict[str, tuple[type, ...]] = {
+        "string": (str,),
+        "list": (str,),
+        "integer": (int, str),
+        "float": (int, float, str),
+        "decimal": (int, float, str),
+        "boolean": (bool, str),
+    }
+    if data_type not in fitting:
+        return _with_readable_integers(value)
+    if kind in fitting[data_type] and not (kind is int and not fits_63_bits(value)):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _with_readable_integers(value: Any) -> Any:
+    """The value, integers that no database holds as text."""
+    if isinstance(value, dict):
+        return {name: _with_readable_integers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_readable_integers(item) for item in value]
+    if type(value) is int and not fits_63_bits(value):
+        return str(value)
+    return value
+
+
+def fits_63_bits(number: int) -> bool:
+    return -(2**63) <= number < 2**63
+
+
+def instant_text(value: Any) -> str | None:
+    """RFC 3339 in UTC of Unix seconds or of an ISO text; None for what is no instant."""
+    try:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            instant = _EPOCH + timedelta(seconds=value)
+        else:
+            instant = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            if instant.tzinfo is None:
+                instant = instant.replace(tzinfo=timezone.utc)
+            instant = instant.astimezone(timezone.utc)
+    except (AttributeError, ValueError, OverflowError):
+        return None
+    return instant.replace(tzinfo=None).isoformat() + "Z"
+
+
+def differences(expected: Any, arrived: Any, schema: Any, path: str = "") -> Iterator[str]:
+    """Where a record is not what it must be. Null and absent are equal.
+
+    The schema tells where ids are text and where fields are free; that a field is an instant its
+    name tells.
+    """
+    if expected is None or arrived is None:
+        if expected is not arrived:
+            yield f"{path} is {arrived!r:.200}, not {expected!r:.200}"
+        return
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if isinstance(expected, dict) and properties and isinstance(arrived, dict):
+        is_free = schema.get("additionalProperties") is True
+        for name in expected.keys() | arrived.keys():
+            if name in properties:
+                of_field = properties[name]
+            elif is_free:
+                of_field = None
+            elif expected.get(name) is None and name not in arrived:
+                continue
+            else:
+                yield f"{path}.{name} is not in the schema"
+                continue
+            place = f"{path}.{name}"
+            yield from differences(expected.get(name), arrived.get(name), of_field, place)
+        return
+    if isinstance(expected, list) and isinstance(arrived, list) and schema and "items" in schema:
+        if len(expected) != len(arrived):
+            yield f"{path} has {len(arrived)} items, not {len(expected)}"
+        for at, (item, arrived_item) in enumerate(zip(expected, arrived, strict=False)):
+            yield from differences(item, arrived_item, schema["items"], f"{path}[{at}]")
+        return
+    wanted = _scalar(expected, schema, path) if schema else expected
+    if wanted != arrived or type(wanted) is not type(arrived):
+        yield f"{path} is {arrived!r:.200}, not {wanted!r:.200}"
+
+
+def _scalar(value: Any, schema: Any, path: str) -> Any:
+    is_number = type(value) in (int, float)
+    if path.endswith(("_at", "waiting_since", "snoozed_until")) and is_number:
+        return instant_text(value)
+    types = schema.get("type", ())
+    if "string" in types and type(value) is int:
+        return str(value)
+    if "integer" in types and type(value) is str:
+        return int(value)
+    return value
