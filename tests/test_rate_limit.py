@@ -1,0 +1,182 @@
+"""The budget, as pure functions and with a clock that only the test moves."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_intercom.rate_limit import (
+    WINDOW_SECONDS,
+    RateLimit,
+    Reading,
+    allowed_interval,
+    next_turn,
+    read_headers,
+    seconds_to_wait,
+)
+
+DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
+NOON = 1795521600
+
+
+class Clock:
+    """A clock that a sleep moves, as if nothing else took time."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def headers(limit: int, remaining: int, reset: float, date: str = DATE) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(reset),
+        "Date": date,
+    }
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [
+        pytest.param(NOON + 7, 7.0, id="within the window"),
+        pytest.param(NOON - 3, 0.0, id="already over"),
+        pytest.param(NOON + 86_400, WINDOW_SECONDS, id="a day ahead is no window"),
+    ],
+)
+def test_the_window_ends_by_the_answers_own_clock(reset: int, expected: float) -> None:
+    assert read_headers(headers(166, 100, reset)) == Reading(166, 100, expected)
+
+
+@pytest.mark.parametrize(
+    "given_headers",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "5"}, id="no reset"),
+        pytest.param(headers(10, 5, NOON) | {"X-RateLimit-Limit": "many"}, id="no number"),
+    ],
+)
+def test_headers_that_tell_nothing(given_headers: dict[str, str]) -> None:
+    assert read_headers(given_headers) is None
+
+
+@pytest.mark.parametrize(
+    ("given_headers", "expected"),
+    [
+        pytest.param({"Retry-After": "3"}, 3.0, id="retry-after"),
+        pytest.param({"Retry-After": "3600"}, 60.0, id="retry-after is bounded"),
+        pytest.param(headers(10, 0, NOON + 4), 4.0, id="reset"),
+        pytest.param({}, WINDOW_SECONDS, id="without headers a whole window"),
+    ],
+)
+def test_how_long_a_429_makes_everybody_wait(
+    given_headers: dict[str, str], expected: float
+) -> None:
+    assert seconds_to_wait(given_headers) == expected
+
+
+@given(
+    limit=st.integers(1, 100_000),
+    used=st.floats(0, 1),
+    reset=st.floats(0, 10),
+    share=st.floats(0.01, 1),
+    in_flight=st.integers(0, 64),
+)
+def test_the_pace_keeps_within_the_share_and_what_is_left(
+    limit: int, used: float, reset: float, share: float, in_flight: int
+) -> None:
+    remaining = int(limit * (1 - used))
+    interval = allowed_interval(Reading(limit, remaining, reset), share, in_flight)
+    assert interval > 0
+    assert WINDOW_SECONDS / interval <= limit * share * (1 + 1e-9)
+    requests_until_reset = max(reset, 1.0) / interval
+    assert requests_until_reset <= max(remaining - in_flight, 1) * (1 + 1e-9)
+
+
+@given(st.lists(st.floats(0, 30), min_size=1, max_size=300), st.floats(0.001, 1))
+def test_no_window_gets_more_turns_than_its_allowance(pauses: list[float], interval: float) -> None:
+    now, due = 0.0, 0.0
+    turns: list[float] = []
+    for pause in pauses:
+        now += pause * interval
+        at, due = next_turn(now, due, interval)
+        assert at >= now
+        now = at
+        turns.append(at)
+    allowance = WINDOW_SECONDS / interval * 1.02 + 2
+    for first in turns:
+        assert sum(first <= turn < first + WINDOW_SECONDS for turn in turns) <= allowance
+
+
+def test_alone_the_whole_share_of_a_window_is_used() -> None:
+    clock = Clock()
+    limit = RateLimit(0.9, 4, clock, clock.sleep)
+    limit.learn(headers(1667, 1666, NOON + 10))
+    begin = clock.now
+    turns = 0
+    while clock.now < begin + WINDOW_SECONDS:
+        with limit.turn():
+            turns += 1
+    assert 0.95 * 0.9 * 1667 <= turns <= 0.9 * 1667
+
+
+def test_without_headers_150_in_a_window() -> None:
+    clock = Clock()
+    limit = RateLimit(1.0, 4, clock, clock.sleep)
+    begin = clock.now
+    turns = 0
+    while clock.now < begin + WINDOW_SECONDS:
+        with limit.turn():
+            turns += 1
+    assert 140 <= turns <= 150
+
+
+def test_a_429_stops_everybody_until_the_window_ends() -> None:
+    clock = Clock()
+    limit = RateLimit(0.9, 4, clock, clock.sleep)
+    limit.learn(headers(1667, 1666, NOON + 10))
+    begin = clock.now
+    assert limit.refused(headers(1667, 0, NOON + 6)) == 6
+    with limit.turn():
+        assert clock.now >= begin + 6
+
+
+def test_the_pace_recovers_when_others_stop() -> None:
+    clock = Clock()
+    limit = RateLimit(0.9, 4, clock, clock.sleep)
+
+    def seconds_for_ten_turns() -> float:
+        begin = clock.now
+        for _ in range(10):
+            with limit.turn():
+                pass
+        return clock.now - begin
+
+    limit.learn(headers(1000, 10, NOON + 10))
+    while_others_use_it = seconds_for_ten_turns()
+    limit.learn(headers(1000, 990, NOON + 10))
+    assert seconds_for_ten_turns() < while_others_use_it / 4
+
+
+def test_an_urgent_request_goes_before_those_that_wait_for_a_place() -> None:
+    clock = Clock()
+    limit = RateLimit(1.0, 1, clock, clock.sleep)
+    went = threading.Event()
+
+    def urgent() -> None:
+        with limit.turn(urgent=True):
+            went.set()
+
+    with limit.turn():
+        thread = threading.Thread(target=urgent)
+        thread.start()
+        assert went.wait(10)
+        thread.join()

@@ -1,0 +1,146 @@
+"""Items come in order, whatever the threads do, and memory stays bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from tap_intercom.read_ahead import ReadAhead
+
+PATIENCE_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+
+    @property
+    def size(self) -> int:
+        return len(self.text)
+
+
+def produce(name: str, count: int) -> Iterator[Text]:
+    for number in range(count):
+        yield Text(f"{name}{number} " + "x" * 100)
+
+
+def flat(ahead: ReadAhead, jobs: list[Callable[[], Iterator[Text]]], width: int) -> list[str]:
+    return [item.text.split()[0] for items in ahead.run(jobs, width) for item in items]
+
+
+@pytest.mark.parametrize("width", [1, 2, 8])
+@pytest.mark.parametrize(
+    ("memory", "files"),
+    [
+        pytest.param(10**6, 10**6, id="all in memory"),
+        pytest.param(0, 10**6, id="all in files"),
+        pytest.param(250, 10**6, id="both"),
+        pytest.param(0, 0, id="no room at all"),
+    ],
+)
+def test_items_come_in_the_order_of_the_jobs(width: int, memory: int, files: int) -> None:
+    jobs = [partial(produce, name, 30) for name in "abcdef"]
+    expected = [f"{name}{number}" for name in "abcdef" for number in range(30)]
+    assert flat(ReadAhead(memory, files, 4), jobs, width) == expected
+
+
+def test_jobs_may_run_jobs() -> None:
+    ahead = ReadAhead(150, 0, 4)
+
+    def outer(name: str) -> Iterator[Text]:
+        for items in ahead.run([partial(produce, name + each, 5) for each in "xy"], 2):
+            yield from items
+
+    expected = [f"{name}{each}{n}" for name in "ab" for each in "xy" for n in range(5)]
+    assert flat(ahead, [partial(outer, "a"), partial(outer, "b")], 2) == expected
+
+
+def test_an_error_comes_after_the_items_before_it_and_leaves_other_jobs_alone() -> None:
+    def fails() -> Iterator[Text]:
+        yield Text("last")
+        raise ValueError("broken")
+
+    found: list[str] = []
+    jobs: list[Callable[[], Iterator[Text]]] = [fails, partial(produce, "a", 2)]
+    for items in ReadAhead(10**6, 0, 1).run(jobs, 2):
+        try:
+            found += [item.text.split()[0] for item in items]
+        except ValueError as error:
+            found.append(str(error))
+    assert found == ["broken", "a0", "a1"]
+
+
+def test_a_job_goes_on_while_nobody_reads() -> None:
+    is_finished = threading.Event()
+
+    def long() -> Iterator[Text]:
+        yield from produce("a", 1000)
+        is_finished.set()
+
+    ahead = ReadAhead(1000, 10**7, 1)
+    lanes = ahead.run([long], 1)
+    items = next(lanes)
+    first = next(items)
+    assert first.text.startswith("a0 ")
+    assert is_finished.wait(PATIENCE_SECONDS)
+    assert len(list(items)) == 999
+
+
+def test_jobs_wait_when_there_is_no_more_room() -> None:
+    made: list[int] = []
+    has_made_some = threading.Event()
+
+    def counted() -> Iterator[Text]:
+        for number in range(100):
+            made.append(number)
+            if number == 4:
+                has_made_some.set()
+            yield Text("x" * 100)
+
+    ahead = ReadAhead(500, 0, 1)
+    jobs: list[Callable[[], Iterator[Text]]] = [partial(produce, "a", 1), counted]
+    lanes = ahead.run(jobs, 2)
+    next(lanes)
+    assert has_made_some.wait(PATIENCE_SECONDS)
+    assert len(made) <= 7
+    lanes.close()  # type: ignore[attr-defined]
+
+
+def test_what_is_given_up_ends_its_thread() -> None:
+    is_closed = threading.Event()
+
+    def endless() -> Iterator[Text]:
+        try:
+            while True:
+                yield Text("x" * 100)
+        finally:
+            is_closed.set()
+
+    lanes = ReadAhead(500, 0, 1).run([endless], 1)
+    next(next(lanes))
+    lanes.close()  # type: ignore[attr-defined]
+    assert is_closed.wait(PATIENCE_SECONDS)
+
+
+def test_calls_run_side_by_side_and_answer_in_order() -> None:
+    barrier = threading.Barrier(4, timeout=PATIENCE_SECONDS)
+
+    def call(number: int) -> int:
+        barrier.wait()
+        return number * number
+
+    assert list(ReadAhead(0, 0, 4).map(call, [1, 2, 3, 4])) == [1, 4, 9, 16]
+
+
+def test_a_call_that_fails_raises_in_its_place() -> None:
+    def call(number: int) -> int:
+        return 10 // number
+
+    results = ReadAhead(0, 0, 2).map(call, [5, 0, 1])
+    assert next(results) == 2
+    with pytest.raises(ZeroDivisionError):
+        next(results)
