@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +28,7 @@ def produce(name: str, count: int) -> Iterator[Text]:
         yield Text(f"{name}{number} " + "x" * 100)
 
 
-def flat(ahead: ReadAhead, jobs: list[Callable[[], Iterator[Text]]], width: int) -> list[str]:
+def flat(ahead: ReadAhead, jobs: Sequence[Callable[[], Iterator[Text]]], width: int) -> list[str]:
     return [item.text.split()[0] for items in ahead.run(jobs, width) for item in items]
 
 
