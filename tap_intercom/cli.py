@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         LOGGER.warning("stopped by a signal; the next run goes on from the last state")
         return stopped.exit_code
     except TapError as error:
-        LOGGER.critical("%s", error, exc_info=LOGGER.isEnabledFor(logging.DEBUG))
+        LOGGER.critical("%s", error)
         return error.exit_code
     except Exception:
         LOGGER.critical("a bug in tap-intercom; please report it", exc_info=True)
@@ -53,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """The console command. It does not wait for threads whose requests nobody needs any more."""
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None: it was closed when the process began
+            stream.flush()
     os._exit(code)
 
 
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def _about(style: str) -> int:
     from tap_intercom.about import about
 
-    print(about(style))
+    _print(about(style))
     return 0
 
 
@@ -119,7 +120,7 @@ def _discover(settings: Settings) -> int:
 
     client = Client(settings)
     client.open_workspace()
-    print(json.dumps(discover(client, settings), indent=2))
+    _print(json.dumps(discover(client, settings), indent=2))
     return 0
 
 
@@ -133,6 +134,13 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Any) -
     catalog = None if path is None else _read_json("catalog", path)
     state = State({}) if options.state is None else read_state(_read_json("state", options.state))
     return Sync(Client(settings), settings, state, Messages(STDOUT), uninterrupted).run(catalog)
+
+
+def _print(text: str) -> None:
+    """Write a text to stdout at once, so that a reader that has gone is noticed here."""
+    from tap_intercom.messages import write
+
+    write(STDOUT, text.encode() + b"\n")
 
 
 def _read_json(what: str, path: str) -> Any:
@@ -209,11 +217,14 @@ def _signals() -> Iterator[Any]:
 
 
 class _Redacted(logging.Formatter):
-    """Shows no secret, wherever a message may have picked one up."""
+    """One line for each message, without secrets, wherever it may have picked one up."""
 
     def __init__(self, secrets: list[str]) -> None:
         super().__init__("%(levelname)s %(message)s")
         self._secrets = secrets
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return " ".join(super().formatMessage(record).splitlines())
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)

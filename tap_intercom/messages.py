@@ -29,6 +29,16 @@ def record_line(prefix: bytes, record: Mapping[str, Any]) -> bytes:
     return prefix + orjson.dumps(record) + b"}\n"
 
 
+def write(descriptor: int, data: bytes) -> None:
+    """Write all of the data. Raises TargetGoneError when its reader has ended."""
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError as error:
+        raise TargetGoneError(f"stdout: {error.strerror}; the target has ended") from error
+
+
 class Messages:
     """Writes messages as JSON lines, buffered by size and time, and at once for each STATE.
 
@@ -70,14 +80,10 @@ class Messages:
         self.flush()
 
     def flush(self) -> None:
-        data = memoryview(b"".join(self._buffer))
+        data = b"".join(self._buffer)
         self._buffer.clear()
         self._buffered_bytes = 0
-        try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-        except OSError as error:
-            raise TargetGoneError(f"stdout: {error.strerror}; the target has ended") from error
+        write(self._descriptor, data)
         self._flushed_at = time.monotonic()
 
     def _add(self, lines: bytes) -> None:

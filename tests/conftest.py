@@ -66,6 +66,9 @@ class Output:
     def state(self) -> dict[str, Any]:
         return self.states[-1]
 
+    def log_lines(self, level: str) -> list[str]:
+        return [line for line in self.log.splitlines() if line.startswith(f"{level} ")]
+
     @property
     def last_log_line(self) -> str:
         return self.log.rstrip().rsplit("\n", 1)[-1]
