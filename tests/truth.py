@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -122,15 +122,21 @@ def assert_true(
     version: tuple[int, int] = (2, 16),
     body_format: str = "plaintext",
     once: bool = True,
+    earlier: Sequence[Output] = (),
 ) -> None:
     """Every record of these streams arrived, and is what the workspace holds.
 
-    With once, none came twice; without, the last one of each counts.
+    With once, none came twice in the run. What came in earlier runs counts too, the last one of
+    each record.
     """
     problems: list[str] = []
     for stream in streams:
         arrived = output.records(stream)
-        by_key = {key_of(stream, record): record for record in arrived}
+        by_key = {
+            key_of(stream, record): record
+            for run in (*earlier, output)
+            for record in run.records(stream)
+        }
         if once:
             counts = Counter(key_of(stream, record) for record in arrived)
             repeated = [key for key, count in counts.items() if count > 1]
