@@ -35,7 +35,8 @@ from tap_intercom.times import rfc3339
 LOGGER = logging.getLogger("tap_intercom")
 
 CONNECT_TIMEOUT_SECONDS = 30
-LONGEST_RETRY_WAIT_SECONDS = 60
+FIRST_RETRY_WAIT_SECONDS = 1.0
+LONGEST_RETRY_WAIT_SECONDS = 60.0
 # Without Intercom's clock, the run is dated by ours, which may be wrong by the minutes or the
 # summer time that machines are commonly wrong by.
 CLOCK_MARGIN_SECONDS = 3_600
@@ -275,15 +276,18 @@ def _session(settings: Settings) -> requests.Session:
 
 
 def _retry_waits() -> Generator[float, Any, None]:
-    """Seconds to wait before each next try, as backoff asks for them.
+    """Seconds to wait before each next try, as backoff asks for them, telling what went wrong.
 
-    After a 429 nothing more than a moment: the rate limit makes everybody wait.
+    None after a 429: the rate limit makes everybody wait.
     """
-    seconds = 1.0
-    yield 0.0
+    seconds = FIRST_RETRY_WAIT_SECONDS
+    error: RetryableError = yield 0.0
     while True:
-        yield seconds
-        seconds = min(2 * seconds, LONGEST_RETRY_WAIT_SECONDS)
+        if error.rate_limited:
+            error = yield 0.0
+        else:
+            error = yield seconds
+            seconds = min(2 * seconds, LONGEST_RETRY_WAIT_SECONDS)
 
 
 def _log_retry(details: Any) -> None:
