@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -130,6 +130,7 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Any) -
     from tap_intercom.state import State, read_state
     from tap_intercom.sync import Sync
 
+    _share_memory_among_threads()
     path = options.catalog or options.properties
     catalog = None if path is None else _read_json("catalog", path)
     state = State({}) if options.state is None else read_state(_read_json("state", options.state))
@@ -171,6 +172,17 @@ def _sandbox(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tap-intercom sandbox", description=command.__doc__)
     command.add_arguments(parser)
     return command.run(parser.parse_args(arguments))
+
+
+def _share_memory_among_threads() -> None:
+    """Give threads one place to allocate from: one for each keeps what it freed, a third more.
+
+    Source: mallopt(3), M_ARENA_MAX. Where the C library has no such thing, nothing is lost.
+    """
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(-8, 1)
 
 
 def _check_stdout() -> None:

@@ -194,7 +194,10 @@ class Client:
                     data=None if body is None else orjson.dumps(body),
                     timeout=self._timeout,
                     allow_redirects=False,
+                    stream=True,
                 )
+                # All at once: by the 10 KB that `content` reads, threads wait for each other.
+                content = b"".join(response.iter_content(None))
             except requests.exceptions.SSLError as error:
                 raise _tls_error(request, error) from error
             except RETRYABLE as error:
@@ -209,26 +212,28 @@ class Client:
                 f"{request}: 429, rate limit reached for {seconds:.0f} s", rate_limited=True
             )
         self._rate_limit.learn(response.headers)
-        answer = self._read(request, response)
+        answer = self._read(request, response, content)
         self._gave_up.clear()
         return answer
 
-    def _read(self, request: str, response: requests.Response) -> Answer:
+    def _read(self, request: str, response: requests.Response, content: bytes) -> Answer:
         status = response.status_code
         if status >= 500 or status in RETRIED_STATUSES:
-            raise RetryableError(f"{request}: {_refusal(response)}")
+            raise RetryableError(f"{request}: {_refusal(response, content)}")
         if not 200 <= status < 300:
-            raise _refused(request, response)
+            raise _refused(request, response, content)
         try:
-            body, replaced = parse(response.content)
+            body, replaced = parse(content)
         except ValueError as error:
             raise RetryableError(f"{request}: the answer is not JSON ({error})") from error
         if not isinstance(body, dict):
             raise ContractError(f"{request}: the answer is not a JSON object")
         if body.get("type") == "error.list":
-            raise RetryableError(f"{request}: an error with status 200: {_refusal(response)}")
+            raise RetryableError(
+                f"{request}: an error with status 200: {_refusal(response, content)}"
+            )
         self._follow_clock(date_seconds(response.headers.get("Date", "")))
-        return Answer(response.content, body, rfc3339(int(self.now())) or "", replaced)
+        return Answer(content, body, rfc3339(int(self.now())) or "", replaced)
 
     def _follow_clock(self, date: float | None) -> None:
         """Take over Intercom's clock from the first answer; others may have waited in a queue."""
@@ -312,18 +317,18 @@ def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
     )
 
 
-def _refusal(response: requests.Response) -> str:
+def _refusal(response: requests.Response, content: bytes) -> str:
     """Status, Intercom's code, message and request id in one line, of JSON, HTML or nothing."""
-    code, message, request_id = _error_of(response)
+    code, message, request_id = _error_of(response, content)
     parts = [str(response.status_code), code, request_id and f"request {request_id}"]
     text = ", ".join(part for part in parts if part)
     return f"{text}: {message}" if message else text
 
 
-def _error_of(response: requests.Response) -> tuple[str, str, str]:
+def _error_of(response: requests.Response, content: bytes) -> tuple[str, str, str]:
     """Code, message and request id of an error body (API-C3), each "" where it lacks."""
     try:
-        body = parse(response.content).value
+        body = parse(content).value
         first = body["errors"][0]
         return (
             str(first.get("code") or ""),
@@ -334,8 +339,8 @@ def _error_of(response: requests.Response) -> tuple[str, str, str]:
         return "", "", response.headers.get("X-Request-Id", "")
 
 
-def _refused(request: str, response: requests.Response) -> Exception:
-    text = f"{request} was refused ({_refusal(response)})"
+def _refused(request: str, response: requests.Response, content: bytes) -> Exception:
+    text = f"{request} was refused ({_refusal(response, content)})"
     if response.status_code in (401, 403):
         return AuthError(text, response.status_code)
-    return ResponseError(text, response.status_code, _error_of(response)[0])
+    return ResponseError(text, response.status_code, _error_of(response, content)[0])

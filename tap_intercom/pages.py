@@ -47,8 +47,9 @@ def cursor_pages(send: Callable[[str | None], Answer]) -> Iterator[Answer]:
     used: set[str] = set()
     while True:
         answer = send(cursor)
-        yield answer
         cursor = next_cursor(answer.body)
+        yield answer
+        del answer  # a page is not kept in memory while the next one is waited for
         if cursor is None:
             return
         if cursor in used:

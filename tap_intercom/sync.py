@@ -26,7 +26,7 @@ from tap_intercom.streams.base import Batch, Reading, Selection, Shared
 
 LOGGER = logging.getLogger("tap_intercom")
 
-READ_AHEAD_BYTES = 16_000_000
+READ_AHEAD_BYTES = 4_000_000
 READ_AHEAD_FILE_BYTES = 2_000_000_000
 STREAMS_AT_ONCE = 3
 BUG_EXIT_CODE = 1

@@ -149,6 +149,7 @@ class SearchStream(Stream):
                 yield from self._emit(reading, span, answer, seen)
                 if self.by_days and tally.is_steady:
                     yield _complete(span, min(max(tally.newest, window.start), window.end))
+                del answer
             if tally.is_complete:
                 break
             if tally.pages > 1:
@@ -193,6 +194,7 @@ class SearchStream(Stream):
                 if time.monotonic() > follow_until and tally.newest >= reading.origin.now:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
+                del answer
             if tally.is_complete:
                 break
             if tally.distinct == before and not tally.is_broken_off:
@@ -219,6 +221,7 @@ class SearchStream(Stream):
             for answer in cursor_pages(send):
                 tally.add(self.records(answer), total_count(answer.body))
                 yield answer
+                del answer
         except ResponseError as error:
             # How long a cursor lives is not known (API-K27); the first page has none.
             if error.status != 400 or tally.pages == pages_before:
