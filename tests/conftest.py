@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_intercom.sandbox import Sandbox, Workspace
+
+if TYPE_CHECKING:
+    from warm_tap import WarmTap
 
 RUN = [sys.executable, "-c", "from tap_intercom.cli import run; run()"]
 START_DATE = "2015-01-01T00:00:00Z"
@@ -195,3 +198,12 @@ def start_tap_on(start_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Calla
         return Tap(start_sandbox(workspace, **options), tmp_path)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def warm_tap() -> Iterator[WarmTap]:
+    """Runs the tap in a tenth of the time; see `warm_tap.py`."""
+    from warm_tap import WarmTap
+
+    with WarmTap() as warm_tap:
+        yield warm_tap
