@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import backoff
 import orjson
@@ -341,6 +342,9 @@ def _error_of(response: requests.Response, content: bytes) -> tuple[str, str, st
 
 def _refused(request: str, response: requests.Response, content: bytes) -> Exception:
     text = f"{request} was refused ({_refusal(response, content)})"
+    if "Location" in response.headers:
+        host = urlsplit(response.headers["Location"]).netloc
+        text += f"; it redirects to {host or 'another path'}: check region and base_url"
     if response.status_code in (401, 403):
         return AuthError(text, response.status_code)
     return ResponseError(text, response.status_code, _error_of(response, content)[0])

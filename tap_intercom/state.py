@@ -149,7 +149,9 @@ class State:
             )
             return Plan(from_start, extra=extra)
         if whole:
-            return Plan(from_start, floor=updated_at, since=since, extra=extra)
+            # What lies between a bookmark and a start_date beyond it stays unread.
+            reached_from = since if origin.start_date <= updated_at else None
+            return Plan(from_start, floor=updated_at, since=reached_from, extra=extra)
         missing = None
         if origin.start_date < since:
             read_until = origin.start_date

@@ -72,7 +72,7 @@ class Sync:
                     "no catalog given: discovering, to read all streams selected by default"
                 )
                 catalog = discover(self._client, self._settings)
-            selections = select(catalog, self._settings, version=workspace.now * 1000)
+            selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
             readings = list(self._readings(selections, workspace))
             self._read_all(readings)
         except Stopped:
@@ -98,7 +98,7 @@ class Sync:
     ) -> Iterator[Reading]:
         """What is read together, in order: each parent with its child, any other stream alone."""
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
-        shared = Shared(reads_companies="companies" in selections)
+        shared = Shared(selections)
         for names in groups(list(selections), self._state.currently_syncing):
             reader = STREAMS[names[0]].parent or names[0]
             lookback = max(self._settings.lookback(name) for name in names)
@@ -268,7 +268,10 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
 
 def _read(reading: Reading) -> Iterator[Batch]:
     """The batches of a group, made by the parent whether or not it is selected itself."""
-    if reading.plans and not any(plan.windows for plan in reading.plans.values()):
-        return iter(())
     name = next(iter(reading.selections))
-    return STREAMS[STREAMS[name].parent or name].batches(reading)
+    has_work = not reading.plans or any(plan.windows for plan in reading.plans.values())
+    try:
+        if has_work:
+            yield from STREAMS[STREAMS[name].parent or name].batches(reading)
+    finally:
+        reading.shared.end(name)

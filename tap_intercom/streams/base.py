@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -123,24 +123,27 @@ class Reading:
 
 
 class Shared:
-    """Segments that companies carry, for the stream company_segments of the same run.
+    """What one stream leaves to another one of the same run, once it was read to its end."""
 
-    They are there once companies was read to its end; a reader waits for that.
-    """
+    def __init__(self, streams: Iterable[str]) -> None:
+        self._ended = {name: threading.Event() for name in streams}
+        self._left: dict[str, Any] = {}
 
-    def __init__(self, reads_companies: bool) -> None:
-        self.reads_companies = reads_companies
-        self._is_set = threading.Event()
-        self.company_segments: dict[str, Record] | None = None
+    def leave(self, stream: str, what: Any) -> None:
+        self._left[stream] = what
 
-    def set_company_segments(self, segments: dict[str, Record] | None) -> None:
-        """Hand over segments by id, or None when companies could not be read."""
-        self.company_segments = segments
-        self._is_set.set()
+    def end(self, stream: str) -> None:
+        """Note that a stream will leave nothing more, as it was read or failed."""
+        self._ended[stream].set()
 
-    def wait_for_company_segments(self) -> dict[str, Record] | None:
-        self._is_set.wait()
-        return self.company_segments
+    def wait_for(self, stream: str) -> Any:
+        """What a stream left after it ended; None where it failed or is not read in this run."""
+        if stream in self._ended:
+            self._ended[stream].wait()
+        return self._left.get(stream)
+
+    def reads(self, stream: str) -> bool:
+        return stream in self._ended
 
 
 class Stream:

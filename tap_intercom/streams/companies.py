@@ -35,16 +35,12 @@ class Companies(Stream):
     nested = {"tags": "tags", "segments": "segments"}
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        """All pages, then the segments for company_segments, then how far this is complete."""
+        """All pages; the segments in them are left to company_segments."""
         segments: dict[str, Record] = {}
-        is_complete = False
-        try:
-            for answer in read_companies(reading):
-                _collect_segments(self.records(answer), segments)
-                yield reading.render(self.name, answer, partial(self._wanted, reading))
-            is_complete = True
-        finally:
-            reading.shared.set_company_segments(segments if is_complete else None)
+        for answer in read_companies(reading):
+            _collect_segments(self.records(answer), segments)
+            yield reading.render(self.name, answer, partial(self._wanted, reading))
+        reading.shared.leave(self.name, segments)
         yield Batch(reached={self.name: reading.origin.limit})
 
     def _wanted(self, reading: Reading, answer: Answer) -> list[Record]:
@@ -83,31 +79,33 @@ class CompanySegments(ListStream):
         of_contacts = reading.client.get(self.path)
         answer = reading.client.get(self.path, {"type": "company", "include_count": "true"})
         others = {record.get("id") for record in self.records(of_contacts)}
-        listed = {record.get("id") for record in self.records(answer)} - others
+        listed = {record.get("id") for record in self.records(answer)}
+        carried = self._carried(reading, is_needed=listed <= others)
+        own = (listed - others) | (listed & carried.keys())
 
-        def own(answer: Answer) -> list[Record]:
-            return [record for record in self.wanted(reading, answer) if record.get("id") in listed]
+        def rich(answer: Answer) -> list[Record]:
+            return [record for record in self.wanted(reading, answer) if record.get("id") in own]
 
-        yield reading.render(self.name, answer, own)
-        carried = self._carried(reading, is_needed=not listed)
-        rest = [segment for key, segment in carried.items() if key not in listed | others]
-        plan = reading.plans[self.name]
-        yield reading.render(
-            self.name,
-            answer,
-            lambda _: [dict(segment) for segment in rest if plan.wants(updated_at(segment))],
-        )
+        def poor(_: Answer) -> list[Record]:
+            plan = reading.plans[self.name]
+            rest = [segment for key, segment in carried.items() if key not in listed]
+            return [dict(segment) for segment in rest if plan.wants(updated_at(segment))]
+
+        yield reading.render(self.name, answer, rich)
+        yield reading.render(self.name, answer, poor)
         yield self.complete(reading)
 
     def _carried(self, reading: Reading, is_needed: bool) -> dict[str, Record]:
         """Segments that companies name; companies are read for it where nothing else tells."""
-        if reading.shared.reads_companies:
-            carried = reading.shared.wait_for_company_segments()
-            if carried is None and is_needed:
+        if reading.shared.reads(COMPANIES.name):
+            carried: dict[str, Record] | None = reading.shared.wait_for(COMPANIES.name)
+            if carried is not None:
+                return carried
+            if is_needed:
                 raise UnavailableError(
                     f"{self.name}: companies, which tell the segments, were not read"
                 )
-            return carried or {}
+            return {}
         found: dict[str, Record] = {}
         if is_needed:
             for answer in read_companies(reading):
