@@ -79,6 +79,8 @@ class ImpreciseNumber(ValueError):
 
 _UNSAFE_CHARACTER = re.compile("[\x00\ud800-\udfff]")
 _FIRST_UNSAFE_INTEGER = 2**63
+# orjson writes 254 levels; readers of other languages have their limits too.
+_MOST_LEVELS = 100
 
 
 def parse(body: bytes, *, exact: bool = False) -> Parsed:
@@ -479,10 +481,10 @@ class _Compiler:
         return _Column(frozenset({bool}), fit)
 
     def anything(self, path: str) -> _Column:
-        """A place without a type; only integers that no target takes are changed, to text."""
+        """A place without a type; only what no target takes is changed, to text."""
         note = self.note
 
-        def fit(value: Any) -> Any:
+        def fit(value: Any, level: int = 0) -> Any:
             kind = type(value)
             if kind is int:
                 if not _fits_63_bits(value):
@@ -491,10 +493,13 @@ class _Compiler:
             elif kind is float:
                 if abs(value) >= _FIRST_UNSAFE_INTEGER:
                     raise ImpreciseNumber
+            elif level == _MOST_LEVELS and kind in (dict, list):
+                note(path, KEPT_AS_TEXT)
+                return _json_text(value)
             elif kind is dict:
-                return {name: fit(item) for name, item in value.items()}
+                return {name: fit(item, level + 1) for name, item in value.items()}
             elif kind is list:
-                return [fit(item) for item in value]
+                return [fit(item, level + 1) for item in value]
             return value
 
         return _Column(frozenset({_NULL, bool, str}), fit, takes=_ALL_TYPES)

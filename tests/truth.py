@@ -165,32 +165,48 @@ def expected_records(
 ) -> dict[str, Record]:
     """Intercom's objects by key, in the shape of the table; instants are Unix seconds still."""
     if stream == "conversation_parts":
-        shaped = list(_expected_parts(workspace, body_format))
+        shaped_records = list(_expected_parts(workspace, body_format))
     else:
         types = _attribute_types(workspace, stream)
-        shaped = [_shaped(stream, raw, types, version) for raw in workspace.truth(stream)]
-    return {key_of(stream, record): record for record in shaped}
+        shaped_records = [shaped(stream, raw, types, version) for raw in workspace.truth(stream)]
+    return {key_of(stream, record): record for record in shaped_records}
 
 
-def _shaped(stream: str, raw: Record, types: Mapping[str, str], version: tuple[int, int]) -> Record:
+def shaped(
+    stream: str,
+    raw: Record,
+    types: Mapping[str, str] | None = None,
+    version: tuple[int, int] = (2, 16),
+) -> Record:
+    """One of Intercom's objects in the shape of the table.
+
+    types: those of custom attributes, by name.
+    """
     record = dict(raw)
     for field, key in _UNWRAPPED.get(stream, {}).items():
         if record.get(field) is not None:
             record[field] = record[field][key]
     if stream in HASHED:
         # Descriptions change, and built-in attributes have no id: this is what stays.
-        identity = f"{raw['model']}\n{raw['full_name']}"
+        identity = f"{raw.get('model')}\n{raw['full_name']}"
         record["_sdc_record_hash"] = hashlib.sha256(identity.encode()).hexdigest()
-    if stream == "contacts" and isinstance(record["avatar"], dict):
-        record["avatar"] = record["avatar"]["image_url"]
+    avatar = record.get("avatar")
+    if stream == "contacts" and isinstance(avatar, dict):
+        record["avatar"] = avatar["image_url"]
+    if stream == "admins" and isinstance(avatar, str):
+        record["avatar"] = {"image_url": avatar}
+    if stream == "conversations" and "teammates" in (record.get("teammates") or {}):
+        # The description says teammates where real answers say admins.
+        teammates = dict(record["teammates"])
+        record["teammates"] = {"admins": teammates.pop("teammates"), **teammates}
     if stream == "conversations" and version < (2, 16):
         record["priority"] = "not_priority" if raw["priority"] == "none" else "priority"
         for field in ("admin_assignee_id", "team_assignee_id"):
             record[field] = raw[field] or None
-    if stream in _MODELS:
+    if record.get("custom_attributes"):
         record["custom_attributes"] = {
-            name: _attribute(value, types.get(name))
-            for name, value in (raw["custom_attributes"] or {}).items()
+            name: _attribute(value, (types or {}).get(name))
+            for name, value in record["custom_attributes"].items()
         }
     return record
 
