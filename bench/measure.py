@@ -35,8 +35,8 @@ class Run:
     """What one run took, and what the sandbox saw of it.
 
     steady_rate is in requests a second, over all full windows of ten seconds but the first and
-    the last, which a run does not fill; None where no window is left. memory_megabytes are samples
-    along the run. share: the part of the workload that ran; the figures are those of the part.
+    the last, which a run does not fill; None where no window is left. peak_megabytes is never less
+    than what the process that starts the run holds, some 30. memory_megabytes: samples along it.
     """
 
     wall_seconds: float
