@@ -12,7 +12,7 @@ import orjson
 from tap_intercom.errors import TargetGoneError
 
 FLUSH_BYTES = 65_536
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS = 0.25
 RECORDS_PER_STATE = 100
 
 

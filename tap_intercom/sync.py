@@ -194,6 +194,7 @@ class Sync:
                     plan = reading.plans[name]
                     self._state.advance(name, plan, reading.origin, reached_at_end[name])
             LOGGER.info("%s: %d records", name, self._counts[selection.name])
+        self._messages.flush()
 
     def _fail(self, name: str, error: Exception) -> None:
         if name in self._failures:

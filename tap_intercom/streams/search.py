@@ -29,9 +29,9 @@ PAGE_SIZE = 150
 # local day has up to 25 hours; two whole days on either side hold it in each case.
 DAY_MARGIN = 2 * DAY_SECONDS
 # A window of days costs its margins, about three days of records: 11 % of 28 days, 22 % of 14.
-# The shorter ones are for periods that would have few windows to read side by side.
 WINDOW_OF_DAYS = 28 * DAY_SECONDS
 SHORTEST_WINDOW_OF_DAYS = 14 * DAY_SECONDS
+CROWDED_WINDOW_OF_DAYS = 15_000
 WINDOWS_AT_ONCE = 12
 # Each of these keeps up to 225 requests for children waiting.
 WINDOWS_WITH_CHILDREN_AT_ONCE = 3
@@ -53,7 +53,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._hashes = array("q")
+        self.hashes = array("q")
         self.total = 0
         self.pages = 0
         self.newest = 0
@@ -71,7 +71,7 @@ class Tally:
         self.is_steady = self.is_steady and total is not None and total >= self.total
         self.total = max(self.total, total or 0)
         for record in records:
-            self._hashes.append(hash(record.get("id")))
+            self.hashes.append(hash(record.get("id")))
             instant = updated_at(record)
             if instant is None or instant < self.newest:
                 self.is_steady = False
@@ -81,9 +81,9 @@ class Tally:
     @property
     def distinct(self) -> int:
         """How many different records came, counted in slices, which keeps the sets small."""
-        slices = len(self._hashes) // 50_000 + 1
+        slices = len(self.hashes) // 50_000 + 1
         return sum(
-            len({each for each in self._hashes if each % slices == part}) for part in range(slices)
+            len({each for each in self.hashes if each % slices == part}) for part in range(slices)
         )
 
     @property
@@ -92,7 +92,12 @@ class Tally:
         return not self.is_broken_off and self.distinct >= self.total
 
     def shows_the_same(self, other: Tally) -> bool:
-        return self.total == other.total and set(self._hashes) == set(other._hashes)
+        return self.total == other.total and set(self.hashes) == set(other.hashes)
+
+
+def have_all(passes: Sequence[Tally]) -> bool:
+    """Whether passes over a window that no record leaves gave all records together."""
+    return len(set().union(*(each.hashes for each in passes))) >= max(each.total for each in passes)
 
 
 @dataclass(frozen=True)
@@ -187,21 +192,20 @@ class SearchStream(Stream):
         A record that changes moves to the end and does not leave, so that several passes count
         together. What changed after the run began is read again by the next run in any case.
         """
-        tally = Tally()
+        passes: list[Tally] = []
         seen: Seen = set()
         follow_until = time.monotonic() + FOLLOW_SECONDS
         for _ in range(MOST_PASSES):
-            before = tally.distinct
-            tally.is_broken_off = False
+            passes.append(tally := Tally())
             for answer in self._pages(reading, span.window, tally):
                 yield from self._emit(reading, span, answer, seen)
                 if time.monotonic() > follow_until and tally.newest >= reading.origin.now:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
                 del answer
-            if tally.is_complete:
+            if tally.is_complete or have_all(passes):
                 break
-            if tally.distinct == before and not tally.is_broken_off:
+            if len(passes) > 1 and tally.shows_the_same(passes[-2]):
                 self._report_shortfall(reading, span.window, tally)
                 break
         else:
@@ -268,10 +272,7 @@ class SearchStream(Stream):
         elif self.by_days:
             limit = RECORDS_IN_WINDOW_OF_DAYS
             assert span.window.end is not None
-            length = span.window.end - span.window.start
-            most = max(
-                length // WINDOW_OF_DAYS, min(length // SHORTEST_WINDOW_OF_DAYS, WINDOWS_AT_ONCE)
-            )
+            most = _most_windows_of_days(span.window.end - span.window.start, total)
         if total <= limit:
             return [span.window]
         return split(span.window, min(ceil(total / (limit * 2 / 3)), most), self._unit)
@@ -413,6 +414,19 @@ class ChildStream(Stream):
     def children(self, answer: Answer) -> list[Record]:
         """The records that an answer about one parent holds."""
         raise NotImplementedError
+
+
+def _most_windows_of_days(length: int, total: int) -> int:
+    """How many windows a period of `length` seconds with `total` records is worth cutting into.
+
+    Wide ones where there are enough to read side by side, else shorter ones; a period of about the
+    width of one only when it is crowded.
+    """
+    if length // WINDOW_OF_DAYS >= WINDOWS_AT_ONCE:
+        return length // WINDOW_OF_DAYS
+    if length >= 2 * WINDOW_OF_DAYS or total > CROWDED_WINDOW_OF_DAYS:
+        return min(length // SHORTEST_WINDOW_OF_DAYS, WINDOWS_AT_ONCE)
+    return 1
 
 
 def _link(name: str, record: Record) -> Record:
