@@ -207,3 +207,13 @@ def warm_tap() -> Iterator[WarmTap]:
 
     with WarmTap() as warm_tap:
         yield warm_tap
+
+
+@pytest.fixture(scope="session")
+def plain_catalog(warm_tap: WarmTap, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The catalog of a workspace without attributes of its own; not to be changed."""
+    with Sandbox(Workspace()) as sandbox:
+        tap = Tap(sandbox, tmp_path_factory.mktemp("catalog"))
+        output = warm_tap.run("--config", tap.config(), "--discover")
+    catalog: dict[str, Any] = output.messages[0]
+    return catalog

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Output, Tap
+from conftest import Output
+from runs import Catalog, Runs
 from truth import assert_singer, assert_true
-from warm_tap import SHORT_WAITS, WarmTap
+from warm_tap import WarmTap
 
 from tap_intercom.sandbox import Sandbox, Workspace
 from tap_intercom.times import epoch_seconds
@@ -27,6 +27,7 @@ GATEWAY_PAGE = "<html><h1>502 Bad Gateway</h1>upstream</html>"
 IMPORTED_AT = 1_600_000_000
 DAY_SECONDS = 86_400
 FOR_EVER = None
+SETTINGS: Mapping[str, Any] = {"page_size": 2, "max_retry_seconds": 30}
 OPTIONS: Mapping[str, Any] = {"token": TOKEN, "scroll_page_size": 5, "scroll_ttl": 0.1}
 
 Details = dict[str, Any]
@@ -71,7 +72,7 @@ PASSING: dict[str, Details] = {
     "invalid JSON": {"kind": "invalid_json"},
     "error body with status 200": {"kind": "error_body_200"},
     "wrong content type": {"kind": "wrong_content_type"},
-    "slower than the timeout": {"kind": "slow", "seconds": 0.6, "times": 1},
+    "slower than the timeout": {"kind": "slow", "seconds": 0.8, "times": 1},
 }
 LASTING: dict[str, tuple[Details, int]] = {
     "429": ({"status": 429, "headers": {"Retry-After": "0.05"}}, 4),
@@ -82,7 +83,7 @@ LASTING: dict[str, tuple[Details, int]] = {
     "truncated": ({"kind": "truncated"}, 4),
     "invalid JSON": ({"kind": "invalid_json"}, 4),
     "error body with status 200": ({"kind": "error_body_200"}, 4),
-    "slower than the timeout": ({"kind": "slow", "seconds": 0.6}, 4),
+    "slower than the timeout": ({"kind": "slow", "seconds": 0.8}, 4),
     "401": ({"status": 401}, 3),
     "403": ({"status": 403, "code": "token_unauthorized"}, 3),
     "403 of the plan": ({"status": 403, "code": "api_plan_restricted"}, 3),
@@ -101,18 +102,13 @@ def every(faults: Mapping[str, Any], places: Mapping[str, Place] = PLACES) -> py
     )
 
 
-@dataclass
-class Faulty:
-    """A tap on a sandbox that faults can be added to."""
+def patience(fault: Details) -> dict[str, float]:
+    """A timeout shorter than a slow answer takes."""
+    return {"request_timeout": 0.4} if fault.get("kind") == "slow" else {}
 
-    tap: Tap
-    warm_tap: WarmTap
-    catalog: dict[str, Any]
-    state: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def sandbox(self) -> Sandbox:
-        return self.tap.sandbox
+class Faulty(Runs):
+    """Runs on a sandbox that faults can be added to."""
 
     def add(self, place: Place, **fault: Any) -> None:
         if fault.pop("reset", False):
@@ -125,21 +121,10 @@ class Faulty:
         usual: Details = {"kind": "status", "path": place.path, "after": place.after, "times": 2}
         self.sandbox.faults.add(**{**usual, **fault})
 
-    def run(self, *streams: str, **settings: Any) -> Output:
-        """A run that goes on from the last one."""
-        settings = {
-            "page_size": 2,
-            "max_retry_seconds": 5,
-            "request_timeout": 0.5,
-            **settings,
-        }
-        arguments = self.tap.arguments(
-            *streams, BYSTANDER, catalog=deepcopy(self.catalog), state=self.state, **settings
-        )
-        output = self.warm_tap.run(*arguments, numbers=SHORT_WAITS)
+    def run(self, *streams: str, **how: Any) -> Output:
+        output = super().run(*streams, BYSTANDER, **how)
         assert TOKEN.encode() not in output.stdout
         assert TOKEN not in output.log
-        self.state = output.state
         return output
 
     def assert_complete(self, output: Output, *streams: str, **how: Any) -> None:
@@ -182,15 +167,6 @@ def small_workspace() -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def catalog(warm_tap: WarmTap, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    with Sandbox(small_workspace()) as sandbox:
-        tap = Tap(sandbox, tmp_path_factory.mktemp("catalog"))
-        output = warm_tap.run("--config", tap.config(), "--discover")
-    catalog: dict[str, Any] = output.messages[0]
-    return catalog
-
-
-@pytest.fixture(scope="module")
 def shared_sandbox() -> Iterator[Sandbox]:
     # One for all: a start and an end of a sandbox take longer than a run.
     with Sandbox(small_workspace(), rate_limit=None, **OPTIONS) as sandbox:
@@ -199,19 +175,25 @@ def shared_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def faulty(
-    shared_sandbox: Sandbox, warm_tap: WarmTap, catalog: dict[str, Any], tmp_path: Path
+    shared_sandbox: Sandbox, tmp_path: Path, warm_tap: WarmTap, plain_catalog: Catalog
 ) -> Iterator[Faulty]:
     shared_sandbox.api.scroll = None
-    yield Faulty(Tap(shared_sandbox, tmp_path), warm_tap, catalog)
+    yield Faulty(shared_sandbox, tmp_path, warm_tap, plain_catalog, **SETTINGS)
     shared_sandbox.faults.clear()
 
 
 @pytest.fixture
 def start(
-    start_tap_on: Callable[..., Tap], warm_tap: WarmTap, catalog: dict[str, Any]
+    start_sandbox: Callable[..., Sandbox],
+    tmp_path: Path,
+    warm_tap: WarmTap,
+    plain_catalog: Catalog,
 ) -> Callable[..., Faulty]:
+    """Starts runs on a sandbox of their own: `start(**options)`."""
+
     def start(**options: Any) -> Faulty:
-        return Faulty(start_tap_on(small_workspace(), **OPTIONS, **options), warm_tap, catalog)
+        sandbox = start_sandbox(small_workspace(), **OPTIONS, **options)
+        return Faulty(sandbox, tmp_path, warm_tap, plain_catalog, **SETTINGS)
 
     return start
 
@@ -224,7 +206,7 @@ def test_run_completes_after_a_fault_that_passes(
     faulty: Faulty, fault: Details, place: Place
 ) -> None:
     faulty.add(place, **fault)
-    output = faulty.run(*place.streams)
+    output = faulty.run(*place.streams, **patience(fault))
     assert any(fault.done for fault in faulty.sandbox.faults.faults)
     faulty.assert_complete(output, *place.streams, once="scroll" not in place.path)
 
@@ -277,7 +259,7 @@ def test_run_ends_clearly_under_a_fault_that_lasts_and_the_next_one_completes(
 ) -> None:
     details, code = fault
     faulty.add(place, **{**details, "times": FOR_EVER})
-    first = faulty.run(*place.streams, max_retry_seconds=0.1)
+    first = faulty.run(*place.streams, max_retry_seconds=0.1, **patience(details))
     faulty.assert_failed(first, place, code)
     faulty.assert_next_run_completes(first, place)
 
@@ -337,10 +319,7 @@ def test_scroll_held_by_another_app_is_said_to_be(faulty: Faulty) -> None:
 
 
 def test_host_that_has_no_address_ends_the_run_with_4(faulty: Faulty) -> None:
-    arguments = faulty.tap.arguments(
-        catalog=faulty.catalog, base_url="https://nohost.invalid", max_retry_seconds=0.2
-    )
-    output = faulty.warm_tap.run(*arguments, numbers=SHORT_WAITS)
+    output = faulty.run(base_url="https://nohost.invalid", max_retry_seconds=0.2)
     assert output.code == 4, output.log
     assert output.last_log_line.startswith("CRITICAL GET /me: ")
     assert output.stdout == b""
