@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import RUN, START_DATE, Output, Tap, run_tap, start_tap
+from truth import STREAMS
 
 from tap_intercom.sandbox import Sandbox, Workspace, generate
 
@@ -36,19 +37,6 @@ PERMISSIONS = {
     "tags": ("Read tags", {"tags"}),
     "users_companies_read": (USERS_AND_COMPANIES, OF_USERS_AND_COMPANIES),
     "conversations": ("Read conversations", {"conversations", "conversation_parts"}),
-}
-STREAMS = {
-    "admins",
-    "companies",
-    "company_attributes",
-    "company_segments",
-    "contact_attributes",
-    "contacts",
-    "conversation_parts",
-    "conversations",
-    "segments",
-    "tags",
-    "teams",
 }
 
 
@@ -81,7 +69,7 @@ def assert_fails(output: Output, code: int, *texts: str) -> None:
 def others_than(streams: set[str], output: Output) -> bool:
     """Whether all streams but these were read to their end."""
     with_records = {message["stream"] for message in output.messages if message["type"] == "RECORD"}
-    return with_records == STREAMS - streams
+    return with_records == set(STREAMS) - streams
 
 
 def bookmarks(streams: set[str]) -> dict[str, Any]:
@@ -318,6 +306,16 @@ def test_streams_with_a_missing_permission_can_be_skipped(
         assert any(f"{stream}: SKIPPED" in line and name in line for line in warnings)
     assert others_than(streams, output)
     assert {stream: output.state["bookmarks"][stream] for stream in streams} == bookmarks(streams)
+
+
+def test_parts_that_are_refused_leave_their_conversations_complete(tap: Tap) -> None:
+    path, code = r"^/conversations/\d", "token_unauthorized"
+    tap.sandbox.faults.add("status", path=path, times=None, status=403, code=code)
+    output = tap.sync(state={"bookmarks": bookmarks({"conversations", "conversation_parts"})})
+    assert_fails(output, 3, "conversation_parts: ", "Read conversations")
+    assert others_than({"conversation_parts"}, output)
+    assert output.state["bookmarks"]["conversation_parts"] == BOOKMARK
+    assert output.state["bookmarks"]["conversations"] != BOOKMARK
 
 
 def revoke_token(sandbox: Sandbox, method: str, path: str, number: int) -> None:

@@ -727,7 +727,8 @@ def long_run(tmp_path_factory: pytest.TempPathFactory, discovered: dict[str, Any
     catalog = selecting(copy.deepcopy(discovered), *SELECTED)
     with Sandbox(long_workspace(), rate_limit=100_000) as sandbox:
         tap = Tap(sandbox, tmp_path_factory.mktemp("long"))
-        return tap.sync(catalog=catalog, state={"bookmarks": OTHERS, "batch": 7})
+        state = {"bookmarks": OTHERS, "batch": 7}
+        return tap.sync(catalog=catalog, state=state, page_size=40)
 
 
 def test_states_are_at_most_one_for_a_hundred_records(long_run: Output) -> None:
