@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from tap_intercom.findings import Findings
 from tap_intercom.messages import Messages
 from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.settings import Settings
+from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import Origin, State, hash_filters
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.base import Batch, Reading, Selection, Shared
@@ -47,7 +47,7 @@ class Sync:
         settings: Settings,
         state: State,
         messages: Messages,
-        uninterrupted: Callable[[], AbstractContextManager[None]],
+        uninterrupted: Uninterrupted,
     ) -> None:
         self._client = client
         self._settings = settings

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "tap_intercom"
 # Each module may import those before it only.
 LAYERS = [
     ["errors", "times"],
+    ["log", "signals", "documents"],
     ["settings", "records", "windows", "read_ahead", "findings", "rate_limit", "messages"],
     ["state", "client"],
     ["pages"],

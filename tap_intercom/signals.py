@@ -1,0 +1,47 @@
+"""SIGTERM and SIGINT end a run in good order."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from tap_intercom.errors import Stopped
+
+Uninterrupted = Callable[[], AbstractContextManager[None]]
+
+
+@contextmanager
+def stopping() -> Iterator[Uninterrupted]:
+    """Raise Stopped on SIGTERM and SIGINT, but not while a message is written.
+
+    Yields what makes such a context. A second signal ends the process at once.
+    """
+    depth = 0
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        if len(received) > 1:
+            os._exit(128 + number)
+        if depth == 0:
+            raise Stopped(number)
+
+    @contextmanager
+    def uninterrupted() -> Iterator[None]:
+        nonlocal depth
+        depth += 1
+        try:
+            yield
+        finally:
+            depth -= 1
+        if depth == 0 and received:
+            raise Stopped(received[0])
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield uninterrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
