@@ -107,7 +107,7 @@ class Client:
         self._rate_limit = RateLimit(settings.rate_limit_share, settings.concurrency)
         self._session = _session(settings)
         self._gave_up = threading.Event()
-        self._clock_offset = 0.0
+        self._clock_offset: float | None = None
         self._send_until_answered = self._retrying(lambda error: False)
         self._send_until_not_limited = self._retrying(lambda error: not error.rate_limited)
 
@@ -155,8 +155,10 @@ class Client:
         return True
 
     def now(self) -> float:
-        """Unix seconds by Intercom's clock, once an answer told it."""
-        return time.time() + self._clock_offset
+        """Unix seconds by Intercom's clock, as the first answer told it."""
+        if self._clock_offset is None:
+            return time.time()
+        return time.monotonic() + self._clock_offset
 
     def _retrying(self, give_up: Callable[[RetryableError], bool]) -> Callable[..., Answer]:
         """`_send` inside the one retry loop that each request has."""
@@ -238,15 +240,14 @@ class Client:
 
     def _follow_clock(self, date: float | None) -> None:
         """Take over Intercom's clock from the first answer; others may have waited in a queue."""
-        if self._clock_offset:
+        if self._clock_offset is not None:
             return
         if date is None:
             LOGGER.warning(
                 "Intercom's answer has no Date: this machine's clock, less an hour, dates the run"
             )
-            self._clock_offset = -float(CLOCK_MARGIN_SECONDS)
-        else:
-            self._clock_offset = (date - time.time()) or 1e-9
+            date = time.time() - CLOCK_MARGIN_SECONDS
+        self._clock_offset = date - time.monotonic()
 
 
 class _BearerToken(requests.auth.AuthBase):

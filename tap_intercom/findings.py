@@ -32,11 +32,10 @@ class Findings:
         with self._lock:
             return sum(count for (of, _), count in self._counts.items() if of == stream)
 
-    def report(self, streams: set[str]) -> None:
-        """Log one warning for each kind of case of the streams, with ids."""
+    def report(self) -> None:
+        """Log one warning for each stream and kind of case, with ids."""
         with self._lock:
             for (stream, kind), count in self._counts.items():
-                if stream in streams:
-                    ids = self._ids[stream, kind]
-                    more = ", …" if len(ids) == IDS_SHOWN else ""
-                    LOGGER.warning("%s: %d %s: %s%s", stream, count, kind, ", ".join(ids), more)
+                ids = self._ids[stream, kind]
+                more = ", …" if len(ids) == IDS_SHOWN else ""
+                LOGGER.warning("%s: %d %s: %s%s", stream, count, kind, ", ".join(ids), more)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tap_intercom.catalog import discover, select
 from tap_intercom.client import Client, Workspace
-from tap_intercom.errors import AuthError, Stopped, TapError, TargetGoneError
+from tap_intercom.errors import AuthError, ContractError, Stopped, TapError, TargetGoneError
 from tap_intercom.findings import Findings
 from tap_intercom.messages import Messages
 from tap_intercom.read_ahead import ReadAhead
@@ -97,6 +97,8 @@ class Sync:
         self, selections: dict[str, Selection], workspace: Workspace
     ) -> Iterator[Reading]:
         """What is read together, in order: each parent with its child, any other stream alone."""
+        if self._settings.add_workspace_id and workspace.id is None:
+            raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
         shared = Shared(selections)
         for names in groups(list(selections), self._state.currently_syncing):
@@ -226,7 +228,7 @@ class Sync:
 
     def _conclude(self, selections: dict[str, Selection]) -> int:
         """Report what was found, and what failed in one last line; returns the exit code."""
-        self._findings.report(set(STREAMS))
+        self._findings.report()
         for selection in selections.values():
             for (field, kind), count in sorted(selection.repairs.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
