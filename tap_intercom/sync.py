@@ -147,13 +147,15 @@ class Sync:
     def _write(self, reading: Reading, batches: Iterator[Batch]) -> None:
         """Write all of a group of streams; one that fails does not stop the others."""
         for name, selection in reading.selections.items():
-            stream = STREAMS[name]
+            replication_key = STREAMS[name].replication_key
+            if replication_key is not None and not selection.has(replication_key):
+                replication_key = None  # a catalog made by hand lacks the column
             with self._uninterrupted():
                 self._messages.schema(
                     selection.name,
                     selection.schema,
                     selection.key_properties,
-                    stream.replication_key,
+                    replication_key,
                 )
         self._state.currently_syncing = next(iter(reading.selections))
         LOGGER.info("%s: reading", " and ".join(reading.selections))
