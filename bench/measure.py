@@ -56,10 +56,11 @@ class Run:
 class Sandbox:
     """A sandbox in a process of its own."""
 
-    def __init__(self, config: dict[str, Any], latency: float) -> None:
+    def __init__(self, config: dict[str, Any], latency: float, rate_limit: int) -> None:
         self.config = config
         self.url: str = config["base_url"]
         self.latency = latency
+        self.rate_limit = rate_limit
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -80,8 +81,9 @@ class Sandbox:
         run.rate_limited = statistics["rate_limited"]
         run.highest_rate_per_window = statistics["highest_rate_per_window"]
         run.sandbox_cpu_seconds = statistics["cpu_seconds"]
-        times = [request["time"] - self.latency for request in self.call("GET", "requests")]
-        run.steady_rate = steady_rate(times)
+        if self.rate_limit != NO_RATE_LIMIT:
+            times = [request["time"] - self.latency for request in self.call("GET", "requests")]
+            run.steady_rate = steady_rate(times)
         return run
 
     def forget(self) -> None:
@@ -102,7 +104,7 @@ def sandbox(latency: float, rate_limit: int, **sizes: int) -> Iterator[Sandbox]:
             # It says when it listens, and has written the config by then; it says no more after.
             if "listens" not in process.stderr.readline():
                 raise SystemExit("The sandbox did not start.")
-            yield Sandbox(json.loads(config_path.read_text()), latency)
+            yield Sandbox(json.loads(config_path.read_text()), latency, rate_limit)
         finally:
             process.terminate()
 
