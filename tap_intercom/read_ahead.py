@@ -22,6 +22,11 @@ from typing import Any, Generic, Protocol, TypeVar
 LOGGER = logging.getLogger("tap_intercom")
 
 
+# Each job may hold a page. Jobs that run jobs side by side would multiply that; beyond so many in
+# all they run them one after the other.
+MOST_JOBS = 24
+
+
 class Sized(Protocol):
     @property
     def size(self) -> int:
@@ -126,11 +131,12 @@ class ReadAhead:
         self._file_bytes = file_bytes
         self._in_memory = 0
         self._in_files = 0
+        self._jobs = 0
         self._changed = threading.Condition()
         self._workers = _Workers(threads)
 
     def run(self, jobs: Iterable[Job[Item]], width: int) -> Iterator[Iterator[Item]]:
-        """Yield one iterator for each job, in order; `width` jobs run at the same time.
+        """Yield one iterator for each job, in order; up to `width` jobs run at the same time.
 
         What a job raises is raised by its own iterator, after the items before it. An iterator
         must be read to its end before the next one is taken, or is given up by then.
@@ -139,7 +145,9 @@ class ReadAhead:
         lanes: deque[_Lane[Item]] = deque()
         try:
             while True:
-                while len(lanes) < width and (job := next(waiting, None)) is not None:
+                while not lanes or (len(lanes) < width and self._jobs < MOST_JOBS):
+                    if (job := next(waiting, None)) is None:
+                        break
                     lanes.append(self._start(job))
                 if not lanes:
                     return
@@ -168,6 +176,8 @@ class ReadAhead:
 
     def _start(self, job: Job[Item]) -> _Lane[Item]:
         lane: _Lane[Item] = _Lane()
+        with self._changed:
+            self._jobs += 1
         threading.Thread(target=self._fill, args=(lane, job), daemon=True).start()
         return lane
 
@@ -187,6 +197,7 @@ class ReadAhead:
             lane.error = error
         finally:
             with self._changed:
+                self._jobs -= 1
                 lane.is_finished = True
                 self._changed.notify_all()
 

@@ -7,9 +7,8 @@ when all others are, so that a record that changes while it is read still comes 
 from __future__ import annotations
 
 import logging
-import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -41,7 +40,6 @@ RECORDS_IN_WINDOW = 900
 RECORDS_WITH_CHILDREN_IN_WINDOW = 225
 RECORDS_IN_WINDOW_OF_DAYS = 1_500
 MOST_PASSES = 10
-FOLLOW_SECONDS = 600
 
 Seen = set[tuple[Any, int | None]]
 
@@ -52,15 +50,19 @@ class Tally:
     Keeps eight bytes for a record, since a window of days may hold millions.
     """
 
-    def __init__(self) -> None:
-        self.hashes = array("q")
+    def __init__(self, newest_first: bool = False) -> None:
         self.total = 0
+        self.first_total = 0
         self.pages = 0
         self.newest = 0
+        self.is_in_order = True
         self.is_steady = True
         self.is_broken_off = False
+        self.newest_first = newest_first
+        self._last: int | None = None
+        self._hashes = array("q")
 
-    def add(self, records: Iterable[Record], total: int | None) -> None:
+    def add(self, records: Sequence[Record], total: int | None) -> None:
         """Count a page.
 
         is_steady stays true while nothing can have slipped past the cursor, which may be a
@@ -68,36 +70,53 @@ class Tally:
         leaves the window.
         """
         self.pages += 1
-        self.is_steady = self.is_steady and total is not None and total >= self.total
+        instants = [instant for record in records if (instant := updated_at(record)) is not None]
+        if len(instants) < len(records) or not self._follow(instants):
+            self.is_in_order = False
+        falls = total is None or total < self.total
+        self.is_steady = self.is_steady and self.is_in_order and not falls
         self.total = max(self.total, total or 0)
-        for record in records:
-            self.hashes.append(hash(record.get("id")))
-            instant = updated_at(record)
-            if instant is None or instant < self.newest:
-                self.is_steady = False
-            else:
-                self.newest = instant
+        if self.pages == 1:
+            self.first_total = self.total
+        self.newest = max(self.newest, *instants) if instants else self.newest
+        self._hashes.extend(hash(record.get("id")) for record in records)
+
+    def _follow(self, instants: list[int]) -> bool:
+        """Whether a page goes on in the order of the ones before.
+
+        Newest first, it may repeat some of them: what changes comes to the front and pushes them
+        behind the cursor.
+        """
+        last = self._last
+        if not instants:
+            return True
+        self._last = instants[-1]
+        if instants != sorted(instants, reverse=self.newest_first):
+            return False
+        if last is None:
+            return True
+        return instants[-1] <= last if self.newest_first else instants[0] >= last
 
     @property
     def distinct(self) -> int:
         """How many different records came, counted in slices, which keeps the sets small."""
-        slices = len(self.hashes) // 50_000 + 1
+        slices = len(self._hashes) // 50_000 + 1
         return sum(
-            len({each for each in self.hashes if each % slices == part}) for part in range(slices)
+            len({each for each in self._hashes if each % slices == part}) for part in range(slices)
         )
 
     @property
     def is_complete(self) -> bool:
-        """Whether no record can be missing: as many came as the largest count of any page."""
+        """Whether as many records came as the largest count of any page."""
         return not self.is_broken_off and self.distinct >= self.total
 
+    @property
+    def is_outrun(self) -> bool:
+        """Whether records come to the front faster than pages are read."""
+        return len(self._hashes) > 2 * (self.first_total + PAGE_SIZE)
+
     def shows_the_same(self, other: Tally) -> bool:
-        return self.total == other.total and set(self.hashes) == set(other.hashes)
-
-
-def have_all(passes: Sequence[Tally]) -> bool:
-    """Whether passes over a window that no record leaves gave all records together."""
-    return len(set().union(*(each.hashes for each in passes))) >= max(each.total for each in passes)
+        return self.total == other.total and set(self._hashes) == set(other._hashes)
 
 
 @dataclass(frozen=True)
@@ -125,13 +144,13 @@ class SearchStream(Stream):
     whole_lists: ClassVar[Mapping[str, WholeList]] = {}
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        """Every record that the plans want: closed windows first, then the open one."""
+        """Every record that the plans want: closed windows first, then where records still come."""
         last = reading.origin.safe
         if self.by_days:
             # Here the margin of the last closed window ends before anything can still move.
             last = start_of_day(last) - DAY_MARGIN
         for span in spans({name: plan.windows for name, plan in reading.plans.items()}, [last]):
-            if span.window.end is None:
+            if span.window.end is None or span.window.end > last:
                 yield from self._read_open(reading, span)
             else:
                 yield from self._read_closed(reading, span, set())
@@ -187,37 +206,57 @@ class SearchStream(Stream):
             yield from batches
 
     def _read_open(self, reading: Reading, span: Span) -> Iterator[Batch]:
-        """Read the last window to its end, which may move away for a while.
+        """Read the last window, into which records still come, from its newest record on.
 
-        A record that changes moves to the end and does not leave, so that several passes count
-        together. What changed after the run began is read again by the next run in any case.
+        What changes meanwhile comes to the front and moves the others away from the cursor, where
+        they are not lost but repeated, and the next run reads it. Only records that leave could
+        draw others past a cursor that is a position, and then the count of a page falls: the pass
+        must be steady, or have as many records as any of its pages counts.
         """
-        passes: list[Tally] = []
+        reached = reading.origin.limit
+        if span.window.end is not None:
+            reached = min(reached, span.window.end)
         seen: Seen = set()
-        follow_until = time.monotonic() + FOLLOW_SECONDS
+        previous: Tally | None = None
         for _ in range(MOST_PASSES):
-            passes.append(tally := Tally())
+            tally = Tally(newest_first=True)
             for answer in self._pages(reading, span.window, tally):
                 yield from self._emit(reading, span, answer, seen)
-                if time.monotonic() > follow_until and tally.newest >= reading.origin.now:
+                del answer
+                if tally.is_outrun:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
-                del answer
-            if tally.is_complete or have_all(passes):
+            is_settled = previous is not None and tally.shows_the_same(previous)
+            if not tally.is_broken_off and (tally.is_steady or tally.is_complete or is_settled):
                 break
-            if len(passes) > 1 and tally.shows_the_same(passes[-2]):
-                self._report_shortfall(reading, span.window, tally)
-                break
+            previous = tally
         else:
+            if tally.is_broken_off:
+                raise ContractError(f"{self.name}: page cursors expired {MOST_PASSES} times")
             LOGGER.warning(
                 "%s: records kept moving while they were read; see the next run", self.name
             )
             return
-        yield _complete(span, reading.origin.limit)
+        if not tally.is_complete:
+            yield from self._explain_shortfall(reading, span, tally, seen)
+        # Out of order, a record that comes can hide from the count that another one left.
+        if tally.is_in_order or tally.newest < reading.origin.safe:
+            yield _complete(span, reached)
+
+    def _explain_shortfall(
+        self, reading: Reading, span: Span, tally: Tally, seen: Seen
+    ) -> Iterator[Batch]:
+        """Report that fewer records came than Intercom counts, unless some moved meanwhile."""
+        again = Tally(newest_first=True)
+        for answer in self._pages(reading, span.window, again):
+            yield from self._emit(reading, span, answer, seen)
+            break
+        if (again.newest, again.total) == (tally.newest, tally.first_total):
+            self._report_shortfall(reading, span.window, tally)
 
     def _pages(self, reading: Reading, window: Window, tally: Tally) -> Iterator[Answer]:
         """Yield each page of a window, counted; the tally is broken off where a cursor died."""
-        body = self.query(reading, window)
+        body = self.query(reading, window, tally.newest_first)
 
         def send(cursor: str | None) -> Answer:
             after = {} if cursor is None else {"starting_after": cursor}
@@ -237,7 +276,7 @@ class SearchStream(Stream):
             LOGGER.info("%s: the page cursor expired; the window is read again", self.name)
             tally.is_broken_off = True
 
-    def query(self, reading: Reading, window: Window) -> dict[str, Any]:
+    def query(self, reading: Reading, window: Window, newest_first: bool = False) -> dict[str, Any]:
         """The body that finds what changed in a window, and perhaps more around it (API-E1).
 
         `>` may or may not include equality (API-K2), so it starts a second early.
@@ -254,7 +293,8 @@ class SearchStream(Stream):
             is_group = theirs["operator"] in ("AND", "OR")
             group = theirs if is_group else {"operator": "AND", "value": [theirs]}
             query = {"operator": "AND", "value": [query, group]}
-        return {"query": query, "sort": {"field": "updated_at", "order": "ascending"}}
+        order = "descending" if newest_first else "ascending"
+        return {"query": query, "sort": {"field": "updated_at", "order": order}}
 
     @property
     def _unit(self) -> int:
