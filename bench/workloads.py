@@ -85,11 +85,6 @@ class Row:
     first_record_seconds: float | None = None
     note: str = ""
 
-    @property
-    def cpu_per_record(self) -> float:
-        """Seconds."""
-        return self.cpu_seconds / max(self.records, 1)
-
 
 @dataclass
 class Result:
@@ -223,8 +218,8 @@ def processor(settings: Settings) -> Result:
                 peer.append(run_peer(server, ["contacts"], "processor-peer", start_date=start))
     floor = sorted(floors, key=lambda each: float(each["cpu_seconds"]))[len(floors) // 2]
     rows = [row("ours", ours), *peer_rows(peer, count), floor_row(floor, count)]
-    by_floor = rows[0].cpu_per_record / rows[-1].cpu_per_record
-    by_peer = rows[1].cpu_per_record / rows[0].cpu_per_record if peer else None
+    by_floor = rows[0].cpu_seconds / rows[-1].cpu_seconds
+    by_peer = rows[1].cpu_seconds / rows[0].cpu_seconds if peer else None
     return Result(
         f"CPU only: {count:,} contacts, no latency, no rate limit",
         rows,
@@ -236,20 +231,22 @@ def processor(settings: Settings) -> Result:
 
 
 def memory(settings: Settings) -> Result:
-    """(e) Memory of a large workspace."""
-    count = settings.size(1_000_000)
-    with sandbox(0, NO_RATE_LIMIT, contacts=count, conversations=1, parts=1) as server:
-        ours = run_ours(server, ["contacts"], "memory-ours")
-        peer = []
-        if settings.with_peer:
-            start = start_date(PEER_CONTACTS, count)
-            peer.append(run_peer(server, ["contacts"], "memory-peer", start_date=start))
-    rows = [row("ours", [ours]), *peer_rows(peer, count)]
+    """(e) Memory of a large workspace, and how a run grows with it."""
+    rows = []
+    for factor in (0.01, 0.1, 1):
+        count = settings.size(int(1_000_000 * factor))
+        with sandbox(0, NO_RATE_LIMIT, contacts=count, conversations=1, parts=1) as server:
+            ours = run_ours(server, ["contacts"], "memory-ours")
+            rows.append(row(f"ours, {count:,}", [ours]))
+            if settings.with_peer and factor == 1:
+                start = start_date(PEER_CONTACTS, count)
+                peer = run_peer(server, ["contacts"], "memory-peer", start_date=start)
+                rows += peer_rows([peer], count)
     samples = ours.memory_megabytes
     quarter = len(samples) // 4
     growth = max(samples[-quarter:]) / max(samples[:quarter]) if quarter else None
     return Result(
-        f"memory: {count:,} contacts, no latency, no rate limit",
+        f"memory and growth: up to {count:,} contacts, no latency, no rate limit",
         rows,
         [
             Goal("peak memory, MB", ours.peak_megabytes, 100),
