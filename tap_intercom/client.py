@@ -80,13 +80,15 @@ class Answer:
 class Workspace:
     """Whom a token belongs to, and when Intercom said so. Source: GET /me (API-A4).
 
-    id is the workspace's `id_code`, None where Intercom does not tell; now is in Unix seconds.
+    id is the workspace's `id_code`, admin the name of the token's owner, None where Intercom does
+    not tell; now is in Unix seconds.
     """
 
     id: str | None
     name: str | None
     region: str | None
     timezone: str | None
+    admin: str | None
     now: int
 
 
@@ -143,6 +145,7 @@ class Client:
             name=app.get("name"),
             region=app.get("region"),
             timezone=app.get("timezone"),
+            admin=answer.body.get("name"),
             now=int(self.now()),
         )
 
@@ -264,7 +267,8 @@ class _BearerToken(requests.auth.AuthBase):
 def _session(settings: Settings) -> requests.Session:
     session = requests.Session()
     session.mount(settings.base_url, HTTPAdapter(pool_maxsize=settings.concurrency + 1))
-    session.auth = _BearerToken(settings.access_token)
+    if settings.access_token:
+        session.auth = _BearerToken(settings.access_token)
     session.headers.update(
         {
             "Accept": "application/json",

@@ -1,15 +1,22 @@
-"""JSON files that the command line names."""
+"""JSON files that the command line names: read whole, and replaced at once."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import stat
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tap_intercom.errors import ConfigError
 
+_SPACE = re.compile(r"[ \t\r\n]*")
 
-def read_json(what: str, path: str) -> Any:
+
+def read_json(what: str, path: str | Path) -> Any:
     """What a file holds; `what` is its role: catalog or state.
 
     Raises ConfigError that names the file and its fault.
@@ -32,3 +39,59 @@ def read_json(what: str, path: str) -> Any:
         raise ConfigError(f"{what}: {path} is not JSON: {error.msg} at {place}") from None
     except (ValueError, RecursionError):
         raise ConfigError(f"{what}: {path} is not JSON that can be read") from None
+
+
+def replace_file(what: str, path: Path, content: bytes, mode: int | None = None) -> None:
+    """Give a file new content at once: a reader, or a crash, finds the old one or the new one.
+
+    mode: its permissions from now on; None keeps those it has. Raises ConfigError, and then the
+    file is as it was.
+    """
+    try:
+        path = path.resolve()  # so that a link stays a link
+        if mode is None:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                os.chmod(temporary, mode)
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise ConfigError(f"{what}: {path} cannot be written: {error.strerror}") from error
+
+
+def with_member(text: str, name: str, value: Any) -> str:
+    """The JSON text of an object with one member set, and every other character as it was.
+
+    A new member comes first. Raises ValueError where the text is no JSON object.
+    """
+    json.loads(text.removeprefix("\ufeff"))
+    decode = json.JSONDecoder().raw_decode
+    first = _after_space(text, text.index("{") + 1)
+    position = first
+    while text[position] != "}":
+        key, end = decode(text, position)
+        start = _after_space(text, _after_space(text, end) + 1)
+        _, end = decode(text, start)
+        if key == name:
+            return text[:start] + json.dumps(value) + text[end:]
+        position = _after_space(text, end)
+        if text[position] == ",":
+            position = _after_space(text, position + 1)
+    member = f"{json.dumps(name)}: {json.dumps(value)}"
+    if text[first] == "}":
+        return text[:first] + member + text[first:]
+    space = text[text.index("{") + 1 : first]
+    return f"{text[:first]}{member},{space or ' '}{text[first:]}"
+
+
+def _after_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
