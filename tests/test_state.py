@@ -615,7 +615,7 @@ def test_other_search_filters_read_the_stream_again(
     third = tap.sync(
         catalog=catalog, start_date=calendar(20), state=second.state, search_filters=filters
     )
-    assert days(second, "contacts") == list(range(21, DAYS, 2))
+    assert sorted(days(second, "contacts")) == list(range(21, DAYS, 2))
     assert (days(second, "segments"), days(third, "contacts")) == ([], [])
     warnings = [line for line in second.log_lines("WARNING") if "search_filters changed" in line]
     assert len(warnings) == 1

@@ -164,18 +164,22 @@ class SearchStream(Stream):
         window = span.window
         assert window.end is not None
         previous: Tally | None = None
+        parts: Sequence[Window] = ()
         for _ in range(MOST_PASSES):
             tally = Tally()
             for answer in self._pages(reading, window, tally):
                 if previous is None and tally.pages == 1:
                     parts = self._parts(reading, span, tally.total)
                     if len(parts) > 1:
-                        yield from self._read_parts(reading, span, parts, seen)
-                        return
+                        del answer
+                        break
                 yield from self._emit(reading, span, answer, seen)
                 if self.by_days and tally.is_steady:
                     yield _complete(span, min(max(tally.newest, window.start), window.end))
                 del answer
+            if len(parts) > 1:
+                yield from self._read_parts(reading, span, parts, seen)
+                return
             if tally.is_complete:
                 break
             if tally.pages > 1:
