@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from runs import NOW, Catalog, Clock, Runs
-from warm_tap import WarmTap
+from warm_tap import SMALL_WINDOWS, WarmTap
 
 from tap_intercom.sandbox import Sandbox, Workspace
 
@@ -146,3 +146,22 @@ def test_contact_cannot_slip_out_of_the_open_window(
     run.clock.instant += HOUR
     run.run("contacts")
     run.assert_nothing_is_lost("contacts")
+
+
+# -- Parents and children ------------------------------------------------------------------------
+
+
+def test_parts_that_fail_in_a_later_window_do_not_pass_for_read_in_an_earlier_one(
+    race: Begin,
+) -> None:
+    """Windows are read side by side: the later one can fail while the earlier one is still read."""
+    run = race(conversations(6, NOW - 30 * DAY, step=4 * DAY))
+    run.sandbox.faults.add("slow", "^/conversations/0$", seconds=0.3)
+    run.sandbox.faults.add("status", "^/conversations/5$", times=None, status=500)
+    streams = ("conversations", "conversation_parts")
+    first = run.run(*streams, numbers=SMALL_WINDOWS, page_size=1, max_retry_seconds=0)
+    assert first.code == 4, first.log
+    assert len(first.ids("conversations")) == 6
+    run.sandbox.faults.clear()
+    run.run(*streams)
+    run.assert_nothing_is_lost(*streams)

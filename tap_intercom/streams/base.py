@@ -64,7 +64,8 @@ class Reading:
     """All that reading a group of streams needs: a parent and its child, or a stream alone.
 
     selections and plans hold those that are selected, by stream name. shared is the run's place
-    for what one stream leaves to another. given_up holds children that failed.
+    for what one stream leaves to another. given_up: why a child is not
+    read any more.
     """
 
     client: Client
@@ -76,7 +77,7 @@ class Reading:
     plans: Mapping[str, Plan]
     workspace_id: str | None
     shared: Shared
-    given_up: set[str] = field(default_factory=set)
+    given_up: dict[str, TapError] = field(default_factory=dict)
     last_gone: deque[bool] = field(default_factory=lambda: deque(maxlen=GONE_SAMPLE))
 
     def note_gone(self, name: str, is_gone: bool, record_id: str) -> None:

@@ -405,18 +405,23 @@ class SearchStream(Stream):
             return None
 
     def _emit_children(self, reading: Reading, parents: Sequence[Any]) -> Iterator[Batch]:
-        """The children of each parent, in order; when they fail, the parent goes on alone."""
+        """The children of each parent, in order; when they fail, the parent goes on alone.
+
+        Windows are read side by side, so that a later one may have failed first: each that leaves
+        children out says so, before anything of it passes for complete.
+        """
         child = self.child
         assert child is not None
-        if child.name in reading.given_up:
-            return
-        try:
-            yield from reading.ahead.map(partial(child.read, reading), parents)
-        except TapError as error:
-            if self.name not in reading.selections:
-                raise
-            reading.given_up.add(child.name)
-            yield Batch(failed={child.name: error})
+        error = reading.given_up.get(child.name)
+        if error is None:
+            try:
+                yield from reading.ahead.map(partial(child.read, reading), parents)
+                return
+            except TapError as caught:
+                if self.name not in reading.selections:
+                    raise
+                error = reading.given_up[child.name] = caught
+        yield Batch(failed={child.name: error})
 
     def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
         missing = tally.total - tally.distinct
