@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("tap_intercom")
 
-COMMANDS = {"sandbox": "tap_intercom.sandbox.command"}
+COMMANDS = {
+    "login": "tap_intercom.oauth",
+    "sandbox": "tap_intercom.sandbox.command",
+}
 BUG_EXIT_CODE = 1
 GARBAGE_THRESHOLD = 200_000
 STDOUT = 1
@@ -77,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tap-intercom",
         description="Extract a company's Intercom data as Singer messages.",
-        epilog="tap-intercom sandbox starts a local Intercom with sample data; see its --help.",
+        epilog=f"Commands, each with its own --help: {', '.join(COMMANDS)}.",
     )
     parser.add_argument("--version", action="version", version=f"tap-intercom {__version__}")
     parser.add_argument(

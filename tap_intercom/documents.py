@@ -72,7 +72,8 @@ def with_member(text: str, name: str, value: Any) -> str:
 
     A new member comes first. Raises ValueError where the text is no JSON object.
     """
-    json.loads(text.removeprefix("\ufeff"))
+    if not isinstance(json.loads(text.removeprefix("\ufeff")), dict):
+        raise ValueError("not a JSON object")
     decode = json.JSONDecoder().raw_decode
     first = _after_space(text, text.index("{") + 1)
     position = first

@@ -18,7 +18,7 @@ LAYERS = [
     ["state", "client"],
     ["pages"],
     ["streams"],
-    ["catalog", "about"],
+    ["catalog", "about", "oauth"],
     ["sync"],
     ["cli"],
 ]
