@@ -254,6 +254,8 @@ class _Shape(NamedTuple):
     """Not in the schema."""
     absent: dict[str, Any]
     """To add."""
+    is_text: bool
+    """Nothing else is to be done than to look at the texts."""
 
 
 # An object whose names vary more than this is no table's; its shapes are not worth keeping.
@@ -267,7 +269,7 @@ def _shape(
     template: dict[str, Any],
 ) -> _Shape:
     absent = {name: value for name, value in template.items() if name not in names}
-    shape = _Shape([], [], [], [], [], absent)
+    shape = _Shape([], [], [], [], [], absent, is_text=False)
     for name in names:
         column = columns.get(name)
         if column is None:
@@ -278,7 +280,7 @@ def _shape(
             shape.times.append(name)
         else:
             shape.others.append((name, column.passes, column.fit))
-    return shape
+    return shape._replace(is_text=len(shape.texts) == len(names) and not absent)
 
 
 _NULL = type(None)
@@ -663,11 +665,16 @@ class _Compiler:
                     fitted_anyway: dict[str, Any] = fit_any(value)
                     return fitted_anyway
                 shape = shapes[names] = _shape(names, columns, deselected, template)
+            misfits = [
+                name
+                for name in shape.texts
+                if type(item := value[name]) is not str and item is not None
+            ]
+            if shape.is_text and not misfits:
+                return value
             fitted = value.copy()
-            for name in shape.texts:
-                item = fitted[name]
-                if type(item) is not str and item is not None:
-                    replace(fitted, name)
+            for name in misfits:
+                replace(fitted, name)
             for name in shape.times:
                 item = fitted[name]
                 if type(item) is int and (text := rfc3339(item)) is not None:
