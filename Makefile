@@ -50,8 +50,8 @@ demo: .venv/.installed .venv-targets/duckdb/.installed ## sandbox to database in
 bench: .venv/.installed ## speed against the sandbox
 	$(BIN)/python bench/run.py
 
-soak: .venv/.installed ## many runs with faults and kills; nothing may be lost
-	$(BIN)/python bench/soak.py
+soak: .venv/.installed ## 5,000 random histories of edits, faults and ended runs; nothing may be lost
+	TAP_INTERCOM_HISTORIES=5000 $(BIN)/pytest -n auto tests/test_model.py
 
 clean: ## remove what was built
 	rm -rf .venv .venv-lowest .venv-targets .demo .bench build dist *.egg-info

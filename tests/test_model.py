@@ -13,14 +13,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from conftest import Output
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 from runs import NOW, Catalog, Clock, Runs
 from truth import STREAMS
@@ -30,7 +32,10 @@ from tap_intercom.sandbox import Sandbox, Workspace
 from tap_intercom.times import epoch_seconds, rfc3339
 
 HISTORIES = int(os.environ.get("TAP_INTERCOM_HISTORIES", "0"))
-HISTORIES_OF_A_TEST_RUN = 100
+HISTORIES_OF_A_TEST_RUN = 120
+FIRST_SEED = int(time.time()) if HISTORIES else 0
+# So many tests, so that they can be played side by side.
+PARTS = 4
 DAY_SECONDS = 86_400
 LOOKBACK_SECONDS = 5
 SCROLL_TTL_SECONDS = 30
@@ -527,10 +532,12 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
         sandbox.stop()
 
 
-def test_nothing_is_lost(warm_tap: WarmTap, plain_catalog: Catalog) -> None:
+@pytest.mark.timeout(0 if HISTORIES else 240)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_is_lost(warm_tap: WarmTap, plain_catalog: Catalog, part: int) -> None:
+    @seed(FIRST_SEED + part)
     @settings(
-        max_examples=HISTORIES or HISTORIES_OF_A_TEST_RUN,
-        derandomize=not HISTORIES,
+        max_examples=(HISTORIES or HISTORIES_OF_A_TEST_RUN) // PARTS,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
