@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +30,8 @@ from tap_intercom.errors import (
     ResponseError,
     UnavailableError,
 )
-from tap_intercom.rate_limit import RateLimit, date_seconds
+from tap_intercom.metrics import Requests
+from tap_intercom.rate_limit import RateLimit, Reading, date_seconds
 from tap_intercom.records import parse
 from tap_intercom.settings import Settings
 from tap_intercom.times import rfc3339
@@ -91,6 +94,12 @@ class Workspace:
     admin: str | None
     now: int
 
+    def mismatch(self, region: str) -> str | None:
+        """What is wrong with the setting region; None where it fits or Intercom does not tell."""
+        if not self.region or self.region.lower() == region:
+            return None
+        return f"region is {region} in the settings, but the workspace is in {self.region.lower()}"
+
 
 class Client:
     """Sends requests within one budget; safe to use from many threads.
@@ -110,8 +119,25 @@ class Client:
         self._session = _session(settings)
         self._gave_up = threading.Event()
         self._clock_offset: float | None = None
+        self._reader = ""
+        self.requests = Requests()
+        self._bind()
+
+    def _bind(self) -> None:
         self._send_until_answered = self._retrying(lambda error: False)
         self._send_until_not_limited = self._retrying(lambda error: not error.rate_limited)
+
+    def reading(self, reader: str) -> Client:
+        """The same client, whose requests count as those of a reader; see `Requests`."""
+        client = copy(self)
+        client._reader = reader
+        client._bind()
+        return client
+
+    @property
+    def rate_limit(self) -> Reading | None:
+        """What the last answer said of the rate limit; None before one, or without its headers."""
+        return self._rate_limit.last
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Answer:
         return self._send_until_answered("GET", path, params, None, False)
@@ -192,6 +218,8 @@ class Client:
         """One try: one request in its turn, and what its answer means."""
         request = f"{method} {path}"
         with self._rate_limit.turn(urgent):
+            status = 0
+            started = time.monotonic()
             try:
                 response = self._session.request(
                     method,
@@ -204,6 +232,7 @@ class Client:
                 )
                 # All at once: by the 10 KB that `content` reads, threads wait for each other.
                 content = b"".join(response.iter_content(None))
+                status = response.status_code
             except requests.exceptions.SSLError as error:
                 raise _tls_error(request, error) from error
             except RETRYABLE as error:
@@ -212,10 +241,14 @@ class Client:
                 raise ConfigError(
                     f"{request}: {_reason(error)}; check base_url and proxies"
                 ) from error
+            finally:
+                seconds = time.monotonic() - started
+                LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
+                self.requests.note(self._reader, endpoint(path), seconds, 200 <= status < 300)
         if response.status_code == 429:
-            seconds = self._rate_limit.refused(response.headers)
+            wait = self._rate_limit.refused(response.headers)
             raise RetryableError(
-                f"{request}: 429, rate limit reached for {seconds:.0f} s", rate_limited=True
+                f"{request}: 429, rate limit reached for {wait:.0f} s", rate_limited=True
             )
         self._rate_limit.learn(response.headers)
         answer = self._read(request, response, content)
@@ -264,6 +297,11 @@ class _BearerToken(requests.auth.AuthBase):
         return request
 
 
+def endpoint(path: str) -> str:
+    """A path with `{id}` in place of what names one record: ids hold more than lower letters."""
+    return re.sub(r"(?<=/)[^/]*[^a-z_/][^/]*", "{id}", path)
+
+
 def _session(settings: Settings) -> requests.Session:
     session = requests.Session()
     session.mount(settings.base_url, HTTPAdapter(pool_maxsize=settings.concurrency + 1))
@@ -302,7 +340,9 @@ def _retry_waits() -> Generator[float, Any, None]:
 
 
 def _log_retry(details: Any) -> None:
-    LOGGER.info("%s; trying again in %.1f s", details["exception"], details["wait"])
+    # After a 429 the rate limit says how long everybody waits: once, not for each request.
+    if not details["exception"].rate_limited:
+        LOGGER.info("%s; trying again in %.1f s", details["exception"], details["wait"])
 
 
 def _reason(error: Exception) -> str:
@@ -350,6 +390,7 @@ def _refused(request: str, response: requests.Response, content: bytes) -> Excep
     if "Location" in response.headers:
         host = urlsplit(response.headers["Location"]).netloc
         text += f"; it redirects to {host or 'another path'}: check region and base_url"
-    if response.status_code in (401, 403):
-        return AuthError(text, response.status_code)
-    return ResponseError(text, response.status_code, _error_of(response, content)[0])
+    code = _error_of(response, content)[0]
+    if response.status_code in (401, 402, 403):
+        return AuthError(text, response.status_code, code)
+    return ResponseError(text, response.status_code, code)

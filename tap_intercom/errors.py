@@ -40,14 +40,21 @@ class ConfigError(TapError):
 class AuthError(TapError):
     """Intercom refused the token, or the token lacks a permission.
 
-    A 401 may mean either (API-B2); status tells the two statuses apart.
+    A 401 may mean either (API-B2); status tells the two statuses apart. code is Intercom's own
+    error code, or "" where it gave none.
     """
 
     exit_code = 3
 
-    def __init__(self, text: str, status: int = 401) -> None:
+    def __init__(self, text: str, status: int = 401, code: str = "") -> None:
         super().__init__(text)
         self.status = status
+        self.code = code
+
+    @property
+    def is_of_plan(self) -> bool:
+        """The workspace's plan lacks what was asked for, whatever the permissions (API-C2)."""
+        return self.status == 402 or self.code == "api_plan_restricted"
 
 
 class UnavailableError(TapError):

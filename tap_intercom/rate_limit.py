@@ -7,6 +7,7 @@ Source: https://developers.intercom.com/docs/references/rest-api/errors/rate-lim
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +16,15 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
+LOGGER = logging.getLogger("tap_intercom")
+
 WINDOW_SECONDS = 10.0
 LIMIT_WITHOUT_HEADERS = 150
 # Part of the allowance that may be used in a burst, so that a thread that comes late does not
 # leave its turn unused. The pace is lowered by as much: no window gets more than its allowance.
 BURST = 0.02
+# A wait that a person may wonder about.
+LONG_WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,9 @@ class RateLimit:
         self._in_flight = 0
         self._due = clock()
         self._blocked_until = self._due
+        self._told_until = self._due
         self._interval = allowed_interval(None, share, 0)
+        self.last: Reading | None = None
 
     @contextmanager
     def turn(self, urgent: bool = False) -> Iterator[None]:
@@ -146,7 +153,15 @@ class RateLimit:
                 if at <= now:
                     self._in_flight += 1
                     return
+                self._tell_long_wait(now)
             self._sleep(at - now)
+
+    def _tell_long_wait(self, now: float) -> None:
+        """Log why nothing is sent, once for all who wait."""
+        seconds = self._blocked_until - now
+        if seconds > LONG_WAIT_SECONDS and self._blocked_until > self._told_until + 1.0:
+            self._told_until = self._blocked_until
+            LOGGER.info("the rate limit is used up; waiting %.0f s for the next window", seconds)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Set the pace by the headers of an answer."""
@@ -154,6 +169,7 @@ class RateLimit:
         if reading is None:
             return
         with self._lock:
+            self.last = reading
             self._interval = allowed_interval(reading, self._share, self._in_flight)
             if reading.remaining <= self._in_flight:
                 self._block(reading.reset_seconds)

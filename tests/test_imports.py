@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "tap_intercom"
 LAYERS = [
     ["errors", "times"],
     ["log", "signals", "documents"],
-    ["settings", "records", "windows", "read_ahead", "findings", "rate_limit", "messages"],
+    ["settings", "records", "windows", "read_ahead"],
+    ["findings", "rate_limit", "messages", "metrics"],
     ["state", "client"],
     ["pages"],
     ["streams"],
