@@ -155,7 +155,9 @@ class SearchStream(Stream):
             else:
                 yield from self._read_closed(reading, span, set())
 
-    def _read_closed(self, reading: Reading, span: Span, seen: Seen) -> Iterator[Batch]:
+    def _read_closed(
+        self, reading: Reading, span: Span, seen: Seen, is_part: bool = False
+    ) -> Iterator[Batch]:
         """Read a window until a pass over it was complete.
 
         After one that was not, the window is cut, so that less can move while it is read. One that
@@ -169,7 +171,7 @@ class SearchStream(Stream):
             tally = Tally()
             for answer in self._pages(reading, window, tally):
                 if previous is None and tally.pages == 1:
-                    parts = self._parts(reading, span, tally.total)
+                    parts = self._parts(span, tally.total, is_part)
                     if len(parts) > 1:
                         del answer
                         break
@@ -202,7 +204,8 @@ class SearchStream(Stream):
         self, reading: Reading, span: Span, parts: Sequence[Window], seen: Seen
     ) -> Iterator[Batch]:
         reads = [
-            partial(self._read_closed, reading, Span(part, span.streams), seen) for part in parts
+            partial(self._read_closed, reading, Span(part, span.streams), seen, True)
+            for part in parts
         ]
         has_children = self.child is not None and self.child.name in span.streams
         width = WINDOWS_WITH_CHILDREN_AT_ONCE if has_children else WINDOWS_AT_ONCE
@@ -308,7 +311,7 @@ class SearchStream(Stream):
     def _page_size(reading: Reading) -> int:
         return min(reading.settings.page_size or PAGE_SIZE, PAGE_SIZE)
 
-    def _parts(self, reading: Reading, span: Span, total: int) -> list[Window]:
+    def _parts(self, span: Span, total: int, is_part: bool) -> list[Window]:
         """How to cut a window of `total` records, so that its parts are read side by side."""
         most, limit = MOST_PARTS, RECORDS_IN_WINDOW
         if self.child is not None and self.child.name in span.streams:
@@ -316,7 +319,9 @@ class SearchStream(Stream):
         elif self.by_days:
             limit = RECORDS_IN_WINDOW_OF_DAYS
             assert span.window.end is not None
-            most = _most_windows_of_days(span.window.end - span.window.start, total)
+            length = span.window.end - span.window.start
+            # A part is read beside others already: more would cost memory, and their margins.
+            most = 1 if is_part else _most_windows_of_days(length, total)
         if total <= limit:
             return [span.window]
         return split(span.window, min(ceil(total / (limit * 2 / 3)), most), self._unit)
