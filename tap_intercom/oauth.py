@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return _log_in(options)
     except KeyboardInterrupt:
+        _say("")  # ends the line of the question
         LOGGER.warning("login was stopped; nothing has changed")
         return SIGINT_EXIT_CODE
 
@@ -213,7 +214,7 @@ def _verified(settings: Settings) -> Workspace:
     region = (workspace.region or settings.region).lower()
     if region != settings.region:
         raise AuthError(
-            f"login: the workspace {workspace.name} ({workspace.id}) is in region {region}, and the "
+            f"login: workspace {workspace.name} ({workspace.id}) is in region {region}, but the "
             f"settings say {settings.region}; set region to {region} and log in again"
         )
     return workspace
@@ -235,6 +236,7 @@ def _ask(what: str, *, hidden: bool = False) -> str:
     print(f"{what}: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:
+        _say("")
         raise ConfigError("login: the input ended before an answer; nothing has changed")
     return answer.strip()
 
