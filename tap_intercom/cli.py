@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("tap_intercom")
 
 COMMANDS = {
+    "check": "tap_intercom.check",
     "login": "tap_intercom.oauth",
     "sandbox": "tap_intercom.sandbox.command",
 }
 BUG_EXIT_CODE = 1
+INTERRUPTED_EXIT_CODE = 130
 GARBAGE_THRESHOLD = 200_000
 STDOUT = 1
 
@@ -40,9 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in COMMANDS:
             return _command(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
+        log.set_up(options.log_format)
         if options.about:
             return _about(options.format)
         _check_stdout()
+        if options.test:
+            return _test(options)
         with stopping() as uninterrupted:
             return _run(options, uninterrupted)
     except Stopped as stopped:
@@ -51,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TapError as error:
         LOGGER.critical("%s", error)
         return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT_CODE
     except Exception:
         LOGGER.critical("a bug in tap-intercom; please report it", exc_info=True)
         return BUG_EXIT_CODE
@@ -72,8 +79,17 @@ def _command(name: str, arguments: list[str]) -> int:
         prog=f"tap-intercom {name}", description=(module.__doc__ or "").split("\n\n")[0]
     )
     module.add_arguments(parser)
-    code: int = module.run(parser.parse_args(arguments))
+    _add_log_format(parser)
+    options = parser.parse_args(arguments)
+    log.set_up(options.log_format)
+    code: int = module.run(options)
     return code
+
+
+def _add_log_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log-format", choices=log.STYLES, default="text", help="of the lines on stderr"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,13 +113,22 @@ def _parser() -> argparse.ArgumentParser:
         "-s", "--state", metavar="FILE", help="where the last run ended; {} at first"
     )
     parser.add_argument(
+        "--test",
+        action="store_true",
+        help="say which streams the token may read, as the command check does",
+    )
+    parser.add_argument(
         "--about",
         action="store_true",
         help="write what the tap offers: settings, streams, exit codes",
     )
     parser.add_argument(
-        "--format", choices=("text", "json", "markdown"), default="text", help="of --about"
+        "--format",
+        choices=("text", "json", "markdown"),
+        default="text",
+        help="of --about and --test",
     )
+    _add_log_format(parser)
     return parser
 
 
@@ -112,6 +137,14 @@ def _about(style: str) -> int:
 
     _print(about(style))
     return 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    from tap_intercom import check
+
+    if options.format not in check.FORMATS:
+        raise ConfigError(f"--test: --format must be one of {', '.join(check.FORMATS)}")
+    return check.run(options)
 
 
 def _run(options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:

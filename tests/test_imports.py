@@ -13,14 +13,14 @@ PACKAGE = Path(__file__).parent.parent / "tap_intercom"
 # Each module may import those before it only.
 LAYERS = [
     ["errors", "times"],
-    ["log", "signals", "documents"],
+    ["log", "signals", "documents", "tables"],
     ["settings", "records", "windows", "read_ahead"],
     ["findings", "rate_limit", "messages", "metrics"],
     ["state", "client"],
     ["pages"],
     ["streams"],
     ["catalog", "about", "oauth"],
-    ["sync"],
+    ["sync", "check"],
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -97,6 +97,7 @@ class Api:
             Route("GET", "/contacts/{id}/companies", self.contact_companies, reading),
             Route("GET", "/contacts/{id}/segments", self.contact_segments, reading),
             Route("GET", "/companies/scroll", self.scroll_companies, reading),
+            Route("GET", "/companies", self.list_companies, reading),
             Route("POST", "/companies/list", self.list_companies, ("users_companies_write",)),
             Route("GET", "/companies/{id}", self.company, reading),
             Route("GET", "/companies/{id}/segments", self.company_segments, reading),

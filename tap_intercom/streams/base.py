@@ -6,12 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ContractError, TapError
 from tap_intercom.findings import Findings
 from tap_intercom.messages import record_line, record_prefix
+from tap_intercom.pages import total_count
 from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs
 from tap_intercom.settings import Settings
@@ -27,13 +28,17 @@ class Batch:
     """RECORD lines in the order to write them, and what is complete once they are written.
 
     counts: records in the lines, by stream. reached: the instant (Unix seconds) up to which a
-    stream is complete. failed: children that are given up, while their parent goes on.
+    stream is complete. failed: children that are given up, while their parent goes on. expected:
+    records of the reader that Intercom counts and that begin to come; passed: how many of them came
+    with all that belongs to them.
     """
 
     lines: bytes = b""
     counts: Mapping[str, int] = field(default_factory=dict)
     reached: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, TapError] = field(default_factory=dict)
+    expected: int = 0
+    passed: int = 0
 
     @property
     def size(self) -> int:
@@ -147,6 +152,27 @@ class Shared:
         return stream in self._ended
 
 
+@dataclass(frozen=True)
+class Probe:
+    """One small request that shows whether a token may read a table; body is None for a GET."""
+
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+    def send(self, client: Client) -> Answer:
+        if self.body is None:
+            return client.get(self.path, self.params)
+        return client.post(self.path, self.body, self.params)
+
+
+class Lack(NamedTuple):
+    """A permission that a token lacks, and what Intercom leaves out for that without a word."""
+
+    permission: str
+    left_out: str
+
+
 class Stream:
     """One table: what it is called, where it comes from, how it is kept up to date.
 
@@ -177,6 +203,22 @@ class Stream:
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """Read the stream as planned, in order, and say what is complete on the way."""
         raise NotImplementedError
+
+    def needs(self, settings: Settings) -> str:
+        """The permission that reading needs with these settings."""
+        return self.permission
+
+    def probe(self, settings: Settings) -> Probe:
+        """What to ask to learn whether the stream can be read; same paths are asked once."""
+        return Probe(self.path)
+
+    def count(self, answer: Answer) -> int | None:
+        """How many records Intercom has, where the answer to the probe tells."""
+        return total_count(answer.body)
+
+    def lacks(self, client: Client, settings: Settings) -> Iterator[Lack]:
+        """Yield what a token that may read the stream lacks to read all of it."""
+        yield from ()
 
     def records(self, answer: Answer) -> list[Record]:
         """The records of an answer. Raises ContractError where their list is not there."""

@@ -9,11 +9,13 @@ from typing import Any
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
 from tap_intercom.pages import numbered_pages, total_count
-from tap_intercom.streams.base import Batch, Reading, Record, Stream, updated_at
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.scroll import scroll_pages
 
+WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60
 LIST_PASSES = 3
 
@@ -33,6 +35,20 @@ class Companies(Stream):
     cost = "1 for each page of all companies"
     attributes = "company"
     nested = {"tags": "tags", "segments": "segments"}
+
+    def needs(self, settings: Settings) -> str:
+        return WRITE_COMPANIES if settings.companies_source == "list" else self.permission
+
+    def probe(self, settings: Settings) -> Probe:
+        """The list, since a probe of the scroll would keep others from it for a minute (API-D3).
+
+        It counts companies with users only. Source: GET /companies, which the permission of the
+        scroll opens (API-B2), and POST /companies/list where that is what is read.
+        """
+        first = {"page": 1, "per_page": 1}
+        if settings.companies_source == "list":
+            return Probe(self.list_path, first, body={})
+        return Probe("/companies", first)
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """All pages; the segments in them are left to company_segments."""
@@ -56,6 +72,7 @@ class CompanyAttributes(AttributeStream):
     """One record per attribute of companies. Source: GET /data_attributes?model=company."""
 
     name = "company_attributes"
+    model = "company"
     params = {"model": "company", "include_archived": "true"}
 
 
@@ -73,6 +90,10 @@ class CompanySegments(ListStream):
     permission = USERS_AND_COMPANIES
     cost = "2, and those of companies where only companies tell the segments"
     after = "companies"
+
+    def count(self, answer: Answer) -> int | None:
+        """Unknown: the probe is that of segments, and does not tell whose they are."""
+        return None
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """Segments of the list, then those that only companies name, as poor as they come there."""

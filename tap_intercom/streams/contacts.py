@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import ClassVar
 
-from tap_intercom.streams.base import Record
+from tap_intercom.client import Answer
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Probe, Record
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, WholeList
 
@@ -49,9 +52,16 @@ class AttributeStream(ListStream):
     (API-G3).
     """
 
+    model: ClassVar[str]
     path = "/data_attributes"
     permission = USERS_AND_COMPANIES
     key_properties = ("_sdc_record_hash",)
+
+    def probe(self, settings: Settings) -> Probe:
+        return Probe(self.path, {"include_archived": "true"})
+
+    def count(self, answer: Answer) -> int | None:
+        return len([each for each in self.records(answer) if each.get("model") == self.model])
 
     def prepare(self, record: Record) -> Record:
         identity = f"{record.get('model')}\n{record.get('full_name')}"
@@ -63,6 +73,7 @@ class ContactAttributes(AttributeStream):
     """One record per attribute of contacts. Source: GET /data_attributes?model=contact."""
 
     name = "contact_attributes"
+    model = "contact"
     params = {"model": "contact", "include_archived": "true"}
 
 

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from tap_intercom.client import Answer
+from tap_intercom.client import Answer, Client
 from tap_intercom.errors import AuthError, ContractError
-from tap_intercom.streams.base import Batch, Reading, Record
-from tap_intercom.streams.search import ChildStream, SearchStream
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Batch, Lack, Reading, Record
+from tap_intercom.streams.search import ChildStream, SearchStream, probe_search
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -79,8 +80,24 @@ class Conversations(SearchStream):
     child = ConversationParts()
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        self._check_tickets(reading)
+        for lack in self.lacks(reading.client, reading.settings):
+            LOGGER.warning(
+                "%s: the token lacks the permission %s, so that Intercom leaves out %s",
+                self.name,
+                *lack,
+            )
+            reading.findings.add(self.name, "permission missing", lack.permission)
         yield from super().batches(reading)
+
+    def lacks(self, client: Client, settings: Settings) -> Iterator[Lack]:
+        """Yield the permission for tickets, without which search leaves them out (API-A2)."""
+        if settings.version < (2, 10):
+            return
+        try:
+            probe_search("/tickets/search").send(client)
+        except AuthError as error:
+            if not error.is_of_plan:
+                yield Lack("Read tickets", "all conversations that are tickets")
 
     def prepare(self, record: Record) -> Record:
         record = super().prepare(record)
@@ -89,21 +106,3 @@ class Conversations(SearchStream):
         if isinstance(teammates, dict) and "teammates" in teammates:
             teammates.setdefault("admins", teammates.pop("teammates"))
         return record
-
-    def _check_tickets(self, reading: Reading) -> None:
-        """Warn when the token cannot see conversations that are tickets.
-
-        Search leaves them out without the permission, and that looks like success (API-A2).
-        """
-        if reading.settings.version < (2, 10):
-            return
-        query = {"field": "updated_at", "operator": ">", "value": 0}
-        try:
-            reading.client.post("/tickets/search", {"query": query, "pagination": {"per_page": 1}})
-        except AuthError:
-            LOGGER.warning(
-                "%s: the token lacks the permission Read tickets, so that Intercom leaves out all "
-                "conversations that are tickets",
-                self.name,
-            )
-            reading.findings.add(self.name, "permission missing", "Read tickets")

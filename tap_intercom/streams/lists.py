@@ -14,6 +14,9 @@ class ListStream(Stream):
 
     params: ClassVar[dict[str, Any]] = {}
 
+    def count(self, answer: Answer) -> int | None:
+        return len(self.records(answer))
+
     def batches(self, reading: Reading) -> Iterator[Batch]:
         answer = reading.client.get(self.path, self.params)
         yield from self.emit(reading, answer)

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, TapError
 from tap_intercom.pages import cursor_pages, read_numbered, total_count
-from tap_intercom.streams.base import Batch, Reading, Record, Stream, list_of, updated_at
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, list_of, updated_at
 from tap_intercom.times import DAY_SECONDS, rfc3339
 from tap_intercom.windows import Span, Window, spans, split, start_of_day
 
@@ -40,6 +41,7 @@ RECORDS_IN_WINDOW = 900
 RECORDS_WITH_CHILDREN_IN_WINDOW = 225
 RECORDS_IN_WINDOW_OF_DAYS = 1_500
 MOST_PASSES = 10
+STEPS_THAT_SHOW_ORDER = 20
 
 Seen = set[tuple[Any, int | None]]
 
@@ -51,37 +53,32 @@ class Tally:
     """
 
     def __init__(self, newest_first: bool = False) -> None:
+        self.newest_first = newest_first
         self.total = 0
         self.first_total = 0
         self.pages = 0
         self.newest = 0
-        self.is_in_order = True
-        self.is_steady = True
         self.is_broken_off = False
-        self.newest_first = newest_first
+        self._falls = False
+        self._is_in_order = True
+        self._steps = 0
         self._last: int | None = None
         self._hashes = array("q")
 
     def add(self, records: Sequence[Record], total: int | None) -> None:
-        """Count a page.
-
-        is_steady stays true while nothing can have slipped past the cursor, which may be a
-        position: records come in order, and the count does not fall, as it does when a record
-        leaves the window.
-        """
+        """Count a page."""
         self.pages += 1
-        instants = [instant for record in records if (instant := updated_at(record)) is not None]
-        if len(instants) < len(records) or not self._follow(instants):
-            self.is_in_order = False
-        falls = total is None or total < self.total
-        self.is_steady = self.is_steady and self.is_in_order and not falls
+        self._falls = self._falls or total is None or total < self.total
         self.total = max(self.total, total or 0)
         if self.pages == 1:
             self.first_total = self.total
-        self.newest = max(self.newest, *instants) if instants else self.newest
         self._hashes.extend(hash(record.get("id")) for record in records)
+        instants = [instant for record in records if (instant := updated_at(record)) is not None]
+        self.newest = max([self.newest, *instants])
+        if len(instants) < len(records) or not self._goes_on(instants):
+            self._is_in_order = False
 
-    def _follow(self, instants: list[int]) -> bool:
+    def _goes_on(self, instants: list[int]) -> bool:
         """Whether a page goes on in the order of the ones before.
 
         Newest first, it may repeat some of them: what changes comes to the front and pushes them
@@ -91,11 +88,26 @@ class Tally:
         if not instants:
             return True
         self._last = instants[-1]
+        self._steps += len({*instants, last} - {None}) - 1
         if instants != sorted(instants, reverse=self.newest_first):
             return False
         if last is None:
             return True
         return instants[-1] <= last if self.newest_first else instants[0] >= last
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether so many records came in order that it is no accident."""
+        return self._is_in_order and self._steps >= STEPS_THAT_SHOW_ORDER
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether no record can have slipped past the cursor, which may be a position.
+
+        Where records come in order, only one that leaves can draw others past it, and then the
+        count falls.
+        """
+        return self.is_sorted and not self._falls
 
     @property
     def distinct(self) -> int:
@@ -109,6 +121,16 @@ class Tally:
     def is_complete(self) -> bool:
         """Whether as many records came as the largest count of any page."""
         return not self.is_broken_off and self.distinct >= self.total
+
+    def has_all_before(self, safe: int) -> bool:
+        """Whether no record from before `safe` can be missing, while others came.
+
+        One page is one moment. Where the order is not sure, a record that comes may hide from the
+        count that another one left; then no record that is new may be among them.
+        """
+        if self.pages == 1 or self.is_steady:
+            return True
+        return self.is_complete and (self.is_sorted or self.newest < safe)
 
     @property
     def is_outrun(self) -> bool:
@@ -131,6 +153,12 @@ class WholeList:
     page_size: int | None = None
 
 
+def probe_search(path: str) -> Probe:
+    """A search for one record, whose answer counts all."""
+    query = {"field": "updated_at", "operator": ">", "value": 0}
+    return Probe(path, body={"query": query, "pagination": {"per_page": 1}})
+
+
 class SearchStream(Stream):
     """A table that Intercom searches by updated_at.
 
@@ -142,6 +170,9 @@ class SearchStream(Stream):
     by_days: ClassVar[bool] = False
     child: ClassVar[ChildStream | None] = None
     whole_lists: ClassVar[Mapping[str, WholeList]] = {}
+
+    def probe(self, settings: Settings) -> Probe:
+        return probe_search(self.path)
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """Every record that the plans want: closed windows first, then where records still come."""
@@ -171,6 +202,7 @@ class SearchStream(Stream):
             tally = Tally()
             for answer in self._pages(reading, window, tally):
                 if previous is None and tally.pages == 1:
+                    yield Batch(expected=0 if is_part else tally.total)
                     parts = self._parts(span, tally.total, is_part)
                     if len(parts) > 1:
                         del answer
@@ -216,9 +248,7 @@ class SearchStream(Stream):
         """Read the last window, into which records still come, from its newest record on.
 
         What changes meanwhile comes to the front and moves the others away from the cursor, where
-        they are not lost but repeated, and the next run reads it. Only records that leave could
-        draw others past a cursor that is a position, and then the count of a page falls: the pass
-        must be steady, or have as many records as any of its pages counts.
+        they are not lost but repeated; itself it is read by the next run.
         """
         reached = reading.origin.limit
         if span.window.end is not None:
@@ -234,7 +264,8 @@ class SearchStream(Stream):
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
             is_settled = previous is not None and tally.shows_the_same(previous)
-            if not tally.is_broken_off and (tally.is_steady or tally.is_complete or is_settled):
+            has_all = is_settled or tally.has_all_before(reading.origin.safe)
+            if has_all and not tally.is_broken_off:
                 break
             previous = tally
         else:
@@ -246,9 +277,7 @@ class SearchStream(Stream):
             return
         if not tally.is_complete:
             yield from self._explain_shortfall(reading, span, tally, seen)
-        # Out of order, a record that comes can hide from the count that another one left.
-        if tally.is_in_order or tally.newest < reading.origin.safe:
-            yield _complete(span, reached)
+        yield _complete(span, reached)
 
     def _explain_shortfall(
         self, reading: Reading, span: Span, tally: Tally, seen: Seen
@@ -350,6 +379,7 @@ class SearchStream(Stream):
             yield reading.render(self.name, answer, prepare)
         if has_children:
             yield from self._emit_children(reading, parents)
+        yield Batch(passed=len(kept))
 
     def _belongs(self, reading: Reading, window: Window, record: Record) -> bool:
         """Whether a record is this window's to write.
@@ -458,6 +488,10 @@ class ChildStream(Stream):
         reading.note_gone(self.name, False, str(parent_id))
         self.check(reading, answer)
         return reading.render(self.name, answer, self.children)
+
+    def count(self, answer: Answer) -> int | None:
+        """Unknown: the probe is that of the parent."""
+        return None
 
     def params(self, reading: Reading) -> dict[str, Any]:
         return {}

@@ -1,0 +1,216 @@
+"""Say whom the token belongs to, and which streams it may read.
+
+A request for the workspace, one for each endpoint, one for the permission for tickets. Exit code 0
+when every selected stream can be read, else 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tap_intercom import log, tables
+from tap_intercom.catalog import select
+from tap_intercom.client import Answer, Client, Workspace
+from tap_intercom.documents import read_json
+from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
+from tap_intercom.messages import write
+from tap_intercom.settings import Settings, load
+from tap_intercom.streams import STREAMS
+from tap_intercom.streams.base import Stream
+
+FORMATS = ("text", "json")
+STDOUT = 1
+# A run waits out what a person at a terminal would not.
+LONGEST_RETRY_SECONDS = 30.0
+
+REACHABLE = "reachable"
+NO_PERMISSION = "missing permission"
+NOT_IN_PLAN = "not in plan"
+NOT_IN_VERSION = "not in this version"
+NO_ANSWER = "no usable answer"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What there is to know of a stream: `result` is one of the words above.
+
+    records: how many Intercom counts, None where it does not tell. detail: the refusal.
+    """
+
+    stream: str
+    selected: bool
+    result: str
+    records: int | None
+    permission: str
+    requests: str
+    detail: str | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--config", action="append", metavar="FILE", help="settings: a JSON file, or ENV"
+    )
+    parser.add_argument("--catalog", metavar="FILE", help="which streams are selected")
+    parser.add_argument("-p", "--properties", metavar="FILE", help="the same, by its old name")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="of what it writes")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write what was found to stdout. Raises AuthError, with the way out, for what is amiss."""
+    if not options.config:
+        raise ConfigError("config: missing; give --config FILE or --config ENV")
+    settings = load(options.config, os.environ, now=time.time(), stream_names=list(STREAMS))
+    log.hide(settings.access_token, settings.client_secret)
+    path = options.catalog or options.properties
+    selected = _selected(None if path is None else read_json("catalog", path), settings)
+    client = Client(
+        replace(settings, max_retry_seconds=min(settings.max_retry_seconds, LONGEST_RETRY_SECONDS))
+    )
+    workspace = client.open_workspace()
+    check = _Check(client, settings)
+    findings = [check.finding(name, name in selected) for name in STREAMS]
+    mismatch = workspace.mismatch(settings.region)
+    warnings = [mismatch] if mismatch else []
+    for finding in findings:
+        if finding.result == REACHABLE:
+            warnings += check.lacks(finding.stream)
+    about = _about(workspace, client, settings)
+    if options.format == "json":
+        document = {**about, "warnings": warnings, "streams": [vars(each) for each in findings]}
+        text = json.dumps(document, indent=2)
+    else:
+        text = _text(about, findings, warnings)
+    write(STDOUT, text.encode() + b"\n")
+    problems: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.selected and finding.result != REACHABLE:
+            problems.setdefault(_advice(finding), []).append(finding.stream)
+    if problems:
+        raise AuthError(
+            "; ".join(f"{', '.join(names)}: {advice}" for advice, names in problems.items())
+        )
+    return 0
+
+
+def _selected(catalog: Any, settings: Settings) -> set[str]:
+    """What a catalog selects; without one, all that a run without one reads."""
+    if catalog is not None:
+        return set(select(catalog, settings, version=0))
+    return {name for name, stream in STREAMS.items() if stream.first_version <= settings.version}
+
+
+class _Check:
+    """Finds out what there is to know of each stream, with one request for each path."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._answers: dict[str, Answer | TapError] = {}
+
+    def finding(self, name: str, is_selected: bool) -> Finding:
+        stream = STREAMS[name]
+        result, records, detail = NOT_IN_VERSION, None, None
+        if stream.first_version <= self._settings.version:
+            try:
+                records = stream.count(self._answer(STREAMS[stream.parent or name]))
+                result = REACHABLE
+            except TapError as error:
+                result, detail = _meaning(error), str(error)
+        return Finding(
+            stream=name,
+            selected=is_selected,
+            result=result,
+            records=records,
+            permission=stream.needs(self._settings),
+            requests=stream.cost,
+            detail=detail,
+        )
+
+    def lacks(self, name: str) -> list[str]:
+        return [
+            f"{name}: the token lacks the permission {lack.permission}, so that Intercom leaves "
+            f"out {lack.left_out}"
+            for lack in STREAMS[name].lacks(self._client, self._settings)
+        ]
+
+    def _answer(self, reader: Stream) -> Answer:
+        probe = reader.probe(self._settings)
+        if probe.path not in self._answers:
+            try:
+                self._answers[probe.path] = probe.send(self._client)
+            except TapError as error:
+                self._answers[probe.path] = error
+        answer = self._answers[probe.path]
+        if isinstance(answer, TapError):
+            raise answer
+        return answer
+
+
+def _meaning(error: TapError) -> str:
+    """What a refusal means, while Intercom takes the token itself (API-B2)."""
+    if isinstance(error, AuthError):
+        return NOT_IN_PLAN if error.is_of_plan else NO_PERMISSION
+    if isinstance(error, ResponseError) and error.code == "intercom_version_invalid":
+        return NOT_IN_VERSION
+    return NO_ANSWER
+
+
+def _about(workspace: Workspace, client: Client, settings: Settings) -> dict[str, Any]:
+    limit = client.rate_limit
+    return {
+        "workspace": {
+            "id": workspace.id,
+            "name": workspace.name,
+            "region": workspace.region,
+            "timezone": workspace.timezone,
+            "admin": workspace.admin,
+        },
+        "api_version": settings.api_version,
+        "rate_limit": limit
+        and {
+            "limit": limit.limit,
+            "remaining": limit.remaining,
+            "share": settings.rate_limit_share,
+        },
+    }
+
+
+def _text(about: Mapping[str, Any], findings: list[Finding], warnings: list[str]) -> str:
+    workspace, limit = about["workspace"], about["rate_limit"]
+    rows = [
+        {name: value for name, value in vars(each).items() if name != "detail"} for each in findings
+    ]
+    return "\n".join(
+        [
+            f"Workspace {workspace['name']} ({workspace['id']}), region {workspace['region']}, "
+            f"timezone {workspace['timezone']}, as {workspace['admin']}",
+            f"API version {about['api_version']}",
+            f"Rate limit: {limit['remaining']:,} of {limit['limit']:,} requests are left in this "
+            f"window of ten seconds; the tap takes {limit['share']:.0%} at most"
+            if limit
+            else "Rate limit: Intercom does not tell",
+            "",
+            *tables.lines(rows),
+            *(f"\nWARNING {warning}" for warning in warnings),
+        ]
+    )
+
+
+def _advice(finding: Finding) -> str:
+    """Why a stream cannot be read, and what to do; the same for all with the same cause."""
+    if finding.result == NO_PERMISSION:
+        return (
+            f"the token lacks the permission {finding.permission!r}; tick it in "
+            "Developer Hub > your app > Authentication, or deselect the stream"
+        )
+    if finding.result == NOT_IN_PLAN:
+        return "the workspace's plan lacks this; deselect the stream"
+    if finding.result == NOT_IN_VERSION:
+        return "this api_version lacks it; set a newer one, or deselect the stream"
+    return str(finding.detail)
