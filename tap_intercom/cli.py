@@ -26,6 +26,7 @@ LOGGER = logging.getLogger("tap_intercom")
 COMMANDS = {
     "check": "tap_intercom.check",
     "login": "tap_intercom.oauth",
+    "run": "tap_intercom.pipeline",
     "sandbox": "tap_intercom.sandbox.command",
 }
 BUG_EXIT_CODE = 1

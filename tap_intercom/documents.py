@@ -44,13 +44,13 @@ def read_json(what: str, path: str | Path) -> Any:
 def replace_file(what: str, path: Path, content: bytes, mode: int | None = None) -> None:
     """Give a file new content at once: a reader, or a crash, finds the old one or the new one.
 
-    mode: its permissions from now on; None keeps those it has. Raises ConfigError, and then the
-    file is as it was.
+    mode: its permissions from now on; None keeps those it has, or gives a new file the usual ones.
+    Raises ConfigError, and then the file is as it was.
     """
     try:
         path = path.resolve()  # so that a link stays a link
         if mode is None:
-            mode = stat.S_IMODE(path.stat().st_mode)
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with open(descriptor, "wb") as file:
@@ -65,6 +65,13 @@ def replace_file(what: str, path: Path, content: bytes, mode: int | None = None)
             raise
     except OSError as error:
         raise ConfigError(f"{what}: {path} cannot be written: {error.strerror}") from error
+
+
+def _umask() -> int:
+    """The permissions that new files do not get; they can only be read by setting them."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def with_member(text: str, name: str, value: Any) -> str:

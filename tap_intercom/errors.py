@@ -6,6 +6,7 @@ TapError
   UnavailableError    Intercom did not answer in time                     exit 4
   ContractError       a response that cannot be read safely               exit 5
     ResponseError     a refusal with its status, such as a record gone
+  BusyError           another run uses the same state file                exit 75
   TargetGoneError     the program that reads our output has ended         exit 141
 Stopped               a signal asked the run to end                       exit 130, 143
 """
@@ -19,6 +20,7 @@ EXIT_CODES = {
     3: "Intercom refused the token, or it lacks a permission; the message names which.",
     4: "Intercom gave no usable answer for as long as a request may be retried.",
     5: "An answer could not be read without the risk of losing records.",
+    75: "Another run uses the same state file (`tap-intercom run`); nothing was read.",
     130: "Stopped by SIGINT, after the last safe STATE.",
     141: "The target ended before the tap.",
     143: "Stopped by SIGTERM, after the last safe STATE.",
@@ -84,6 +86,12 @@ class ResponseError(ContractError):
     def is_gone(self) -> bool:
         """The record was deleted (404) or merged into another one (410, API-A3)."""
         return self.status in (404, 410)
+
+
+class BusyError(TapError):
+    """Another run uses the same state file; 75 is EX_TEMPFAIL of sysexits.h."""
+
+    exit_code = 75
 
 
 class TargetGoneError(TapError):

@@ -17,7 +17,7 @@ LAYERS = [
     ["settings", "records", "windows", "read_ahead"],
     ["findings", "rate_limit", "messages", "metrics"],
     ["state", "client"],
-    ["pages"],
+    ["pages", "pipeline"],
     ["streams"],
     ["catalog", "about", "oauth"],
     ["sync", "check"],
