@@ -7,9 +7,10 @@ when all others are, so that a record that changes while it is read still comes 
 from __future__ import annotations
 
 import logging
+import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 from typing import Any, ClassVar
@@ -41,6 +42,7 @@ RECORDS_IN_WINDOW = 900
 RECORDS_WITH_CHILDREN_IN_WINDOW = 225
 RECORDS_IN_WINDOW_OF_DAYS = 1_500
 MOST_PASSES = 10
+FOLLOW_SECONDS = 600
 STEPS_THAT_SHOW_ORDER = 20
 
 Seen = set[tuple[Any, int | None]]
@@ -137,8 +139,13 @@ class Tally:
         """Whether records come to the front faster than pages are read."""
         return len(self._hashes) > 2 * (self.first_total + PAGE_SIZE)
 
+    @property
+    def ids(self) -> set[int]:
+        """What stands for the ids of the records that came."""
+        return set(self._hashes)
+
     def shows_the_same(self, other: Tally) -> bool:
-        return self.total == other.total and set(self._hashes) == set(other._hashes)
+        return self.total == other.total and self.ids == other.ids
 
 
 @dataclass(frozen=True)
@@ -248,7 +255,8 @@ class SearchStream(Stream):
         """Read the last window, into which records still come, from its newest record on.
 
         What changes meanwhile comes to the front and moves the others away from the cursor, where
-        they are not lost but repeated; itself it is read by the next run.
+        they are not lost but repeated. The front is read again for it, though the next run would
+        read it too: whoever looks at this run alone misses no record.
         """
         reached = reading.origin.limit
         if span.window.end is not None:
@@ -275,20 +283,40 @@ class SearchStream(Stream):
                 "%s: records kept moving while they were read; see the next run", self.name
             )
             return
-        if not tally.is_complete:
-            yield from self._explain_shortfall(reading, span, tally, seen)
+        if tally.pages > 1:
+            yield from self._follow(reading, span, tally, seen)
         yield _complete(span, reached)
 
-    def _explain_shortfall(
-        self, reading: Reading, span: Span, tally: Tally, seen: Seen
-    ) -> Iterator[Batch]:
-        """Report that fewer records came than Intercom counts, unless some moved meanwhile."""
-        again = Tally(newest_first=True)
-        for answer in self._pages(reading, span.window, again):
-            yield from self._emit(reading, span, answer, seen)
-            break
-        if (again.newest, again.total) == (tally.newest, tally.first_total):
-            self._report_shortfall(reading, span.window, tally)
+    def _follow(self, reading: Reading, span: Span, tally: Tally, seen: Seen) -> Iterator[Batch]:
+        """Read what came to the front during a pass, until it shows nothing that the run owes.
+
+        That is a record that was there when the run began and was not read yet. Reports that fewer
+        records came than Intercom counts, when nothing moved that explains it.
+        """
+        known = tally.ids
+        deadline = time.monotonic() + FOLLOW_SECONDS
+        front = tally
+        owes_more = True
+        while owes_more and time.monotonic() < deadline:
+            window = replace(span.window, start=max(front.newest, span.window.start))
+            is_first, front, owes_more = front is tally, Tally(newest_first=True), False
+            for answer in self._pages(reading, window, front):
+                yield from self._emit(reading, replace(span, window=window), answer, seen)
+                records = self.records(answer)
+                owes_more = owes_more or any(
+                    hash(record.get("id")) not in known
+                    and (record.get("created_at") or 0) < reading.origin.now
+                    for record in records
+                )
+                is_past = all((updated_at(record) or 0) < window.start for record in records)
+                del answer, records
+                if is_past:
+                    break
+            if is_first and not tally.is_complete and front.newest <= tally.newest:
+                self._report_shortfall(reading, span.window, tally)
+            known |= front.ids
+        if owes_more:
+            LOGGER.info("%s: changes that still come are left to the next run", self.name)
 
     def _pages(self, reading: Reading, window: Window, tally: Tally) -> Iterator[Answer]:
         """Yield each page of a window, counted; the tally is broken off where a cursor died."""
