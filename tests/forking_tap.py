@@ -53,7 +53,7 @@ def _watch(request: dict[str, Any], stdout: int, log: int, report: int) -> NoRet
 
 
 def _run(request: dict[str, Any], stdout: int, log: int) -> NoReturn:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.dup2(stdout, 1)
     os.dup2(log, 2)
     os.close(stdout)

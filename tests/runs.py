@@ -91,6 +91,12 @@ class Runs:
     def run(self, *streams: str, **how: Any) -> Output:
         return self.take(self.start(*streams, **how).wait())
 
+    def forget(self) -> None:
+        """Begin again with no state and an empty target."""
+        self.state = {}
+        self.target = Target()
+        self.outputs.clear()
+
     def take(self, output: Output) -> Output:
         """Go on from here."""
         self.outputs.append(output)

@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +27,7 @@ from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 from runs import NOW, Catalog, Clock, Runs
 from truth import STREAMS
-from warm_tap import SMALL_WINDOWS, WarmTap
+from warm_tap import SMALL_WINDOWS, WITHOUT_ORDER, WarmTap
 
 from tap_intercom.sandbox import Sandbox, Workspace
 from tap_intercom.times import epoch_seconds, rfc3339
@@ -382,12 +383,13 @@ class Player:
                 if entry["tap_stream_id"] == run.full_table:
                     entry["metadata"][0]["metadata"]["replication-method"] = "FULL_TABLE"
 
+        numbers = SMALL_WINDOWS if history.sort_honoured else WITHOUT_ORDER
         started = self._runs.start(
             *run.streams,
             edit_catalog=edit_catalog,
             numbers={
                 "messages.FLUSH_BYTES": 1,
-                **(SMALL_WINDOWS if history.small_windows else {}),
+                **(numbers if history.small_windows else {}),
                 **({} if history.in_parallel else ONE_AT_A_TIME),
             },
             start_date=start_date(run),
@@ -421,8 +423,8 @@ class Player:
                 # It came before the tap listens to signals.
                 allowed |= {-signal.SIGTERM, -signal.SIGINT}
         assert output.code in allowed
-        opened = (each for each in self._sandbox.requests if each.path == "/me")
-        latest = next((each.time for each in opened if each.status == 200), 0) - LOOKBACK_SECONDS
+        tries = list(takewhile(lambda request: request.path == "/me", self._sandbox.requests))
+        latest = tries[-1].time - LOOKBACK_SECONDS if tries else 0
         before = self._runs.state.get("bookmarks", {})
         for state in output.states:
             bookmarks = state["bookmarks"]

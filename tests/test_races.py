@@ -6,15 +6,20 @@ hold two records, so that something can happen between them.
 
 from __future__ import annotations
 
+import json
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Output
 from runs import NOW, Catalog, Clock, Runs
-from warm_tap import SMALL_WINDOWS, WarmTap
+from warm_tap import SMALL_WINDOWS, WITHOUT_ORDER, WarmTap
 
 from tap_intercom.sandbox import Sandbox, Workspace
+from tap_intercom.times import epoch_seconds
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -101,7 +106,7 @@ class Table:
     """The records of one kind in a workspace."""
 
     def __init__(self, workspace: Workspace, stream: str) -> None:
-        kind = stream[:-1]
+        kind = "company" if stream == "companies" else stream[:-1]
         self.update = getattr(workspace, f"update_{kind}")
         self.delete = getattr(workspace, f"delete_{kind}")
         self.add = getattr(workspace, f"add_{kind}")
@@ -165,3 +170,202 @@ def test_parts_that_fail_in_a_later_window_do_not_pass_for_read_in_an_earlier_on
     run.sandbox.faults.clear()
     run.run(*streams)
     run.assert_nothing_is_lost(*streams)
+
+
+def test_parts_come_from_where_they_were_left_when_their_conversations_are_ahead(
+    race: Begin,
+) -> None:
+    run = race(conversations(4, NOW - 30 * DAY))
+    run.run("conversations", "conversation_parts")
+    run.clock.instant += HOUR
+    run.workspace.reply("0")
+    run.clock.instant += HOUR
+    run.run("conversations")
+    run.clock.instant += HOUR
+    last = run.run("conversations", "conversation_parts")
+    run.assert_nothing_is_lost("conversations", "conversation_parts")
+    assert last.ids("conversations") == set()
+    assert {part["conversation_id"] for part in last.records("conversation_parts")} == {"0"}
+
+
+# -- Runs that end early -------------------------------------------------------------------------
+
+EVERYTHING = ("contacts", "conversations", "conversation_parts", "companies", "tags")
+
+
+def everything() -> Workspace:
+    """A few of each, over years and in the last days."""
+    workspace = Workspace()
+    workspace.add_tag(name="VIP")
+    ages = [900 * DAY, 500 * DAY, 499 * DAY, 30 * DAY, 30 * DAY, 3 * DAY, 20 * HOUR, 60]
+    for number, age in enumerate(ages):
+        instant = NOW - age
+        workspace.add_contact(name=f"Contact {number}", created_at=instant)
+        workspace.add_company(name=f"Company {number}", created_at=instant)
+        conversation = workspace.add_conversation(title=str(number), created_at=instant)
+        workspace.reply(conversation, created_at=instant)
+    return workspace
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="as documented"),
+        pytest.param({"cursors": "position", "sort_honoured": False}, id="no order, positions"),
+        pytest.param({"contact_days": "utc", "timezone": "Pacific/Auckland"}, id="UTC days"),
+        pytest.param({"contact_days": "exact"}, id="exact seconds"),
+    ],
+)
+def test_run_can_end_after_any_state(race: Begin, options: Any) -> None:
+    """A target that stops reads on from the last STATE that it took, whatever came after it."""
+    run = race(everything(), **options)
+    numbers = WITHOUT_ORDER if "sort_honoured" in options else SMALL_WINDOWS
+    lines = run.run(*EVERYTHING, numbers=numbers).stdout.splitlines(keepends=True)
+    ends = [at + 1 for at, line in enumerate(lines) if line.startswith(b'{"type":"STATE"')]
+    assert len(ends) > 8
+    for end in [0, *ends]:
+        run.forget()
+        run.take(Output(0, b"".join(lines[:end]), ""))
+        run.run(*EVERYTHING)
+        run.assert_nothing_is_lost(*EVERYTHING)
+
+
+def test_companies_are_read_again_until_a_read_was_whole(race: Begin) -> None:
+    run = race(everything())
+    run.sandbox.faults.add("status", "^/companies/scroll$", after=2, times=None, status=500)
+    first = run.run("companies", "tags", max_retry_seconds=0)
+    assert first.code == 4
+    assert first.ids("companies")
+    assert "companies" not in run.bookmarks
+    run.sandbox.faults.clear()
+    run.clock.instant += HOUR
+    run.run("companies")
+    run.assert_nothing_is_lost("companies")
+
+
+def test_stream_that_fails_keeps_its_last_complete_window(race: Begin) -> None:
+    run = race(conversations(9, NOW - 90 * DAY, step=10 * DAY))
+    run.sandbox.faults.add("status", "^/conversations/7$", times=None, status=500)
+    first = run.run(
+        "conversation_parts", "tags", numbers=SMALL_WINDOWS, page_size=1, max_retry_seconds=0
+    )
+    assert first.code == 4
+    reached = epoch_seconds(run.bookmarks["conversation_parts"]["updated_at"])
+    assert NOW - 90 * DAY < reached <= NOW - 20 * DAY
+    run.sandbox.faults.clear()
+    second = run.run("conversation_parts")
+    run.assert_nothing_is_lost("conversation_parts")
+    assert "0" not in {part["conversation_id"] for part in second.records("conversation_parts")}
+
+
+@pytest.mark.parametrize(
+    ("streams", "most_repeated"),
+    [
+        pytest.param(("contacts",), 1_000, id="contacts"),
+        pytest.param(("conversations",), 1_000, id="conversations"),
+        pytest.param(("conversations", "conversation_parts"), 250, id="with parts"),
+    ],
+)
+def test_interrupted_first_run_repeats_little(
+    race: Begin, streams: tuple[str, ...], most_repeated: int
+) -> None:
+    make = contacts if streams == ("contacts",) else conversations
+    run = race(make(2_000, NOW - 400 * DAY, step=3 * HOUR))
+    begun = run.start(*streams, page_size=150)
+    taken = begun.read(lambda data: data.count(b"\n") > 1_500)
+    begun.kill(signal.SIGKILL)
+    first = run.take(begun.wait(stdout=taken[: taken.rfind(b"\n") + 1]))
+    second = run.run(*streams, page_size=150)
+    run.assert_nothing_is_lost(*streams)
+    repeated = first.ids(streams[0]) & second.ids(streams[0])
+    assert len(first.ids(streams[0])) > most_repeated
+    assert len(repeated) <= most_repeated
+
+
+# -- Where a bookmark stands ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("greater_includes_equal", [False, True])
+@pytest.mark.parametrize("stream", ["contacts", "conversations", "companies"])
+def test_record_of_the_second_of_the_bookmark_comes(
+    race: Begin, stream: str, greater_includes_equal: bool
+) -> None:
+    run = race(everything(), greater_includes_equal=greater_includes_equal)
+    run.run(stream)
+    reached = epoch_seconds(run.bookmarks[stream]["updated_at"])
+    assert reached == NOW - LOOKBACK_SECONDS
+    Table(run.workspace, stream).add(id="000000000000000000000000", created_at=int(reached))
+    run.run(stream)
+    run.assert_nothing_is_lost(stream)
+
+
+def test_record_that_search_shows_late_comes(race: Begin) -> None:
+    run = race(everything(), search_lag=float(LOOKBACK_SECONDS))
+    run.workspace.index_now()
+    for _ in range(3):
+        run.workspace.update_contact(run.sandbox.truth("contacts")[0]["id"], name="Late")
+        run.workspace.reply(run.sandbox.truth("conversations")[0]["id"], "<p>Late</p>")
+        run.clock.instant += LOOKBACK_SECONDS
+        run.run("contacts", "conversations", "conversation_parts")
+    run.clock.instant += LOOKBACK_SECONDS
+    run.run("contacts", "conversations", "conversation_parts")
+    run.assert_nothing_is_lost("contacts", "conversations", "conversation_parts")
+
+
+def test_bookmark_does_not_move_back_when_the_lookback_grows(race: Begin) -> None:
+    run = race(everything())
+    run.run("conversations", lookback_seconds=5)
+    before = run.bookmarks
+    run.clock.instant += 60
+    run.run("conversations", lookback_seconds=600)
+    assert run.bookmarks == before
+
+
+def test_run_without_the_clock_of_intercom_stays_an_hour_behind_its_own(race: Begin) -> None:
+    run = race(Workspace(), date_header=False)
+    output = run.run("conversations")
+    reached = epoch_seconds(run.bookmarks["conversations"]["updated_at"])
+    assert time.time() - HOUR - LOOKBACK_SECONDS - 60 <= reached
+    assert reached <= time.time() - HOUR - LOOKBACK_SECONDS
+    assert any("no Date" in line for line in output.log_lines("WARNING"))
+
+
+# -- What does not end, and what does not come ---------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", ["contacts", "conversations"])
+def test_import_that_goes_on_does_not_keep_a_run_open(race: Begin, stream: str) -> None:
+    run = race(everything(), cursors="position")
+    add = Table(run.workspace, stream).add
+    run.sandbox.faults.add(
+        "edit", f"^/{stream}/search$", times=None, edit=lambda _: [add(), add(), add()]
+    )
+    first = run.run(stream, numbers={"streams.search.PAGE_SIZE": 2})
+    assert first.code == 0, first.log
+    run.sandbox.faults.clear()
+    run.clock.instant += HOUR
+    run.run(stream)
+    run.assert_nothing_is_lost(stream)
+
+
+@pytest.mark.parametrize("age", [30 * DAY, HOUR, 0], ids=["closed", "open days", "open"])
+@pytest.mark.parametrize("stream", ["contacts", "conversations"])
+@pytest.mark.parametrize("strict", [False, True], ids=["warn", "strict"])
+def test_records_that_are_counted_and_do_not_come_are_reported(
+    race: Begin, stream: str, strict: bool, age: int
+) -> None:
+    make = contacts if stream == "contacts" else conversations
+    run = race(make(5, NOW - age, step=1))
+
+    def count_two_more(call: Any) -> Any:
+        answer = run.sandbox.api.answer(call)
+        body = json.loads(answer.body)
+        if body["total_count"]:
+            body["total_count"] += 2
+        return 200, {}, json.dumps(body).encode()
+
+    run.sandbox.faults.add("answer", f"^/{stream}/search$", times=None, answer=count_two_more)
+    output = run.run(stream, strict=strict)
+    assert len(output.ids(stream)) == 5
+    assert any("2 of" in line and "that Intercom counts" in line for line in output.log.split("\n"))
+    assert output.code == (5 if strict else 0)
