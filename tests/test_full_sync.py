@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,18 @@ def test_every_stream_is_complete_whatever_intercom_leaves_open(
 ) -> None:
     workspace = small()
     assert_whole(start_tap_on(workspace, **options).sync(), workspace)
+
+
+@pytest.mark.parametrize("includes_equal", [False, True])
+def test_records_of_the_second_where_a_window_ends_come_once(
+    start_tap_on: StartTapOn, includes_equal: bool
+) -> None:
+    # One in each second, so that wherever their time is cut there is one on the border.
+    an_hour_ago = time.time() - 3_600
+    sizes = {"contacts": 0, "conversations": 2_000, "parts": 0}
+    workspace = small(**sizes, now=an_hour_ago, days=2_000 / 86_400)
+    tap = start_tap_on(workspace, greater_includes_equal=includes_equal)
+    assert_whole(tap.sync("conversations"), workspace, "conversations")
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 64])

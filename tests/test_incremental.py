@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -57,6 +58,22 @@ def test_second_run_repeats_the_lookback_only(start_tap_on: StartTapOn, stream: 
     }
     assert 0 < len(late) < len(tap.sandbox.truth(stream))
     assert second.ids(stream) == late
+
+
+@pytest.mark.parametrize("includes_equal", [False, True])
+@pytest.mark.parametrize("stream", ["contacts", "companies", "conversations"])
+def test_record_of_the_very_second_of_the_bookmark_arrives(
+    start_tap_on: StartTapOn, stream: str, includes_equal: bool
+) -> None:
+    tap = start_tap_on(Workspace(), greater_includes_equal=includes_equal)
+    first = good(tap.sync(stream))
+    bookmark = datetime.fromisoformat(
+        first.state["bookmarks"][stream]["updated_at"][:-1] + "+00:00"
+    )
+    kind = {"contacts": "contact", "companies": "company", "conversations": "conversation"}[stream]
+    late = getattr(tap.sandbox.workspace, f"add_{kind}")(updated_at=int(bookmark.timestamp()))
+    let_time_pass(tap)
+    assert good(tap.sync(stream, state=first.state)).ids(stream) == {late}
 
 
 def test_bookmark_of_every_incremental_stream_is_the_start_of_the_run_less_the_lookback(
