@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import cache
@@ -20,6 +19,7 @@ from measure import (
     Command,
     Run,
     Sandbox,
+    apart,
     run,
     run_floor,
     run_ours,
@@ -171,15 +171,10 @@ def incremental(settings: Settings) -> Result:
     with sandbox(0, NO_RATE_LIMIT, **sizes) as server:
         first_started = time.time()
         state = run_ours(server, streams, "incremental-first").last_state
-        # Another process takes the memory for all records: the peak of a run that is started here
-        # would count what this process holds.
-        with ProcessPoolExecutor(1) as pool:
-            changes = (
-                ("contacts", changed_contacts, "update_contact", "contact_id"),
-                ("conversations", changed_conversations, "reply", "conversation_id"),
-            )
-            for change in changes:
-                pool.submit(change_some, server, *change).result()
+        apart(change_some, server, "contacts", changed_contacts, "update_contact", "contact_id")
+        apart(
+            change_some, server, "conversations", changed_conversations, "reply", "conversation_id"
+        )
         server.set_latency(0.05)
         # What the PyPI tap would have kept from a first run at the same time.
         bookmark = {"updated_at": rfc3339(first_started)}
