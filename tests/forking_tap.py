@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -59,6 +60,8 @@ def _run(request: dict[str, Any], stdout: int, log: int) -> NoReturn:
     os.close(stdout)
     os.close(log)
     os.environ.update(request["environment"])
+    if request["largest_file"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
     for place, value in request["numbers"].items():
         module, _, constant = place.rpartition(".")
         holder = importlib.import_module(f"tap_intercom.{module}")

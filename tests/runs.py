@@ -74,7 +74,7 @@ class Runs:
         self,
         *streams: str,
         numbers: Mapping[str, Any] | None = None,
-        environment: Mapping[str, str] | None = None,
+        largest_file: int | None = None,
         edit_catalog: Callable[[Catalog], object] = lambda catalog: None,
         **settings: Any,
     ) -> Run:
@@ -85,7 +85,7 @@ class Runs:
             *streams, catalog=catalog, state=self.state, **{**self._settings, **settings}
         )
         return self._warm_tap.start(
-            *arguments, numbers={**SHORT_WAITS, **(numbers or {})}, environment=environment
+            *arguments, numbers={**SHORT_WAITS, **(numbers or {})}, largest_file=largest_file
         )
 
     def run(self, *streams: str, **how: Any) -> Output:

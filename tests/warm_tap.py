@@ -83,6 +83,18 @@ class Run:
                 self._read += data
         return self._read
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the run has logged a text, while nobody reads its output."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while text not in self._logged():
+            assert time.monotonic() < deadline, self._logged()
+            time.sleep(0.01)
+
+    def _logged(self) -> str:
+        # The run writes at the same place of the same file, which is left alone here.
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode()
+
     def close_stdout(self) -> None:
         """End as a target does that reads no more."""
         os.close(self._stdout)
@@ -97,8 +109,7 @@ class Run:
             everything = self._read
         code = int(self._report.readline())
         self._report.close()
-        self._log.seek(0)
-        log = self._log.read().decode()
+        log = self._logged()
         self._log.close()
         text = json_lines(everything if stdout is None else stdout, tuple(self._arguments))
         return Output(code, text, log)
@@ -132,11 +143,14 @@ class WarmTap:
         *arguments: str,
         numbers: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        largest_file: int | None = None,
     ) -> Run:
+        """Start a run. largest_file: bytes that no file of it may exceed, as on a full disk."""
         request = {
             "arguments": arguments,
             "numbers": numbers or {},
             "environment": environment or {},
+            "largest_file": largest_file,
         }
         stdout, their_stdout = os.pipe()
         report, their_report = os.pipe()
