@@ -407,7 +407,8 @@ class SearchStream(Stream):
             yield reading.render(self.name, answer, prepare)
         if has_children:
             yield from self._emit_children(reading, parents)
-        yield Batch(passed=len(kept))
+        else:
+            yield Batch(passed=len(kept))
 
     def _belongs(self, reading: Reading, window: Window, record: Record) -> bool:
         """Whether a record is this window's to write.
@@ -478,7 +479,8 @@ class SearchStream(Stream):
         error = reading.given_up.get(child.name)
         if error is None:
             try:
-                yield from reading.ahead.map(partial(child.read, reading), parents)
+                for batch in reading.ahead.map(partial(child.read, reading), parents):
+                    yield replace(batch, passed=1)
                 return
             except TapError as caught:
                 if self.name not in reading.selections:
