@@ -15,6 +15,7 @@ REQUIREMENTS = [
     "pendulum>=3.2.0,<4",
     "requests>=2.32.2,<3",
     "singer-python>=6.0.1,<7",
+    "tqdm>=4.66.3,<5",
 ]
 SANDBOX_REQUIREMENTS = [
     "aiohttp>=3.10.11,<4",
@@ -32,6 +33,7 @@ DEVELOPMENT_REQUIREMENTS = [
     "ruff>=0.9",
     "types-PyYAML",
     "types-requests",
+    "types-tqdm",
 ]
 
 setup(

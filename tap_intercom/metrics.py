@@ -44,6 +44,7 @@ class Requests:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._began_at: dict[str, float] = {}
         self._timings: dict[tuple[str, bool], _Timing] = {}
         self._emitted_at = time.monotonic()
 
@@ -61,10 +62,17 @@ class Requests:
                 if of == reader and endpoint in (None, to)
             )
 
+    def seconds_since_first(self, reader: str) -> float:
+        """How long ago the first request for a reader was sent; 0.0 without one."""
+        with self._lock:
+            now = time.monotonic()
+            return now - self._began_at.get(reader, now)
+
     def note(self, reader: str, endpoint: str, seconds: float, is_answered: bool) -> None:
         """Count a request that was answered, or failed, within some seconds."""
         with self._lock:
             self._counts[reader, endpoint] += 1
+            self._began_at.setdefault(reader, time.monotonic() - seconds)
             timing = self._timings.setdefault((endpoint, is_answered), _Timing())
             timing.count += 1
             timing.seconds += seconds

@@ -107,6 +107,11 @@ class State:
         if stream is not None:
             self._document["currently_syncing"] = stream
 
+    def updated_at(self, stream: str) -> str | None:
+        """The time that a stream's bookmark holds, as it stands there."""
+        instant = self._bookmark(stream).get("updated_at")
+        return None if instant is None else str(instant)
+
     def plan(
         self,
         stream: str,

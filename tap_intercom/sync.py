@@ -7,7 +7,6 @@ here, one after the other in catalog order; a STATE follows every record that it
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from tap_intercom.client import Client, Workspace
 from tap_intercom.errors import AuthError, ContractError, Stopped, TapError, TargetGoneError
 from tap_intercom.findings import Findings
 from tap_intercom.messages import Messages
+from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.settings import Settings
 from tap_intercom.signals import Uninterrupted
@@ -55,7 +55,7 @@ class Sync:
         self._messages = messages
         self._uninterrupted = uninterrupted
         self._findings = Findings()
-        self._counts: Counter[str] = Counter()
+        self._progress = Progress(client, state, self._findings)
         self._failures: dict[str, Exception] = {}
 
     def run(self, catalog: Any = None) -> int:
@@ -65,33 +65,29 @@ class Sync:
         signal, after the last safe STATE was written.
         """
         try:
-            workspace = self._client.open_workspace()
-            self._greet(workspace)
-            if catalog is None:
-                LOGGER.info(
-                    "no catalog given: discovering, to read all streams selected by default"
-                )
-                catalog = discover(self._client, self._settings)
-            selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
-            readings = list(self._readings(selections, workspace))
-            self._read_all(readings)
+            with self._progress:
+                selections = self._read(catalog)
         except Stopped:
             self._messages.state(self._state.document)
+            self._progress.log_summary()
             raise
         with self._uninterrupted():
             self._state.currently_syncing = None
             self._messages.state(self._state.document)
         return self._conclude(selections)
 
-    def _greet(self, workspace: Workspace) -> None:
+    def _read(self, catalog: Any) -> dict[str, Selection]:
+        """Write all streams that are selected; returns them."""
+        workspace = self._client.open_workspace()
         LOGGER.info("workspace %s (%s), region %s", workspace.name, workspace.id, workspace.region)
-        region = (workspace.region or "").lower()
-        if region and region != self._settings.region:
-            LOGGER.warning(
-                "region is %s in the settings, but the workspace is in %s",
-                self._settings.region,
-                region,
-            )
+        if mismatch := workspace.mismatch(self._settings.region):
+            LOGGER.warning("%s", mismatch)
+        if catalog is None:
+            LOGGER.info("no catalog given: discovering, to read all streams selected by default")
+            catalog = discover(self._client, self._settings)
+        selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
+        self._read_all(list(self._readings(selections, workspace)))
+        return selections
 
     def _readings(
         self, selections: dict[str, Selection], workspace: Workspace
@@ -113,7 +109,7 @@ class Sync:
                 safe=workspace.now - lookback,
             )
             yield Reading(
-                client=self._client,
+                client=self._client.reading(names[0]),
                 settings=self._settings,
                 origin=origin,
                 ahead=ahead,
@@ -158,7 +154,7 @@ class Sync:
                     replication_key,
                 )
         self._state.currently_syncing = next(iter(reading.selections))
-        LOGGER.info("%s: reading", " and ".join(reading.selections))
+        self._progress.started(reading.selections)
         reached_at_end: dict[str, int] = {}
         try:
             for batch in batches:
@@ -175,7 +171,7 @@ class Sync:
     def _write_batch(self, reading: Reading, batch: Batch, reached_at_end: dict[str, int]) -> None:
         for name, error in batch.failed.items():
             self._fail(name, error)
-        self._counts.update(batch.counts)
+        self._progress.wrote(batch)
         self._messages.records(batch.lines, sum(batch.counts.values()))
         for name, reached in batch.reached.items():
             if name in self._failures:
@@ -191,13 +187,15 @@ class Sync:
         """Close full reads: only now are the rows of the version before out of date."""
         for name, selection in reading.selections.items():
             if name in self._failures:
+                is_skipped = isinstance(self._failures[name], _Skipped)
+                self._progress.finished(name, SKIPPED if is_skipped else FAILED)
                 continue
             if selection.version is not None:
                 self._messages.activate_version(selection.name, selection.version)
                 if name in reached_at_end:
                     plan = reading.plans[name]
                     self._state.advance(name, plan, reading.origin, reached_at_end[name])
-            LOGGER.info("%s: %d records", name, self._counts[selection.name])
+            self._progress.finished(name, COMPLETE)
         self._messages.flush()
 
     def _fail(self, name: str, error: Exception) -> None:
@@ -220,10 +218,11 @@ class Sync:
         """What a refusal means: a 401 is the token's only when /me is refused as well (API-B2)."""
         if error.status == 401 and not self._client.token_works():
             return AuthError(f"{error}. Intercom does not take the access token any more.", 401)
-        if "api_plan_restricted" in str(error):
+        if error.is_of_plan:
             return AuthError(f"{error}. The workspace's plan lacks this: deselect {name}.", 403)
+        permission = STREAMS[name].needs(self._settings)
         return AuthError(
-            f"{error}. The token lacks the permission {STREAMS[name].permission!r}: tick it in "
+            f"{error}. The token lacks the permission {permission!r}: tick it in "
             f"Developer Hub > your app > Authentication, or deselect {name}.",
             403,
         )
@@ -234,11 +233,12 @@ class Sync:
         for selection in selections.values():
             for (field, kind), count in sorted(selection.repairs.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
+        self._progress.log_summary()
         failures = {
             name: error for name, error in self._failures.items() if not isinstance(error, _Skipped)
         }
         if not failures:
-            LOGGER.info("done: %d records", self._counts.total())
+            LOGGER.info("done: %d records", self._progress.records)
             return 0
         codes = {getattr(error, "exit_code", BUG_EXIT_CODE) for error in failures.values()}
         reasons: dict[str, list[str]] = {}

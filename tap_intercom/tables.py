@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 def lines(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """A line of heads and one for each row; numbers stand at the right."""
     heads = list(rows[0])
-    texts = [heads, *([_text(row[head]) for head in heads] for row in rows)]
+    texts = [
+        [head.replace("_", " ") for head in heads],
+        *([_text(row[head]) for head in heads] for row in rows),
+    ]
     widths = [max(len(text) for text in column) for column in zip(*texts, strict=True)]
-    is_number = [all(_is_number(row[head]) for row in rows) for head in heads]
+    is_number = [_are_numbers([row[head] for row in rows]) for head in heads]
     return [
         "  ".join(
             text.rjust(width) if right else text.ljust(width)
@@ -20,8 +23,9 @@ def lines(rows: Sequence[Mapping[str, object]]) -> list[str]:
     ]
 
 
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+def _are_numbers(column: Sequence[object]) -> bool:
+    kinds = {type(value) for value in column} - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
 
 
 def _text(value: object) -> str:

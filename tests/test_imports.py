@@ -19,7 +19,7 @@ LAYERS = [
     ["state", "client"],
     ["pages", "pipeline"],
     ["streams"],
-    ["catalog", "about", "oauth"],
+    ["progress", "catalog", "about", "oauth"],
     ["sync", "check"],
     ["cli"],
 ]

@@ -1,0 +1,242 @@
+"""How a run goes on, told to people and to programs: bars or lines, metrics, a table at the end.
+
+A thread of its own tells, so that a run that waits shows that it lives.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tap_intercom import log, metrics, tables
+from tap_intercom.client import Client
+from tap_intercom.findings import Findings
+from tap_intercom.state import State
+from tap_intercom.streams import STREAMS
+from tap_intercom.streams.base import Batch, Selection
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+LOGGER = logging.getLogger("tap_intercom")
+
+LINE_SECONDS = 30.0
+DRAW_SECONDS = 0.25
+# For terminals that say that they have none of either.
+COLUMNS, LINES = 80, 24
+BAR = "{percentage:3.0f}% |{bar:10}| {desc}"
+TEXT_WITHOUT_BAR = "{desc}"
+
+COMPLETE = "complete"
+SKIPPED = "skipped"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+
+
+@dataclass
+class _Row:
+    """What happened to a stream; seconds are those since its first request."""
+
+    name: str
+    reader: str
+    bookmark: str | None
+    records: int = 0
+    told: int = 0
+    told_at: float = field(default_factory=time.monotonic)
+    seconds: float | None = None
+    result: str = INTERRUPTED
+
+
+@dataclass
+class _Current:
+    """The streams that are written now: how many records of their reader are through."""
+
+    rows: Mapping[str, _Row] = field(default_factory=dict)
+    started_at: float = field(default_factory=time.monotonic)
+    expected: int = 0
+    passed: int = 0
+
+
+class Progress:
+    """Told what is written, tells how far a run is; as a context manager, for as long as it runs.
+
+    Streams begin with `started`, go on with `wrote` and end with `finished`.
+    """
+
+    def __init__(self, client: Client, state: State, findings: Findings) -> None:
+        self._client = client
+        self._state = state
+        self._findings = findings
+        self._rows: dict[str, _Row] = {}
+        self._current = _Current()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tell, daemon=True)
+        self._started_at = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._client.requests.emit()
+        is_whole = error is None and all(
+            row.result in (COMPLETE, SKIPPED) for row in self._rows.values()
+        )
+        seconds = time.monotonic() - self._started_at
+        metrics.emit("timer", "job_duration", seconds, {"job_type": "sync", **_status(is_whole)})
+
+    @property
+    def records(self) -> int:
+        """How many records were written."""
+        return sum(row.records for row in self._rows.values())
+
+    def started(self, selections: Mapping[str, Selection]) -> None:
+        """Note that streams, which are read together, begin to be written."""
+        LOGGER.info("%s: reading", " and ".join(selections))
+        reader = next(iter(selections))
+        rows = {
+            selection.name: _Row(name, reader, self._state.updated_at(name))
+            for name, selection in selections.items()
+        }
+        self._rows.update({row.name: row for row in rows.values()})
+        self._current = _Current(rows)
+
+    def wrote(self, batch: Batch) -> None:
+        current = self._current
+        current.expected += batch.expected
+        current.passed += batch.passed
+        for written_name, count in batch.counts.items():
+            row = current.rows[written_name]
+            row.records += count
+            if time.monotonic() - row.told_at >= metrics.INTERVAL_SECONDS:
+                _tell_count(row)
+
+    def finished(self, stream: str, result: str) -> None:
+        row = self._rows[stream]
+        row.seconds = self._client.requests.seconds_since_first(row.reader)
+        row.result = result
+        _tell_count(row)
+        tags = {"stream": stream, **_status(result == COMPLETE)}
+        metrics.emit("timer", "sync_duration", row.seconds, tags)
+        LOGGER.info("%s: %d records, %s", stream, row.records, result)
+
+    def log_summary(self) -> None:
+        """Log a table of all streams that were begun."""
+        rows = [self._summary(row) for row in self._rows.values()]
+        if not rows:
+            return
+        heads, *texts = tables.lines(rows)
+        LOGGER.info("%s", heads)
+        for row, text in zip(rows, texts, strict=True):
+            LOGGER.info("%s", text, extra={"fields": {"summary": row}})
+
+    def _summary(self, row: _Row) -> dict[str, Any]:
+        seconds = row.seconds
+        if seconds is None:
+            seconds = self._client.requests.seconds_since_first(row.reader)
+        return {
+            "stream": row.name,
+            "result": row.result,
+            "records": row.records,
+            "requests": self._requests(row),
+            "seconds": round(seconds, 1),
+            "bookmark_before": row.bookmark,
+            "bookmark_after": self._state.updated_at(row.name),
+            "shortfalls": self._findings.count(row.name),
+        }
+
+    def _requests(self, row: _Row) -> int:
+        """Requests for a stream; a child's are those to its own path, its parent's the others."""
+        requests = self._client.requests
+        if STREAMS[row.name].parent == row.reader:
+            return requests.count(row.reader, STREAMS[row.name].path)
+        children = [each for each in self._rows.values() if STREAMS[each.name].parent == row.name]
+        return requests.count(row.reader) - sum(self._requests(each) for each in children)
+
+    def _tell(self) -> None:
+        if log.is_watched():
+            with _bar() as bar:
+                while not self._ended.wait(DRAW_SECONDS):
+                    self._draw(bar)
+        else:
+            while not self._ended.wait(LINE_SECONDS):
+                LOGGER.info("%s", ", ".join(self._parts()))
+
+    def _draw(self, bar: tqdm[Any]) -> None:
+        current = self._current
+        bar.ncols = (os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS) - 1
+        bar.total = current.expected or None
+        bar.n = min(current.passed, current.expected)
+        bar.bar_format = BAR if current.expected else TEXT_WITHOUT_BAR
+        counts, *parts = self._parts()
+        # What may be cut off at the edge comes last.
+        bar.set_description_str(", ".join([*parts, counts]))
+
+    def _parts(self) -> list[str]:
+        """Where the run is: what was written, and where known the time left; requests; limit."""
+        current = self._current
+        counts = [f"{row.records:,} {row.name}" for row in current.rows.values()]
+        parts = [", ".join(counts) or "no stream yet"]
+        if current.expected:
+            passed = min(current.passed, current.expected)
+            left = seconds_left(passed, current.expected, time.monotonic() - current.started_at)
+            parts.append("time left unknown" if left is None else f"{duration(left)} left")
+        parts.append(f"{self._client.requests.total:,} requests")
+        limit = self._client.rate_limit
+        if limit is not None and limit.limit > 0:
+            parts.append(f"rate limit {1 - limit.remaining / limit.limit:.0%}")
+        return parts
+
+
+def seconds_left(passed: int, expected: int, seconds: float) -> float | None:
+    """How long the rest will take at the pace so far; None before anything passed."""
+    return seconds / passed * (expected - passed) if passed else None
+
+
+def duration(seconds: float) -> str:
+    """A duration in its largest unit and the one below: `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _tell_count(row: _Row) -> None:
+    tags = {"endpoint": row.name, "stream": row.name}
+    metrics.emit("counter", "record_count", row.records - row.told, tags)
+    row.told, row.told_at = row.records, time.monotonic()
+
+
+def _status(is_whole: bool) -> dict[str, str]:
+    return {"status": "succeeded" if is_whole else "failed"}
+
+
+@contextmanager
+def _bar() -> Iterator[tqdm[Any]]:
+    """One bar at the foot of the terminal, above which the lines of the log go on."""
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    tqdm.monitor_interval = 0  # its own thread, which would redraw what ours draws
+    with (
+        logging_redirect_tqdm([LOGGER]),
+        tqdm(file=sys.stderr, leave=False, bar_format=TEXT_WITHOUT_BAR, nrows=LINES) as bar,
+    ):
+        yield bar
