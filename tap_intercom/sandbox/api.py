@@ -417,7 +417,7 @@ class Api:
             "tickets",
             self._exact_language(fields.TICKET_FIELDS),
             lambda _, text: orjson.dumps(_ticket(orjson.loads(text))),
-            without=self.workspace.conversations.texts.keys() - self.workspace.ticket_ids,
+            without=self.workspace.conversations.index.texts.keys() - self.workspace.ticket_ids,
         )
 
     @property
