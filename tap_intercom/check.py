@@ -17,7 +17,7 @@ from typing import Any
 from tap_intercom import log, tables
 from tap_intercom.catalog import select
 from tap_intercom.client import Answer, Client, Workspace
-from tap_intercom.documents import read_json
+from tap_intercom.documents import read_catalog
 from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
 from tap_intercom.messages import write
 from tap_intercom.settings import Settings, load
@@ -67,8 +67,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("config: missing; give --config FILE or --config ENV")
     settings = load(options.config, os.environ, now=time.time(), stream_names=list(STREAMS))
     log.hide(settings.access_token, settings.client_secret)
-    path = options.catalog or options.properties
-    selected = _selected(None if path is None else read_json("catalog", path), settings)
+    selected = _selected(read_catalog(options.catalog, options.properties), settings)
     client = Client(
         replace(settings, max_retry_seconds=min(settings.max_retry_seconds, LONGEST_RETRY_SECONDS))
     )

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from tap_intercom import __version__, log
-from tap_intercom.documents import read_json
+from tap_intercom.documents import read_catalog, read_json
 from tap_intercom.errors import ConfigError, Stopped, TapError
 from tap_intercom.signals import Uninterrupted, stopping
 
@@ -151,8 +151,6 @@ def _test(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:
     if not options.config:
         raise ConfigError("config: missing; give --config FILE or --config ENV")
-    if options.catalog and options.properties:
-        raise ConfigError("--catalog and --properties are the same: give one of them")
     from tap_intercom import settings as settings_module
     from tap_intercom.streams import STREAMS
 
@@ -182,8 +180,7 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
     from tap_intercom.sync import Sync
 
     _suit_memory_to_pages()
-    path = options.catalog or options.properties
-    catalog = None if path is None else read_json("catalog", path)
+    catalog = read_catalog(options.catalog, options.properties)
     state = State({}) if options.state is None else read_state(read_json("state", options.state))
     return Sync(Client(settings), settings, state, Messages(STDOUT), uninterrupted).run(catalog)
 

@@ -41,6 +41,14 @@ def read_json(what: str, path: str | Path) -> Any:
         raise ConfigError(f"{what}: {path} is not JSON that can be read") from None
 
 
+def read_catalog(catalog: str | None, properties: str | None) -> Any:
+    """What the file holds that one of the two flags names; None without one."""
+    if catalog and properties:
+        raise ConfigError("--catalog and --properties are the same: give one of them")
+    path = catalog or properties
+    return None if path is None else read_json("catalog", path)
+
+
 def replace_file(what: str, path: Path, content: bytes, mode: int | None = None) -> None:
     """Give a file new content at once: a reader, or a crash, finds the old one or the new one.
 

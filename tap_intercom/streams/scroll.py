@@ -47,9 +47,12 @@ def scroll_pages(
                 raise UnavailableError(
                     f"{error}; no scroll got further than page {furthest}"
                 ) from error
-            LOGGER.warning("%s; the scroll begins again after %d pages", error, count)
-            if count == 0:
-                time.sleep(min(CONFLICT_WAITS_SECONDS[0], max(deadline - time.monotonic(), 0)))
+            left = max(deadline - time.monotonic(), 0.0)
+            wait = 0.0 if count else min(CONFLICT_WAITS_SECONDS[0], left)
+            LOGGER.warning(
+                "%s; the scroll begins again after %d pages, in %.0f s", error, count, wait
+            )
+            time.sleep(wait)
 
 
 def _one_scroll(

@@ -1,0 +1,277 @@
+"""`tap-intercom check` and `--test`: whose token it is, and what it may read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from conftest import TIMEOUT_SECONDS, Tap, selecting, start_tap
+
+from tap_intercom.sandbox.sample import generate
+from tap_intercom.streams import STREAMS
+
+USERS_AND_COMPANIES = "Read and list users and companies"
+
+
+@dataclass
+class Check:
+    """What a check wrote and logged, and how it ended."""
+
+    code: int
+    text: str
+    log: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.text)
+        return document
+
+    @property
+    def streams(self) -> dict[str, dict[str, Any]]:
+        return {row["stream"]: row for row in self.document["streams"]}
+
+    @property
+    def results(self) -> dict[str, str]:
+        return {name: row["result"] for name, row in self.streams.items()}
+
+
+def run(*arguments: str) -> Check:
+    process = start_tap(*arguments)
+    text, log = process.communicate(timeout=TIMEOUT_SECONDS)
+    return Check(process.returncode, text.decode(), log.decode())
+
+
+def check(tap: Tap, *arguments: str, **settings: Any) -> Check:
+    return run("check", "--config", tap.config(**settings), "--format", "json", *arguments)
+
+
+def all_but(result: str, *streams: str) -> dict[str, str]:
+    return {name: result if name in streams else "reachable" for name in STREAMS}
+
+
+@pytest.fixture
+def tap(start_tap_on: Callable[..., Tap]) -> Tap:
+    return start_tap_on(generate(seed=1, contacts=7, companies=5, conversations=6, parts=20))
+
+
+def test_all_streams_are_reachable_with_all_permissions(tap: Tap) -> None:
+    checked = check(tap)
+    assert checked.code == 0, checked.log
+    assert checked.results == all_but("")
+    assert all(row["selected"] for row in checked.streams.values())
+    assert checked.log == ""
+
+
+def test_records_are_counted_where_intercom_tells(tap: Tap) -> None:
+    records = {name: row["records"] for name, row in check(tap).streams.items()}
+    unknown = {"company_segments", "conversation_parts"}
+    # The list of companies leaves out those without users.
+    users = sum(bool(company["user_count"]) for company in tap.sandbox.truth("companies"))
+    expected: dict[str, int | None] = {name: len(tap.sandbox.truth(name)) for name in STREAMS}
+    assert records == {**expected, "companies": users, **dict.fromkeys(unknown)}
+
+
+def test_each_endpoint_is_asked_once_and_the_scroll_never(tap: Tap) -> None:
+    check(tap)
+    paths = [request.path for request in tap.sandbox.requests]
+    assert sorted(paths) == [
+        "/admins",
+        "/companies",
+        "/contacts/search",
+        "/conversations/search",
+        "/data_attributes",
+        "/me",
+        "/segments",
+        "/tags",
+        "/teams",
+        "/tickets/search",
+    ]
+
+
+def test_the_answers_that_could_be_large_are_asked_for_one_record(tap: Tap) -> None:
+    check(tap)
+    for request in tap.sandbox.requests:
+        if request.path.endswith("/search"):
+            assert request.json["pagination"] == {"per_page": 1}
+        if request.path == "/companies":
+            assert request.params == {"page": "1", "per_page": "1"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("lost", "named", "streams"),
+    [
+        ({"tags"}, "Read tags", {"tags"}),
+        ({"conversations"}, "Read conversations", {"conversations", "conversation_parts"}),
+        ({"admins"}, "Read admins", {"admins"}),
+        (
+            {"users_companies_read"},
+            USERS_AND_COMPANIES,
+            {name for name, stream in STREAMS.items() if stream.permission == USERS_AND_COMPANIES},
+        ),
+    ],
+    ids=["tags", "conversations", "admins", "users and companies"],
+)
+def test_a_missing_permission_is_named(
+    tap: Tap, status: int, lost: set[str], named: str, streams: set[str]
+) -> None:
+    tap.sandbox.options.permissions -= lost
+    tap.sandbox.options.refusal_status = status
+    checked = check(tap)
+    assert checked.code == 3
+    assert checked.results == all_but("missing permission", *streams)
+    assert {checked.streams[name]["permission"] for name in streams} == {named}
+    assert checked.log.startswith("CRITICAL ")
+    assert f"the token lacks the permission '{named}'; tick it in Developer Hub" in checked.log
+    assert all(name in checked.log for name in streams)
+
+
+def test_a_stream_that_is_not_selected_may_be_unreachable(tap: Tap) -> None:
+    catalog = tap.write("catalog.json", selecting(tap.discover(), "admins", "contacts"))
+    tap.sandbox.options.permissions -= {"tags"}
+    checked = check(tap, "--catalog", catalog)
+    assert checked.code == 0, checked.log
+    assert checked.results == all_but("missing permission", "tags")
+    selected = {name for name, row in checked.streams.items() if row["selected"]}
+    assert selected == {"admins", "contacts"}
+
+
+def test_what_the_plan_lacks_is_said_and_asked_once(tap: Tap) -> None:
+    tap.sandbox.faults.add(
+        "status", path="^/tags$", times=None, status=403, code="api_plan_restricted"
+    )
+    checked = check(tap)
+    assert checked.code == 3
+    assert checked.results == all_but("not in plan", "tags")
+    assert "tags: the workspace's plan lacks this" in checked.log
+    assert [request.path for request in tap.sandbox.requests].count("/tags") == 1
+
+
+def test_a_plan_without_payment_is_a_plan(tap: Tap) -> None:
+    tap.sandbox.faults.add("status", path="^/tags$", status=402, message="Payment required")
+    assert check(tap).results == all_but("not in plan", "tags")
+
+
+def test_what_the_version_lacks_is_said(tap: Tap) -> None:
+    tap.sandbox.faults.add("status", path="^/teams$", status=400, code="intercom_version_invalid")
+    checked = check(tap)
+    assert checked.code == 3
+    assert checked.results == all_but("not in this version", "teams")
+
+
+def test_an_endpoint_that_gives_no_answer_does_not_stop_the_others(tap: Tap) -> None:
+    tap.sandbox.faults.add("status", path="^/admins$", times=None, status=503)
+    checked = check(tap, max_retry_seconds=0)
+    assert checked.code == 3
+    assert checked.results == all_but("no usable answer", "admins")
+    assert "503" in checked.streams["admins"]["detail"]
+
+
+def test_a_list_that_is_not_there_is_no_usable_answer(tap: Tap) -> None:
+    tap.sandbox.faults.add("null_list", path="^/teams$", times=None)
+    assert check(tap).results == all_but("no usable answer", "teams")
+
+
+def test_the_tickets_permission_belongs_to_conversations(tap: Tap) -> None:
+    tap.sandbox.options.permissions -= {"tickets"}
+    checked = check(tap)
+    assert checked.code == 0, checked.log
+    (warning,) = checked.document["warnings"]
+    assert warning.startswith("conversations: ")
+    assert "Read tickets" in warning
+
+
+def test_a_plan_without_tickets_leaves_nothing_out(tap: Tap) -> None:
+    tap.sandbox.faults.add(
+        "status", path="^/tickets/search$", status=403, code="api_plan_restricted"
+    )
+    assert check(tap).document["warnings"] == []
+
+
+def test_companies_by_list_need_the_write_permission(tap: Tap) -> None:
+    tap.sandbox.options.permissions -= {"users_companies_write"}
+    assert check(tap).code == 0
+    checked = check(tap, companies_source="list")
+    assert checked.results == all_but("missing permission", "companies")
+    assert "'Write users and companies'" in checked.log
+
+
+def test_whose_token_it_is_and_what_is_left_of_the_rate_limit(tap: Tap) -> None:
+    document = check(tap, rate_limit_share=0.5, api_version="2.14").document
+    app = tap.sandbox.workspace.app
+    assert document["workspace"]["id"] == app["id_code"]
+    assert document["workspace"]["name"] == app["name"]
+    assert document["workspace"]["region"] == app["region"]
+    assert document["api_version"] == "2.14"
+    limit = document["rate_limit"]
+    assert limit["limit"] == tap.sandbox.options.rate_limit
+    assert 0 < limit["remaining"] < limit["limit"]
+    assert limit["share"] == 0.5
+
+
+def test_a_rate_limit_that_is_not_told_is_unknown(tap: Tap) -> None:
+    tap.sandbox.options.rate_limit = None
+    assert check(tap).document["rate_limit"] is None
+    assert "Rate limit: Intercom does not tell" in run("check", "--config", tap.config()).text
+
+
+def test_another_region_is_a_warning(tap: Tap) -> None:
+    tap.sandbox.workspace.app["region"] = "EU"
+    checked = check(tap)
+    assert checked.code == 0
+    assert checked.document["warnings"] == [
+        "region is us in the settings, but the workspace is in eu"
+    ]
+
+
+def test_a_refused_token_is_the_only_answer(tap: Tap) -> None:
+    checked = check(tap, access_token="another")
+    assert checked.code == 3
+    assert checked.text == ""
+    assert checked.log.startswith("CRITICAL Intercom refused the access token")
+    assert "another" not in checked.log
+
+
+@pytest.mark.parametrize("command", [["check"], ["--test"]], ids=["check", "--test"])
+def test_people_get_a_table(tap: Tap, command: list[str]) -> None:
+    tap.sandbox.options.permissions -= {"tags", "tickets"}
+    checked = run(*command, "--config", tap.config())
+    assert checked.code == 3
+    head, *rows = checked.text[checked.text.index("stream ") :].splitlines()
+    assert head.split() == ["stream", "selected", "result", "records", "permission", "requests"]
+    cells = {row.split()[0]: row.split()[1:] for row in rows[: len(STREAMS)]}
+    assert list(cells) == list(STREAMS)
+    assert cells["contacts"][:3] == ["yes", "reachable", "7"]
+    assert cells["tags"][:4] == ["yes", "missing", "permission", "-"]
+    assert "WARNING conversations: the token lacks the permission Read tickets" in checked.text
+    assert "Rate limit: 1,6" in checked.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["check"], "config: missing"),
+        (["--test"], "config: missing"),
+        (["check", "--config", os.devnull], os.devnull),
+    ],
+    ids=["no config", "no config for --test", "empty config"],
+)
+def test_wrong_arguments_are_refused(arguments: list[str], text: str) -> None:
+    checked = run(*arguments)
+    assert checked.code == 2
+    assert text in checked.log
+
+
+def test_a_catalog_by_two_names_is_refused(tap: Tap) -> None:
+    path = tap.write("catalog.json", {"streams": []})
+    assert check(tap, "--catalog", path, "--properties", path).code == 2
+
+
+def test_there_is_no_markdown_of_a_test(tap: Tap) -> None:
+    checked = run("--test", "--config", tap.config(), "--format", "markdown")
+    assert checked.code == 2
+    assert "--format must be one of text, json" in checked.log
