@@ -38,12 +38,11 @@ STDOUT = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never raises for what a user can cause."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    log.set_up()
+    log.set_up(_log_style(arguments))
     try:
         if arguments and arguments[0] in COMMANDS:
             return _command(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
-        log.set_up(options.log_format)
         if options.about:
             return _about(options.format)
         _check_stdout()
@@ -81,10 +80,19 @@ def _command(name: str, arguments: list[str]) -> int:
     )
     module.add_arguments(parser)
     _add_log_format(parser)
-    options = parser.parse_args(arguments)
-    log.set_up(options.log_format)
-    code: int = module.run(options)
+    code: int = module.run(parser.parse_args(arguments))
     return code
+
+
+def _log_style(arguments: Sequence[str]) -> str:
+    """What the log looks like, known before anything is logged; a wrong style is refused later."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    _add_log_format(parser)
+    try:
+        style: str = parser.parse_known_args(arguments)[0].log_format
+    except argparse.ArgumentError:
+        return log.STYLES[0]
+    return style
 
 
 def _add_log_format(parser: argparse.ArgumentParser) -> None:
