@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ContractError
+
+Page = TypeVar("Page")
 
 
 def total_count(body: Mapping[str, Any]) -> int | None:
@@ -37,8 +39,8 @@ def next_cursor(body: Mapping[str, Any]) -> str | None:
     return following
 
 
-def cursor_pages(send: Callable[[str | None], Answer]) -> Iterator[Answer]:
-    """Yield each page; send gets the cursor of the page to ask for, None for the first.
+def cursor_pages(send: Callable[[str | None], tuple[Page, str | None]]) -> Iterator[Page]:
+    """Yield each page; send gets its cursor, None for the first, and gives it and the next one's.
 
     Raises ContractError when a cursor comes back twice, since stopping quietly there would lose
     records.
@@ -46,10 +48,9 @@ def cursor_pages(send: Callable[[str | None], Answer]) -> Iterator[Answer]:
     cursor = None
     used: set[str] = set()
     while True:
-        answer = send(cursor)
-        cursor = next_cursor(answer.body)
-        yield answer
-        del answer  # a page is not kept in memory while the next one is waited for
+        page, cursor = send(cursor)
+        yield page
+        del page  # it is not kept in memory while the next one is waited for
         if cursor is None:
             return
         if cursor in used:

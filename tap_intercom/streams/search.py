@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, TapError
-from tap_intercom.pages import cursor_pages, read_numbered, total_count
+from tap_intercom.pages import cursor_pages, next_cursor, read_numbered, total_count
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, list_of, updated_at
 from tap_intercom.times import DAY_SECONDS, rfc3339
@@ -139,6 +139,10 @@ class Tally:
         """Whether records come to the front faster than pages are read."""
         return len(self._hashes) > 2 * (self.first_total + PAGE_SIZE)
 
+    def repeats(self, record: Record) -> bool:
+        """Whether a record that is the window's came before, as it is, by another tally."""
+        return False
+
     @property
     def ids(self) -> set[int]:
         """What stands for the ids of the records that came."""
@@ -146,6 +150,51 @@ class Tally:
 
     def shows_the_same(self, other: Tally) -> bool:
         return self.total == other.total and self.ids == other.ids
+
+
+class Front(Tally):
+    """A tally of what changed while others were read, newest first.
+
+    since: what is older was read already. known: hashes of the ids that came. now: when the run
+    began; it owes what was there then.
+    """
+
+    def __init__(self, since: int, known: set[int], now: int) -> None:
+        super().__init__(newest_first=True)
+        self._since = since
+        self._known = known
+        self._now = now
+        self.owes_more = False
+        self.is_past = False
+
+    def add(self, records: Sequence[Record], total: int | None) -> None:
+        super().add(records, total)
+        self.is_past = all((updated_at(record) or 0) < self._since for record in records)
+        self.owes_more = self.owes_more or any(
+            hash(record.get("id")) not in self._known
+            and (record.get("created_at") or 0) < self._now
+            for record in records
+        )
+
+    def repeats(self, record: Record) -> bool:
+        return updated_at(record) == self._since and hash(record.get("id")) in self._known
+
+
+@dataclass
+class _Page:
+    """What one page of a search comes to.
+
+    parts: how its window is to be cut instead of read on. kept, ids: places and ids of the records
+    that are the window's. batch: their lines. answer: kept where lists, by place and field, have to
+    be read in full first.
+    """
+
+    parts: Sequence[Window] = ()
+    kept: Sequence[int] = ()
+    ids: Sequence[Any] = ()
+    batch: Batch | None = None
+    answer: Answer | None = None
+    lists: Sequence[tuple[int, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -204,23 +253,18 @@ class SearchStream(Stream):
         window = span.window
         assert window.end is not None
         previous: Tally | None = None
-        parts: Sequence[Window] = ()
         for _ in range(MOST_PASSES):
             tally = Tally()
-            for answer in self._pages(reading, window, tally):
+            cut = partial(self._parts, span, is_part) if previous is None else None
+            for page in self._pages(reading, span, tally, seen, cut):
                 if previous is None and tally.pages == 1:
                     yield Batch(expected=0 if is_part else tally.total)
-                    parts = self._parts(span, tally.total, is_part)
-                    if len(parts) > 1:
-                        del answer
-                        break
-                yield from self._emit(reading, span, answer, seen)
+                if page.parts:
+                    yield from self._read_parts(reading, span, page.parts, seen)
+                    return
+                yield from self._emit(reading, span, page)
                 if self.by_days and tally.is_steady:
                     yield _complete(span, min(max(tally.newest, window.start), window.end))
-                del answer
-            if len(parts) > 1:
-                yield from self._read_parts(reading, span, parts, seen)
-                return
             if tally.is_complete:
                 break
             if tally.pages > 1:
@@ -246,8 +290,7 @@ class SearchStream(Stream):
             partial(self._read_closed, reading, Span(part, span.streams), seen, True)
             for part in parts
         ]
-        has_children = self.child is not None and self.child.name in span.streams
-        width = WINDOWS_WITH_CHILDREN_AT_ONCE if has_children else WINDOWS_AT_ONCE
+        width = WINDOWS_WITH_CHILDREN_AT_ONCE if self._has_children(span) else WINDOWS_AT_ONCE
         for batches in reading.ahead.run(reads, width):
             yield from batches
 
@@ -265,9 +308,8 @@ class SearchStream(Stream):
         previous: Tally | None = None
         for _ in range(MOST_PASSES):
             tally = Tally(newest_first=True)
-            for answer in self._pages(reading, span.window, tally):
-                yield from self._emit(reading, span, answer, seen)
-                del answer
+            for page in self._pages(reading, span, tally, seen):
+                yield from self._emit(reading, span, page)
                 if tally.is_outrun:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
@@ -295,47 +337,55 @@ class SearchStream(Stream):
         """
         known = tally.ids
         deadline = time.monotonic() + FOLLOW_SECONDS
-        front = tally
+        last: Tally = tally
         owes_more = True
         while owes_more and time.monotonic() < deadline:
-            window = replace(span.window, start=max(front.newest, span.window.start))
-            is_first, front, owes_more = front is tally, Tally(newest_first=True), False
-            for answer in self._pages(reading, window, front):
-                yield from self._emit(reading, replace(span, window=window), answer, seen)
-                records = self.records(answer)
-                owes_more = owes_more or any(
-                    hash(record.get("id")) not in known
-                    and (record.get("created_at") or 0) < reading.origin.now
-                    for record in records
-                )
-                is_past = all((updated_at(record) or 0) < window.start for record in records)
-                del answer, records
-                if is_past:
+            window = replace(span.window, start=max(last.newest, span.window.start))
+            front = Front(window.start, known, reading.origin.now)
+            for page in self._pages(reading, replace(span, window=window), front, seen):
+                yield from self._emit(reading, span, page)
+                if front.is_past:
                     break
-            if is_first and not tally.is_complete and front.newest <= tally.newest:
+            if last is tally and not tally.is_complete and front.newest <= tally.newest:
                 self._report_shortfall(reading, span.window, tally)
+            owes_more = front.owes_more
             known |= front.ids
+            last = front
         if owes_more:
             LOGGER.info("%s: changes that still come are left to the next run", self.name)
 
-    def _pages(self, reading: Reading, window: Window, tally: Tally) -> Iterator[Answer]:
-        """Yield each page of a window, counted; the tally is broken off where a cursor died."""
-        body = self.query(reading, window, tally.newest_first)
+    def _pages(
+        self,
+        reading: Reading,
+        span: Span,
+        tally: Tally,
+        seen: Seen,
+        cut: Callable[[int], list[Window]] | None = None,
+    ) -> Iterator[_Page]:
+        """Yield each page of a window, counted; the tally is broken off where a cursor died.
 
-        def send(cursor: str | None) -> Answer:
+        cut says, by the count on the first page, into what parts the window is to be cut instead.
+        """
+        body = self.query(reading, span.window, tally.newest_first)
+
+        def read(answer: Answer) -> tuple[_Page, str | None]:
+            tally.add(self.records(answer), total_count(answer.body))
+            parts = cut(tally.total) if cut is not None and tally.pages == 1 else []
+            if len(parts) > 1:
+                return _Page(parts=parts), None
+            page = self._read_page(reading, span, answer, seen, tally)
+            return page, next_cursor(answer.body)
+
+        def send(cursor: str | None) -> tuple[_Page, str | None]:
             after = {} if cursor is None else {"starting_after": cursor}
             pagination = {"per_page": self._page_size(reading), **after}
-            return reading.client.post(self.path, {**body, "pagination": pagination})
+            return reading.client.post(self.path, {**body, "pagination": pagination}, read=read)
 
-        pages_before = tally.pages
         try:
-            for answer in cursor_pages(send):
-                tally.add(self.records(answer), total_count(answer.body))
-                yield answer
-                del answer
+            yield from cursor_pages(send)
         except ResponseError as error:
             # How long a cursor lives is not known (API-K27); the first page has none.
-            if error.status != 400 or tally.pages == pages_before:
+            if error.status != 400 or tally.pages == 0:
                 raise
             LOGGER.info("%s: the page cursor expired; the window is read again", self.name)
             tally.is_broken_off = True
@@ -368,10 +418,10 @@ class SearchStream(Stream):
     def _page_size(reading: Reading) -> int:
         return min(reading.settings.page_size or PAGE_SIZE, PAGE_SIZE)
 
-    def _parts(self, span: Span, total: int, is_part: bool) -> list[Window]:
+    def _parts(self, span: Span, is_part: bool, total: int) -> list[Window]:
         """How to cut a window of `total` records, so that its parts are read side by side."""
         most, limit = MOST_PARTS, RECORDS_IN_WINDOW
-        if self.child is not None and self.child.name in span.streams:
+        if self._has_children(span):
             limit = RECORDS_WITH_CHILDREN_IN_WINDOW
         elif self.by_days:
             limit = RECORDS_IN_WINDOW_OF_DAYS
@@ -383,32 +433,68 @@ class SearchStream(Stream):
             return [span.window]
         return split(span.window, min(ceil(total / (limit * 2 / 3)), most), self._unit)
 
-    def _emit(self, reading: Reading, span: Span, answer: Answer, seen: Seen) -> Iterator[Batch]:
-        """The records of a page that are the window's and did not come before, with children."""
+    def _read_page(
+        self, reading: Reading, span: Span, answer: Answer, seen: Seen, tally: Tally
+    ) -> _Page:
+        """The records of a page that are the window's and did not come before, made into lines.
+
+        A page with a list that has to be read in full keeps its answer instead.
+        """
         records = self.records(answer)
-        has_children = self.child is not None and self.child.name in span.streams
         kept = [
-            at for at, record in enumerate(records) if self._belongs(reading, span.window, record)
+            at
+            for at, record in enumerate(records)
+            if self._belongs(reading, span.window, record) and not tally.repeats(record)
         ]
-        if has_children:
+        if self._has_children(span):
             # A child costs a request: what came unchanged in an earlier pass is left out.
             kept = [at for at in kept if _version(records[at]) not in seen]
             seen.update(_version(records[at]) for at in kept)
-        parents = [records[at].get("id") for at in kept]
-        if self.name in span.streams:
-            lists = self._read_whole_lists(reading, {at: records[at] for at in kept})
-
-            def prepare(answer: Answer) -> list[Record]:
-                found = self.records(answer)
-                for at, whole in lists.items():
-                    found[at].update(whole)
-                return [self.prepare(found[at]) for at in kept]
-
-            yield reading.render(self.name, answer, prepare)
-        if has_children:
-            yield from self._emit_children(reading, parents)
+        page = _Page(kept=kept, ids=[records[at].get("id") for at in kept])
+        if self.name not in span.streams:
+            return page
+        selection = reading.selections[self.name]
+        page.lists = [
+            (at, name)
+            for at in kept
+            for name in self.whole_lists
+            if selection.has(name) and (records[at].get(name) or {}).get("has_more")
+        ]
+        if page.lists:
+            page.answer = answer
         else:
-            yield Batch(passed=len(kept))
+            page.batch = self._render(reading, answer, kept, {})
+        return page
+
+    def _emit(self, reading: Reading, span: Span, page: _Page) -> Iterator[Batch]:
+        """What is to be written of a page, with what needs more requests."""
+        if page.answer is not None:
+            lists = self._read_whole_lists(reading, page.answer, page.lists)
+            page.batch = self._render(reading, page.answer, page.kept, lists)
+        if page.batch is not None:
+            yield page.batch
+        if self._has_children(span):
+            yield from self._emit_children(reading, page.ids)
+        else:
+            yield Batch(passed=len(page.kept))
+
+    def _render(
+        self,
+        reading: Reading,
+        answer: Answer,
+        kept: Sequence[int],
+        lists: Mapping[int, Record],
+    ) -> Batch:
+        def prepare(answer: Answer) -> list[Record]:
+            found = self.records(answer)
+            for at, whole in lists.items():
+                found[at].update(whole)
+            return [self.prepare(found[at]) for at in kept]
+
+        return reading.render(self.name, answer, prepare)
+
+    def _has_children(self, span: Span) -> bool:
+        return self.child is not None and self.child.name in span.streams
 
     def _belongs(self, reading: Reading, window: Window, record: Record) -> bool:
         """Whether a record is this window's to write.
@@ -426,27 +512,21 @@ class SearchStream(Stream):
         return not self.by_days or instant >= window.end + DAY_MARGIN
 
     def _read_whole_lists(
-        self, reading: Reading, records: Mapping[int, Record]
+        self, reading: Reading, answer: Answer, places: Sequence[tuple[int, str]]
     ) -> dict[int, Record]:
-        """For each record with a list that stops at ten, its fields with the whole list instead.
+        """The fields of records, by their place in an answer, with the whole of their lists.
 
         A record that is gone by now stays as the search gave it. Fields that nobody selected cost
         no request.
         """
-        selection = reading.selections[self.name]
-        wanted = [
-            (at, name)
-            for at, record in records.items()
-            for name in self.whole_lists
-            if selection.has(name) and (record.get(name) or {}).get("has_more")
-        ]
+        records = self.records(answer)
 
         def read(place: tuple[int, str]) -> list[Record] | None:
             at, name = place
             return self._read_whole_list(reading, str(records[at]["id"]), self.whole_lists[name])
 
         found: dict[int, Record] = {}
-        for (at, name), entries in zip(wanted, reading.ahead.map(read, wanted), strict=True):
+        for (at, name), entries in zip(places, reading.ahead.map(read, places), strict=True):
             if entries is not None:
                 links = [_link(name, entry) for entry in entries]
                 found.setdefault(at, {})[name] = {self.nested[name]: links}
@@ -509,13 +589,18 @@ class ChildStream(Stream):
         """The records of one parent; none where the parent is gone by now (API-J9)."""
         path = self.path.format(id=parent_id)
         try:
-            answer = reading.client.get(path, self.params(reading))
+            batch = reading.client.get(
+                path, self.params(reading), read=partial(self._read_answer, reading)
+            )
         except ResponseError as error:
             if not error.is_gone:
                 raise
             reading.note_gone(self.name, True, str(parent_id))
             return Batch()
         reading.note_gone(self.name, False, str(parent_id))
+        return batch
+
+    def _read_answer(self, reading: Reading, answer: Answer) -> Batch:
         self.check(reading, answer)
         return reading.render(self.name, answer, self.children)
 
