@@ -10,7 +10,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from threading import Lock
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tap_intercom.errors import ContractError
-from tap_intercom.times import rfc3339, rfc3339_of
+from tap_intercom.times import DAY_TEXTS, MINUTE_TEXTS, SECOND_TEXTS, rfc3339, rfc3339_of
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -240,52 +240,11 @@ class _Layout(NamedTuple):
     """Makes each field fit; the required ones may be missing from the result."""
 
 
-class _Shape(NamedTuple):
-    """What to do with the fields of an object that has certain names."""
-
-    texts: list[str]
-    """May be text or null as they are."""
-    times: list[str]
-    """Unix seconds, mostly."""
-    others: list[tuple[str, frozenset[type], Fit]]
-    dropped: list[str]
-    """Not selected."""
-    unknown: list[str]
-    """Not in the schema."""
-    absent: dict[str, Any]
-    """To add."""
-    is_text: bool
-    """Nothing else is to be done than to look at the texts."""
-
-
 # An object whose names vary more than this is no table's; its shapes are not worth keeping.
 _MOST_SHAPES = 64
 
-
-def _shape(
-    names: tuple[str, ...],
-    columns: dict[str, _Column],
-    deselected: Collection[str],
-    template: dict[str, Any],
-) -> _Shape:
-    absent = {name: value for name, value in template.items() if name not in names}
-    shape = _Shape([], [], [], [], [], absent, is_text=False)
-    for name in names:
-        column = columns.get(name)
-        if column is None:
-            (shape.dropped if name in deselected else shape.unknown).append(name)
-        elif column.passes == _TEXT_OR_NULL:
-            shape.texts.append(name)
-        elif column.fit is _date_time and _NULL in column.passes:
-            shape.times.append(name)
-        else:
-            shape.others.append((name, column.passes, column.fit))
-    return shape._replace(is_text=len(shape.texts) == len(names) and not absent)
-
-
 _NULL = type(None)
 _TEXT: frozenset[type] = frozenset({str})
-_TEXT_OR_NULL: frozenset[type] = frozenset({str, _NULL})
 _ALL_TYPES: frozenset[type] = frozenset({_NULL, bool, int, float, str, list, dict})
 
 _INTEGER_TEXT = re.compile(r"-?[0-9]{1,19}")
@@ -393,6 +352,65 @@ def _date(value: Any) -> str:
     except ValueError:
         raise _Misfit from None
     return value
+
+
+def _source(
+    names: Sequence[str],
+    columns: Mapping[str, _Column],
+    deselected: Collection[str],
+    prefix: str,
+    template: Mapping[str, Any],
+) -> tuple[str, dict[str, Any]]:
+    """The source of a function that fits an object with these names, and what it refers to.
+
+    Names are in it as literals only; for two texts, a time and an unknown field it is like
+
+        def fit(value):
+            v0, v1, v2, v3 = value.values()
+            if v0.__class__ is not str and v0 is not None: return fit_any(value)
+            if v1.__class__ is not str and v1 is not None: return fit_any(value)
+            try:
+                if v2 is not None: v2 = days[v2 // 86400] + minutes[v2 // 60 % 1440] + …
+            except Misfit: return fit_any(value)
+            note('x', 'unknown field')
+            return {'a': v0, 'b': v1, 'c': v2}
+    """
+    scope: dict[str, Any] = {"days": DAY_TEXTS, "minutes": MINUTE_TEXTS, "seconds": SECOND_TEXTS}
+    checks, fits, notes, items = [], [], [], []
+    for at, name in enumerate(names):
+        column = columns.get(name)
+        if column is None:
+            if name not in deselected:
+                notes.append(f"note({prefix + name!r}, {UNKNOWN_FIELD!r})")
+            continue
+        items.append(f"{name!r}: v{at}")
+        is_null = f"v{at} is not None" if _NULL in column.passes else "True"
+        kinds = column.passes - {_NULL}
+        if len(kinds) == 1 and not column.takes:
+            (kind,) = kinds
+            checks.append(f"if v{at}.__class__ is not {kind.__name__} and {is_null}: {_GIVE_UP}")
+        elif column.fit is _date_time:
+            fits.append(f"if v{at}.__class__ is int: v{at} = {_TIME_TEXT.format(at=at)}")
+            fits.append(f"elif {is_null}: {_GIVE_UP}")
+        else:
+            scope |= {f"passes{at}": column.passes, f"fit{at}": column.fit}
+            fits.append(f"if v{at}.__class__ not in passes{at}: v{at} = fit{at}(v{at})")
+    absent = [name for name in template if name not in names]
+    items += [f"{name!r}: None" for name in absent]
+    is_unchanged = len(checks) == len(names) and not absent
+    lines = [f"[{', '.join(f'v{at}' for at in range(len(names)))}] = value.values()", *checks]
+    if fits:
+        lines += [
+            "try:",
+            *(f"    {line}" for line in fits),
+            f"except (Misfit, KeyError): {_GIVE_UP}",
+        ]
+    lines += [*notes, "return value" if is_unchanged else f"return {{{', '.join(items)}}}"]
+    return "def fit(value):\n" + "\n".join(f"    {line}" for line in lines), scope
+
+
+_GIVE_UP = "return fit_any(value)"
+_TIME_TEXT = "days[v{at} // 86400] + minutes[v{at} // 60 % 1440] + seconds[v{at} % 60]"
 
 
 class _Compiler:
@@ -641,73 +659,34 @@ class _Compiler:
 
     def shaped(
         self,
-        columns: dict[str, _Column],
+        columns: Mapping[str, _Column],
         deselected: Collection[str],
         prefix: str,
-        template: dict[str, Any],
+        template: Mapping[str, Any],
         fit_any: Fit,
     ) -> Fit:
         """Does what `fit_any` does, faster for objects that have the same names again and again.
 
-        What is to be done is worked out once for each list of names. Most of it is nothing: the
-        object is copied, and only what does not pass is replaced.
+        For each list of names a function is made that looks at each value once and leaves the
+        object to `fit_any` as soon as one is not what its column expects.
         """
-        shapes: dict[tuple[str, ...], _Shape] = {}
-        note = self.note
+        fits: dict[tuple[str, ...], Fit] = {}
 
         def fit(value: Any) -> dict[str, Any]:
             if type(value) is not dict:
                 raise _Misfit
             names = tuple(value)
-            shape = shapes.get(names)
-            if shape is None:
-                if len(shapes) >= _MOST_SHAPES:
-                    fitted_anyway: dict[str, Any] = fit_any(value)
-                    return fitted_anyway
-                shape = shapes[names] = _shape(names, columns, deselected, template)
-            misfits = [
-                name
-                for name in shape.texts
-                if type(item := value[name]) is not str and item is not None
-            ]
-            if shape.is_text and not misfits:
-                return value
-            fitted = value.copy()
-            for name in misfits:
-                replace(fitted, name)
-            for name in shape.times:
-                item = fitted[name]
-                if type(item) is int and (text := rfc3339(item)) is not None:
-                    fitted[name] = text
-                elif item is not None:
-                    replace(fitted, name)
-            for name, passes, fit_item in shape.others:
-                item = fitted[name]
-                if type(item) not in passes:
-                    try:
-                        fitted[name] = fit_item(item)
-                    except _Misfit:
-                        replace(fitted, name)
-            for name in shape.dropped:
-                del fitted[name]
-            for name in shape.unknown:
-                del fitted[name]
-                note(f"{prefix}{name}", UNKNOWN_FIELD)
-            fitted.update(shape.absent)
-            return fitted
-
-        def replace(fitted: dict[str, Any], name: str) -> None:
-            column = columns[name]
-            try:
-                fitted[name] = column.fit(fitted[name])
-            except _Misfit:
-                if _NULL in column.passes:
-                    note(f"{prefix}{name}", MADE_NULL)
-                    fitted[name] = None
+            known = fits.get(names)
+            if known is None:
+                if len(fits) >= _MOST_SHAPES:
+                    known = fit_any
                 else:
-                    note(f"{prefix}{name}", LEFT_OUT)
-                    del fitted[name]
-                    fitted.update({name: None} if name in template else {})
+                    source, scope = _source(names, columns, deselected, prefix, template)
+                    scope |= {"fit_any": fit_any, "note": self.note, "Misfit": _Misfit}
+                    exec(source, scope)
+                    known = fits[names] = scope["fit"]
+            fitted: dict[str, Any] = known(value)
+            return fitted
 
         return fit
 

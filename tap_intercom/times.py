@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta, timezone
-from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FIRST_SECOND = -62135596800  # 0001-01-01T00:00:00Z
@@ -16,16 +15,29 @@ _ISO_TEXT = re.compile(
 )
 
 DAY_SECONDS = 86_400
+_MOST_DAYS = 65_536
 
 
-@lru_cache(maxsize=65536)
-def _date_text(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).strftime("%Y-%m-%d").rjust(10, "0")
+class _DayTexts(dict[int, str]):
+    """The text of each day since 1970, made when it is asked for.
+
+    Raises KeyError for a day that is not in the years 1 to 9999.
+    """
+
+    def __missing__(self, day: int) -> str:
+        if not _FIRST_SECOND <= day * DAY_SECONDS <= _LAST_SECOND:
+            raise KeyError(day)
+        text = (_EPOCH + timedelta(days=day)).strftime("%Y-%m-%d").rjust(10, "0")
+        if len(self) < _MOST_DAYS:
+            self[day] = text
+        return text
 
 
-# Tables, as this is the innermost step of writing a record: ten times a contact.
-_MINUTE_TEXTS = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
-_SECOND_TEXTS = [f"{second:02}Z" for second in range(60)]
+# Tables, as this is the innermost step of writing a record: ten times a contact. The text of an
+# instant is its day's, its minute's and its second's, put together.
+DAY_TEXTS = _DayTexts()
+MINUTE_TEXTS = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
+SECOND_TEXTS = [f"{second:02}Z" for second in range(60)]
 
 
 def rfc3339(seconds: float) -> str | None:
@@ -40,7 +52,7 @@ def rfc3339(seconds: float) -> str | None:
         whole = int(seconds // 1)
         return _with_fraction(whole, min(round((seconds - whole) * 1_000_000), 999_999))
     minute = seconds // 60
-    return _date_text(minute // 1440) + _MINUTE_TEXTS[minute % 1440] + _SECOND_TEXTS[seconds % 60]
+    return DAY_TEXTS[minute // 1440] + MINUTE_TEXTS[minute % 1440] + SECOND_TEXTS[seconds % 60]
 
 
 def rfc3339_of(text: str) -> str | None:
