@@ -47,8 +47,8 @@ def markdown(document: dict[str, Any]) -> str:
 
 def with_figures(page: str, document: dict[str, Any]) -> str:
     """The page with what stands between `<!-- figures -->` and `<!-- /figures -->` made anew."""
-    pattern = re.compile(r"(<!-- figures -->\n).*(\n<!-- /figures -->)", re.DOTALL)
-    return pattern.sub(lambda match: match[1] + markdown(document) + match[2], page)
+    pattern = re.compile(r"(<!-- figures -->\n).*(<!-- /figures -->)", re.DOTALL)
+    return pattern.sub(lambda match: f"{match[1]}{markdown(document)}\n{match[2]}", page)
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
