@@ -309,6 +309,8 @@ class SearchStream(Stream):
         for _ in range(MOST_PASSES):
             tally = Tally(newest_first=True)
             for page in self._pages(reading, span, tally, seen):
+                if previous is None and tally.pages == 1:
+                    yield Batch(expected=tally.total)
                 yield from self._emit(reading, span, page)
                 if tally.is_outrun:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
