@@ -65,7 +65,7 @@ def test_contacts_are_complete_whatever_a_day_is_to_their_search(
     start_tap_on: StartTapOn, contact_days: str, timezone: str
 ) -> None:
     # So many that their time is cut into windows, whose borders lie within somebody's day.
-    workspace = small(contacts=3_000, conversations=0, parts=0, timezone=timezone)
+    workspace = small(contacts=1_600, conversations=0, parts=0, timezone=timezone)
     tap = start_tap_on(workspace, contact_days=contact_days)
     output = tap.sync("contacts")
     searches = [r.json["query"] for r in tap.sandbox.requests if r.path == "/contacts/search"]

@@ -126,8 +126,8 @@ def assert_true(
 ) -> None:
     """Every record of these streams arrived, and is what the workspace holds.
 
-    With once, none came twice in the run. What came in earlier runs counts too, the last one of
-    each record.
+    With once, none but the newest came twice in the run. What came in earlier runs counts too, the
+    last one of each record.
     """
     problems: list[str] = []
     for stream in streams:
@@ -139,7 +139,13 @@ def assert_true(
         }
         if once:
             counts = Counter(key_of(stream, record) for record in arrived)
-            repeated = [key for key, count in counts.items() if count > 1]
+            # The front of the last window is read again for what came to it meanwhile.
+            newest = max((record.get("updated_at") or "" for record in arrived), default="")
+            repeated = [
+                key
+                for key, count in counts.items()
+                if count > 1 and by_key[key].get("updated_at") != newest
+            ]
             assert not repeated, f"{stream}: came more than once: {repeated[:5]}"
         expected = expected_records(workspace, stream, version=version, body_format=body_format)
         missing, unknown = expected.keys() - by_key.keys(), by_key.keys() - expected.keys()
