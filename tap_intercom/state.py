@@ -91,6 +91,7 @@ class State:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = copy.deepcopy(dict(document))
         self._bookmarks: dict[str, Any] = self._document.setdefault("bookmarks", {})
+        self._reached: dict[str, int] = {}
 
     @property
     def document(self) -> dict[str, Any]:
@@ -126,6 +127,7 @@ class State:
         parent is the stream that a child of another tap's state may not be ahead of. Raises
         ConfigError for the bookmark of another workspace, or one that is no time.
         """
+        self._reached.pop(stream, None)
         bookmark = self._bookmark(stream)
         extra = {key: value for key, value in bookmark.items() if key not in OWN_KEYS}
         updated_at = _instant(stream, bookmark, "updated_at")
@@ -171,6 +173,10 @@ class State:
     def advance(self, stream: str, plan: Plan, origin: Origin, reached: int) -> None:
         """Note that a stream is complete up to `reached`; a bookmark never moves back."""
         reached = min(reached, origin.limit)
+        if reached <= self._reached.get(stream, reached - 1):
+            # A window that is read once more begins before what its first pass had reached.
+            return
+        self._reached[stream] = reached
         if plan.missing is not None and plan.since is not None and reached <= plan.since:
             self._advance_missing(stream, plan.since, origin, reached)
             return
