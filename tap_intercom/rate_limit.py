@@ -114,7 +114,7 @@ class RateLimit:
         self._in_flight = 0
         self._due = clock()
         self._blocked_until = self._due
-        self._told_until = self._due
+        self._told_until = float("-inf")
         self._interval = allowed_interval(None, share, 0)
         self.last: Reading | None = None
 

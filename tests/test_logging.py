@@ -198,7 +198,7 @@ def test_programs_get_json(logged: Logged) -> None:
 
 
 def test_a_bug_in_json_is_one_line_with_its_traceback(logged: Logged) -> None:
-    output = logged.run("--log-format", "json", numbers={"messages.FLUSH_BYTES": "no number"})
+    output = logged.run("--log-format", "json", numbers={"sync.STREAMS_AT_ONCE": "no number"})
     assert output.code == 1
     line = documents(output)[-1]
     assert line["level"] == "CRITICAL"
