@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tap_intercom.documents import read_json, replace_file
-from tap_intercom.errors import BusyError, ConfigError
+from tap_intercom.errors import BusyError, ConfigError, TargetGoneError
 from tap_intercom.signals import stopping
 from tap_intercom.state import read_state
 
@@ -32,6 +32,7 @@ LOGGER = logging.getLogger("tap_intercom")
 Process = subprocess.Popen[bytes]
 
 STDERR = 2
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BUFFER_BYTES = 65_536
 LOCK_POLL_SECONDS = 0.2
 # Exit codes of a tap that was asked to end, or whose target was gone: no fault of its own.
@@ -119,20 +120,23 @@ class Feed(threading.Thread):
         super().__init__(daemon=True)
         assert tap.stdout is not None
         assert target.stdin is not None
-        self._lines, self._target = tap.stdout, target.stdin
+        self._lines: Any = tap.stdout
+        self._target = target.stdin
         self._state: bytes | None = None
         self.tap_has_ended = threading.Event()
         self.is_whole = False
 
     def run(self) -> None:
+        # The rest is the part of a line; a tap that was killed in the middle of one ends with it.
+        rest = b""
         try:
-            for line in self._lines:
-                if not line.endswith(b"\n"):  # the tap was killed in the middle of it
-                    break
-                self._target.write(line)
-                if line.startswith(STATE_LINE):
-                    self._target.flush()
-                    self._state = line
+            while part := self._lines.read1(BUFFER_BYTES):
+                lines, newline, rest = (rest + part).rpartition(b"\n")
+                self._target.write(lines + newline)
+                self._target.flush()
+                _, state, after = (b"\n" + lines).rpartition(b"\n" + STATE_LINE)
+                if state:
+                    self._state = STATE_LINE + after.partition(b"\n")[0]
             self.tap_has_ended.set()
             self._target.close()
             self.is_whole = True
@@ -173,31 +177,34 @@ def labelled(name: str, line: bytes, style: str) -> bytes:
 
 
 def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
-    def tell(name: str, line: bytes) -> None:
-        # A log that nobody reads must not stop those who write it.
-        with suppress(OSError):
-            os.write(STDERR, labelled(name, line, style))
-
-    def tell_all(name: str, lines: IO[bytes] | None) -> None:
+    def tell(name: str, lines: IO[bytes] | None) -> None:
         for line in lines or ():
-            tell(name, line)
+            # A log that nobody reads must not stop those who write it.
+            with suppress(OSError):
+                os.write(STDERR, labelled(name, line, style))
 
     feed = Feed(tap, target)
     logs = [
-        threading.Thread(target=tell_all, args=(name, process.stderr), daemon=True)
+        threading.Thread(target=tell, args=(name, process.stderr), daemon=True)
         for name, process in (("tap", tap), ("target", target))
     ]
+    # A thread that took a signal would leave this one asleep in its read.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for thread in (feed, *logs):
         thread.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
-        has_confirmed = _keep_confirmed(target, state, tell)
+        has_confirmed = _keep_confirmed(target, state)
         target_code = _exit_code(target)
     finally:
-        if not feed.tap_has_ended.is_set():
+        is_target_gone = not feed.tap_has_ended.is_set()
+        if is_target_gone:
             tap.terminate()
         for thread in (feed, *logs):
             thread.join()
         tap_code = _exit_code(tap)
+    if is_target_gone and tap_code in ENDED_EARLY:
+        tap_code = TargetGoneError.exit_code
     if not has_confirmed and target_code == 0 and feed.is_whole and feed.state is not None:
         state.keep(feed.state)
     if tap_code or target_code:
@@ -210,18 +217,19 @@ def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
     return worse(tap_code, target_code)
 
 
-def _keep_confirmed(target: Process, state: StateFile, tell: Callable[[str, bytes], None]) -> bool:
-    """Keep each state that the target prints, and tell other lines; gives whether any was one."""
+def _keep_confirmed(target: Process, state: StateFile) -> bool:
+    """Keep each state that the target prints; gives whether there was any."""
     assert target.stdout is not None
-    has_confirmed = False
+    has_confirmed = has_warned = False
     with target.stdout as lines:
         for line in lines:
             confirmed = state_of(line)
-            if confirmed is None:
-                tell("target", line)
-            else:
+            if confirmed is not None:
                 state.keep(confirmed)
                 has_confirmed = True
+            elif not has_warned:
+                LOGGER.warning("the target prints lines that are no states; they are left out")
+                has_warned = True
     return has_confirmed
 
 
@@ -305,7 +313,7 @@ def _passing_on_signals(tap: Process, target: Process) -> Iterator[None]:
         if len(received) > 1:
             target.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
         yield
     finally:
