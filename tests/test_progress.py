@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from copy import deepcopy
@@ -367,3 +368,13 @@ def test_a_stream_with_another_name_in_the_catalog_is_counted(
     count = len(output.records("intercom_tags"))
     assert count > 0
     assert summary(output)["tags"]["records"] == str(count)
+
+
+def test_what_draws_bars_is_not_imported_elsewhere(tap: Tap, plain_catalog: Catalog) -> None:
+    code = (
+        "import sys; from tap_intercom.cli import main; main(); "
+        "print('tqdm' in sys.modules, file=sys.stderr)"
+    )
+    arguments = tap.arguments(catalog=selecting(plain_catalog, "tags"))
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert run.stderr.splitlines()[-1] == "False"
