@@ -36,7 +36,6 @@ SHORT_WAITS: Mapping[str, Any] = {
 }
 # And those that let a few records show what else takes thousands.
 SMALL_WINDOWS: Mapping[str, Any] = {
-    "messages.FLUSH_BYTES": 1,
     "messages.RECORDS_PER_STATE": 1,
     "streams.search.RECORDS_IN_WINDOW": 3,
     "streams.search.RECORDS_WITH_CHILDREN_IN_WINDOW": 2,
