@@ -72,7 +72,8 @@ def described(result: Result) -> dict[str, Any]:
     return result.document() | {
         "date": date.today().isoformat(),
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"load average {os.getloadavg()[0]:.1f} at the end",
     }
 
 
