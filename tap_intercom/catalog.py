@@ -127,7 +127,7 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     )
     for name in replication_keys:
         marks["properties", name]["inclusion"] = "automatic"
-    for breadcrumb in _breadcrumbs(schema, ()):
+    for breadcrumb in breadcrumbs(schema, ()):
         marks.setdefault(breadcrumb, {"inclusion": "available"})
     for breadcrumb in marks:
         metadata.write(marks, breadcrumb, "selected-by-default", True)
@@ -141,12 +141,12 @@ def load_schema(name: str) -> Schema:
     return schema
 
 
-def _breadcrumbs(schema: Schema, breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
+def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
     """Yield the place of each field, those inside objects too."""
     for name, child in schema.get("properties", {}).items():
         place = (*breadcrumb, "properties", name)
         yield place
-        yield from _breadcrumbs(child, place)
+        yield from breadcrumbs(child, place)
 
 
 # -- Selection -----------------------------------------------------------------------------------
@@ -158,16 +158,9 @@ def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selectio
     version: what the rows of a full read carry. Raises ConfigError for a catalog that is none, or
     that selects what this tap does not have.
     """
-    if not isinstance(catalog, dict) or not isinstance(catalog.get("streams"), list):
-        raise ConfigError("catalog: the file must hold an object with a list of streams")
     selections = {}
-    for entry in catalog["streams"]:
-        name = (
-            entry.get("tap_stream_id") or entry.get("stream") if isinstance(entry, dict) else None
-        )
-        if not isinstance(name, str):
-            raise ConfigError("catalog: each of streams must be an object with a tap_stream_id")
-        marks = _marks(name, entry)
+    for name, entry in entries(catalog):
+        marks = marks_of(name, entry)
         if not _is_selected(marks.get((), {}), entry, name):
             continue
         stream = STREAMS.get(name)
@@ -184,7 +177,20 @@ def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selectio
     return selections
 
 
-def _marks(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
+def entries(catalog: Any) -> Iterator[tuple[str, Entry]]:
+    """Yield the name and the entry of each stream. Raises ConfigError where it is no catalog."""
+    if not isinstance(catalog, dict) or not isinstance(catalog.get("streams"), list):
+        raise ConfigError("catalog: the file must hold an object with a list of streams")
+    for entry in catalog["streams"]:
+        name = (
+            entry.get("tap_stream_id") or entry.get("stream") if isinstance(entry, dict) else None
+        )
+        if not isinstance(name, str):
+            raise ConfigError("catalog: each of streams must be an object with a tap_stream_id")
+        yield name, entry
+
+
+def marks_of(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
     """The metadata of an entry by breadcrumb, () for the stream itself."""
     try:
         marks = metadata.to_map(entry.get("metadata") or [])

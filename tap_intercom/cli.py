@@ -28,6 +28,7 @@ COMMANDS = {
     "login": "tap_intercom.oauth",
     "run": "tap_intercom.pipeline",
     "sandbox": "tap_intercom.sandbox.command",
+    "select": "tap_intercom.selection",
 }
 BUG_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130

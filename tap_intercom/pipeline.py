@@ -157,7 +157,7 @@ def state_of(line: bytes) -> dict[str, Any] | None:
     """The state in a line that a target printed; None for any other line."""
     try:
         document = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     is_state = isinstance(document, dict) and isinstance(document.get("bookmarks"), dict)
     return document if is_state else None

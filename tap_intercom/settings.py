@@ -462,7 +462,7 @@ def _check_together(
     if name == "lookback_seconds" and isinstance(value, Mapping) and stream_names is not None:
         for stream in value:
             if stream not in stream_names:
-                hint = _did_you_mean(stream, stream_names)
+                hint = did_you_mean(stream, stream_names)
                 raise _Reason(f"names {stream!r}, which is not a stream{hint}")
 
 
@@ -482,11 +482,12 @@ def _shown(value: Any) -> str:
 def _warn_of_unknown_names(given: Mapping[str, _Given]) -> None:
     for name, (_, origin) in given.items():
         if name not in _FIELDS and name not in _RUNNER_KEYS:
-            hint = _did_you_mean(name, _FIELDS)
+            hint = did_you_mean(name, _FIELDS)
             LOGGER.warning("config: %s: unknown setting, ignored%s (%s)", name, hint, origin)
 
 
-def _did_you_mean(name: str, names: Collection[str]) -> str:
+def did_you_mean(name: str, names: Collection[str]) -> str:
+    """The end of a sentence that says what was probably meant; "" where nothing is close."""
     close = get_close_matches(name, names, n=1)
     return f", did you mean {close[0]}?" if close else ""
 

@@ -20,7 +20,7 @@ LAYERS = [
     ["pages", "pipeline"],
     ["streams"],
     ["progress", "catalog", "about", "oauth"],
-    ["sync", "check"],
+    ["sync", "check", "selection"],
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,183 @@
+"""Select streams and fields in a catalog file, and list what is selected.
+
+Changes are made in the order in which they are given. In patterns `*` stands for any text and `?`
+for one character. A field takes along what is inside it, and the objects that it is in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from singer import metadata
+
+from tap_intercom import messages, tables
+from tap_intercom.catalog import Breadcrumb, Entry, breadcrumbs, entries, marks_of, select
+from tap_intercom.documents import read_json, replace_file
+from tap_intercom.errors import ConfigError
+from tap_intercom.settings import Settings, did_you_mean
+
+STDOUT = 1
+# No stream is left out for a version, which a catalog says nothing of.
+_ANY_VERSION = Settings(api_version="Preview")
+
+
+class Change(NamedTuple):
+    """What to select, or not to; field is None for the stream itself. Both are patterns."""
+
+    stream: str
+    field: str | None
+    selected: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--catalog",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the catalog that --discover made; it is changed in place",
+    )
+    parser.set_defaults(changes=[])
+    parser.add_argument(
+        "--all",
+        dest="changes",
+        action="append_const",
+        const=Change("*", None, True),
+        help="select all streams",
+    )
+    add = partial(parser.add_argument, dest="changes", action="append")
+    add("--stream", type=partial(_streams, True), metavar="PATTERN", help="select these streams")
+    add("--no-stream", type=partial(_streams, False), metavar="PATTERN", help="leave them out")
+    add(
+        "--field",
+        type=partial(_fields, True),
+        metavar="STREAM.PATTERN",
+        help="select these fields, such as contacts.location.*",
+    )
+    add("--no-field", type=partial(_fields, False), metavar="STREAM.PATTERN", help="leave them out")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the changes, and print what is selected then; gives the exit code."""
+    catalog = read_json("catalog", options.catalog)
+    for change in options.changes:
+        apply(change, catalog)
+    rows = list(_rows(catalog))
+    if options.changes:
+        content = json.dumps(catalog, indent=2).encode() + b"\n"
+        replace_file("catalog", options.catalog, content)
+    lines = tables.lines(rows) if rows else ["The catalog has no streams."]
+    messages.write(STDOUT, "".join(f"{line}\n" for line in lines).encode())
+    return 0
+
+
+def apply(change: Change, catalog: Any) -> None:
+    """Make a change in a catalog. Raises ConfigError where there is nothing to change."""
+    found = [each for each in entries(catalog) if fnmatchcase(each[0], change.stream)]
+    if not found:
+        names = [name for name, _ in entries(catalog)]
+        hint = did_you_mean(change.stream, names) or f"; there are {', '.join(names)}"
+        raise ConfigError(f"catalog: no stream matches {change.stream!r}{hint}")
+    if change.field is None:
+        for name, entry in found:
+            _mark(name, entry, [()], change.selected)
+        return
+    matching = {
+        name: [place for place in _places(entry) if _is_in(place, change.field)]
+        for name, entry in found
+    }
+    if not any(matching.values()):
+        names = [_dotted(place) for _, entry in found for place in _places(entry)]
+        hint = did_you_mean(change.field, names)
+        raise ConfigError(f"catalog: no field of {change.stream} matches {change.field!r}{hint}")
+    changed = [_mark(name, entry, matching[name], change.selected) for name, entry in found]
+    if not any(changed):
+        raise ConfigError(
+            f"catalog: {change.field} of {change.stream} is a key or the time of a change, "
+            "and those are always read"
+        )
+
+
+def _streams(selected: bool, pattern: str) -> Change:
+    return Change(pattern, None, selected)
+
+
+def _fields(selected: bool, pattern: str) -> Change:
+    stream, _, field = pattern.partition(".")
+    if not field:
+        raise argparse.ArgumentTypeError(f"{pattern!r} is not STREAM.PATTERN")
+    return Change(stream, field, selected)
+
+
+def _places(entry: Entry) -> Iterator[Breadcrumb]:
+    schema = entry.get("schema")
+    return breadcrumbs(schema if isinstance(schema, dict) else {}, ())
+
+
+def _dotted(place: Breadcrumb) -> str:
+    return ".".join(place[1::2])
+
+
+def _above(place: Breadcrumb) -> list[Breadcrumb]:
+    """The objects that a field is in."""
+    return [place[:end] for end in range(2, len(place), 2)]
+
+
+def _is_in(place: Breadcrumb, pattern: str) -> bool:
+    """Whether a field, or an object that it is in, matches."""
+    return any(fnmatchcase(_dotted(each), pattern) for each in (*_above(place), place))
+
+
+def _mark(name: str, entry: Entry, places: list[Breadcrumb], selected: bool) -> bool:
+    """Mark fields, but not those that are always read; gives whether there were any others."""
+    marks = marks_of(name, entry)
+    chosen = [
+        place
+        for place in places
+        if not place or marks.get(place, {}).get("inclusion") != "automatic"
+    ]
+    for place in chosen:
+        for each in (*(_above(place) if selected else ()), place):
+            marks.setdefault(each, {})["selected"] = selected
+    entry["metadata"] = metadata.to_list(marks)
+    return bool(chosen) or selected
+
+
+def _rows(catalog: Any) -> Iterator[dict[str, object]]:
+    """A line of the list for each stream, as a run would take the catalog."""
+    selections = select(catalog, _ANY_VERSION, version=0)
+    for name, entry in entries(catalog):
+        fields = ""
+        if name in selections:
+            taken = list(breadcrumbs(selections[name].schema, ()))
+            fields = _fields_text(list(_places(entry)), taken)
+        yield {"stream": name, "selected": name in selections, "fields": fields}
+
+
+def _fields_text(places: list[Breadcrumb], taken: list[Breadcrumb]) -> str:
+    """How many fields are taken, and the shorter of two lists: those that are, those that are not.
+
+    An object is counted by what is inside it, and named where all of it is left out.
+    """
+    is_taken = set(taken)
+    if is_taken.issuperset(places):
+        return f"all {len(_innermost(places))}"
+    left_out = [
+        _dotted(place)
+        for place in places
+        if place not in is_taken and is_taken.issuperset(_above(place))
+    ]
+    fields = [_dotted(place) for place in _innermost(taken)]
+    names, word = min((left_out, " without"), (fields, ":"), key=lambda each: len(each[0]))
+    return f"{len(fields)} of {len(_innermost(places))}{word} {', '.join(names)}"
+
+
+def _innermost(places: list[Breadcrumb]) -> list[Breadcrumb]:
+    objects = {each for place in places for each in _above(place)}
+    return [place for place in places if place not in objects]

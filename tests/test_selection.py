@@ -1,0 +1,262 @@
+"""Selecting streams and fields in a catalog file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import RUN, Tap, run_tap
+
+from tap_intercom.catalog import select
+from tap_intercom.sandbox import Workspace
+from tap_intercom.selection import Change, apply
+from tap_intercom.settings import Settings
+from tap_intercom.streams import STREAMS
+
+Catalog = dict[str, Any]
+
+
+class Edit:
+    """A catalog file and the command that changes it."""
+
+    def __init__(self, folder: Path, catalog: Catalog) -> None:
+        self.path = folder / "catalog.json"
+        self.path.write_text(json.dumps(catalog, indent=2) + "\n")
+        self.before = self.path.read_bytes()
+
+    def run(self, *changes: str) -> tuple[int, list[str], str]:
+        """Exit code, printed lines and last line of the log."""
+        command = [*RUN, "select", "--catalog", str(self.path), *changes]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.returncode, done.stdout.splitlines(), done.stderr.rstrip().rpartition("\n")[2]
+
+    @property
+    def is_untouched(self) -> bool:
+        return self.path.read_bytes() == self.before
+
+    @property
+    def catalog(self) -> Catalog:
+        catalog: Catalog = json.loads(self.path.read_bytes())
+        return catalog
+
+
+@pytest.fixture
+def edit(plain_catalog: Catalog, tmp_path: Path) -> Edit:
+    return Edit(tmp_path, plain_catalog)
+
+
+@pytest.fixture
+def fields_after(plain_catalog: Catalog) -> Callable[..., dict[str, list[str]]]:
+    """What a run takes after changes: the names of each stream's fields, dotted inside objects."""
+
+    def fields(schema: Any, above: str = "") -> list[str]:
+        names = []
+        for name, child in schema.get("properties", {}).items():
+            inner = fields(child, f"{above}{name}.")
+            names += inner or [above + name]
+        return names
+
+    def after(*changes: Change) -> dict[str, list[str]]:
+        catalog = copy.deepcopy(plain_catalog)
+        for change in changes:
+            apply(change, catalog)
+        selections = select(catalog, Settings(), version=0)
+        return {name: fields(selection.schema) for name, selection in selections.items()}
+
+    return after
+
+
+def streams(pattern: str, selected: bool = True) -> Change:
+    return Change(pattern, None, selected)
+
+
+def field(stream: str, pattern: str, selected: bool = True) -> Change:
+    return Change(stream, pattern, selected)
+
+
+ONLY_CONTACTS = (streams("*", False), streams("contacts"), field("contacts", "*", False))
+
+
+@pytest.mark.parametrize(
+    ("changes", "selected"),
+    [
+        ((streams("*", False),), []),
+        ((streams("*", False), streams("tags")), ["tags"]),
+        ((streams("tags"), streams("*", False)), []),
+        ((streams("*", False), streams("company_*")), ["company_attributes", "company_segments"]),
+        ((streams("*", False), streams("*")), list(STREAMS)),
+        ((streams("t?g*", False), streams("teams", False), streams("c*", False)), None),
+    ],
+    ids=["none", "one", "order", "pattern", "all", "several"],
+)
+def test_streams_are_selected_in_the_order_of_the_changes(
+    fields_after: Callable[..., dict[str, list[str]]],
+    changes: tuple[Change, ...],
+    selected: list[str] | None,
+) -> None:
+    assert list(fields_after(*changes)) == (
+        ["admins", "segments"] if selected is None else selected
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "selected"),
+    [
+        ([], ["id", "updated_at"]),
+        ([field("contacts", "email")], ["email", "id", "updated_at"]),
+        ([field("con*", "e?ail")], ["email", "id", "updated_at"]),
+        ([field("contacts", "location.city")], ["id", "location.city", "updated_at"]),
+        (
+            [field("contacts", "location"), field("contacts", "location.c*", False)],
+            ["id", "location.region", "location.type", "updated_at"],
+        ),
+        (
+            [
+                field("contacts", "location"),
+                field("contacts", "location", False),
+                field("contacts", "location.city"),
+            ],
+            ["id", "location.city", "updated_at"],
+        ),
+    ],
+    ids=["keys stay", "one", "pattern", "inside", "object", "object again"],
+)
+def test_fields_are_selected_with_what_is_inside_and_around_them(
+    fields_after: Callable[..., dict[str, list[str]]], changes: list[Change], selected: list[str]
+) -> None:
+    after = fields_after(*ONLY_CONTACTS, *changes)
+    assert {name: sorted(fields) for name, fields in after.items()} == {"contacts": selected}
+
+
+def test_a_run_takes_what_the_command_selected(
+    start_tap_on: Callable[[Workspace], Tap], plain_catalog: Catalog
+) -> None:
+    workspace = Workspace()
+    workspace.add_contact(email="ada@example.com", name="Ada")
+    tap = start_tap_on(workspace)
+    edit = Edit(tap.folder, plain_catalog)
+    changes = ["--no-stream", "*", "--stream", "contacts"]
+    changes += ["--no-field", "contacts.*", "--field", "contacts.email"]
+    assert edit.run(*changes)[0] == 0
+
+    output = run_tap("--config", tap.config(), "--catalog", str(edit.path))
+    assert output.code == 0, output.log
+    (record,) = output.records("contacts")
+    assert record.keys() == {"id", "updated_at", "email"}
+    assert output.count("SCHEMA") == 1
+
+
+def test_without_changes_it_only_tells(edit: Edit) -> None:
+    code, lines, _ = edit.run()
+    assert code == 0
+    assert lines[0].split() == ["stream", "selected", "fields"]
+    assert [line.split()[0] for line in lines[1:]] == list(STREAMS)
+    assert lines[-1].split() == ["teams", "yes", "all", "8"]
+    assert edit.is_untouched
+
+
+def test_it_tells_what_is_selected_after_the_changes(edit: Edit) -> None:
+    code, lines, _ = edit.run(
+        "--no-stream=*",
+        "--stream=te*",
+        "--stream=tags",
+        "--no-field=teams.name",
+        "--no-field=tags.*",
+        "--field=tags.name",
+        "--no-field=tags.applied_by",
+    )
+    assert code == 0
+    told = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[1:]}
+    assert told["admins"] == "no"
+    assert told["teams"] == "yes       7 of 8 without name"
+    assert told["tags"] == "yes       2 of 6: id, name"
+
+
+def test_all_selects_every_stream(edit: Edit) -> None:
+    edit.run("--no-stream", "*")
+    code, lines, _ = edit.run("--all")
+    assert code == 0
+    assert all(line.split()[1] == "yes" for line in lines[1:])
+
+
+def test_only_marks_of_selection_change(edit: Edit) -> None:
+    edit.path.chmod(0o640)
+    assert edit.run("--no-field", "contacts.email")[0] == 0
+    expected = json.loads(edit.before)
+    (contacts,) = [each for each in expected["streams"] if each["tap_stream_id"] == "contacts"]
+    (mark,) = [
+        each for each in contacts["metadata"] if each["breadcrumb"] == ["properties", "email"]
+    ]
+    mark["metadata"]["selected"] = False
+    assert edit.path.read_text() == json.dumps(expected, indent=2) + "\n"
+    assert edit.path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(edit.path.parent) == ["catalog.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["--stream", "contcts"], "no stream matches 'contcts', did you mean contacts?"),
+        (["--stream", "x*"], "no stream matches 'x*'; there are admins, companies, "),
+        (
+            ["--no-field", "contacts.emial"],
+            "no field of contacts matches 'emial', did you mean email?",
+        ),
+        (["--field", "contact.email"], "no stream matches 'contact', did you mean contacts?"),
+        (["--no-field", "contacts.id"], "id of contacts is a key or the time of a change"),
+        (["--field", "email"], "'email' is not STREAM.PATTERN"),
+        (["--all", "--stream", "x"], "no stream matches 'x'"),
+    ],
+)
+def test_a_change_of_nothing_is_refused_and_changes_nothing(
+    edit: Edit, changes: list[str], told: str
+) -> None:
+    code, lines, last = edit.run(*changes)
+    assert code == 2
+    assert told in last
+    assert lines == []
+    assert edit.is_untouched
+
+
+def test_a_catalog_of_another_tap_can_be_mended(tmp_path: Path, plain_catalog: Catalog) -> None:
+    catalog = copy.deepcopy(plain_catalog)
+    (tags,) = [each for each in catalog["streams"] if each["tap_stream_id"] == "tags"]
+    old = {
+        "stream": "tags",
+        "tap_stream_id": "tags",
+        "schema": {**tags["schema"], "selected": True},
+    }
+    other = {
+        "tap_stream_id": "news",
+        "schema": {},
+        "metadata": [{"breadcrumb": [], "metadata": {"selected": True}}],
+    }
+    edit = Edit(tmp_path, {"streams": [old, other]})
+
+    code, _, last = edit.run()
+    assert code == 2
+    assert "it selects the stream news, which this tap does not have" in last
+
+    code, lines, _ = edit.run("--no-stream", "news", "--no-field", "tags.applied_*")
+    assert code == 0
+    assert [line.split()[:2] for line in lines[1:]] == [["tags", "yes"], ["news", "no"]]
+    assert "without applied_at, applied_by" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("[]", "must hold an object with a list of streams"), ("{", "is not JSON"), ("", "is empty")],
+)
+def test_a_file_that_is_no_catalog_is_named(tmp_path: Path, content: str, told: str) -> None:
+    edit = Edit(tmp_path, {})
+    edit.path.write_text(content)
+    code, _, last = edit.run("--all")
+    assert code == 2
+    assert told in last
+    assert edit.path.read_text() == content
