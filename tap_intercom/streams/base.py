@@ -228,7 +228,7 @@ class Stream:
         """Bring a record from Intercom's shape to the table's, in place."""
         for name, key in self.nested.items():
             wrapped = record.get(name)
-            if isinstance(wrapped, dict):
+            if type(wrapped) is dict:
                 record[name] = wrapped.get(key)
         return record
 
