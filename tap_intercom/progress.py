@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tap_intercom import log, metrics, tables
 from tap_intercom.client import Client
 from tap_intercom.findings import Findings
+from tap_intercom.signals import start_thread
 from tap_intercom.state import State
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.base import Batch, Selection
@@ -78,11 +79,10 @@ class Progress:
         self._rows: dict[str, _Row] = {}
         self._current = _Current()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell, daemon=True)
         self._started_at = time.monotonic()
 
     def __enter__(self) -> Progress:
-        self._thread.start()
+        self._thread = start_thread(self._tell)
         return self
 
     def __exit__(

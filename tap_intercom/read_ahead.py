@@ -16,8 +16,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
+
+from tap_intercom.signals import start_thread
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -104,7 +107,7 @@ class _Workers:
         with self._lock:
             if self._started < self._threads:
                 self._started += 1
-                threading.Thread(target=self._work, daemon=True).start()
+                start_thread(self._work)
         return future
 
     def _work(self) -> None:
@@ -178,7 +181,7 @@ class ReadAhead:
         lane: _Lane[Item] = _Lane()
         with self._changed:
             self._jobs += 1
-        threading.Thread(target=self._fill, args=(lane, job), daemon=True).start()
+        start_thread(partial(self._fill, lane, job))
         return lane
 
     def _fill(self, lane: _Lane[Item], job: Job[Item]) -> None:

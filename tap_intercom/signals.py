@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from tap_intercom.errors import Stopped
 
 Uninterrupted = Callable[[], AbstractContextManager[None]]
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def start_thread(target: Callable[[], object]) -> threading.Thread:
+    """Start a thread that a run does not wait for, and that leaves signals to the main thread.
+
+    One that took a signal would leave the main thread, which acts upon it, asleep.
+    """
+
+    def run() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        target()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
 
 
 @contextmanager
@@ -39,7 +56,7 @@ def stopping() -> Iterator[Uninterrupted]:
         if depth == 0 and received:
             raise Stopped(received[0])
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
         yield uninterrupted
     finally:
