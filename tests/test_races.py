@@ -154,6 +154,45 @@ def test_contact_cannot_slip_out_of_the_open_window(
     run.assert_nothing_is_lost("contacts")
 
 
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_company_cannot_slip_out_of_the_list(race: Begin, move: Any) -> None:
+    workspace = Workspace()
+    ids = [f"{number:024}" for number in range(150)]
+    for number, company in enumerate(ids):
+        instant = NOW - HOUR - number
+        workspace.add_company(id=company, created_at=instant, last_request_at=instant, user_count=1)
+    run = race(workspace)
+    path = "^/companies/list$"
+    run.before_request(2, path, lambda workspace: move(Table(workspace, "companies"), ids))
+    run.run("companies", companies_source="list")
+    run.clock.instant += HOUR
+    run.run("companies", companies_source="list")
+
+    def is_not_listed(stream: str, company: Any) -> bool:
+        return not company["user_count"]
+
+    assert list(run.lost("companies", but=is_not_listed)) == []
+
+
+def test_list_of_companies_that_does_not_rest_is_no_read_to_its_end(race: Begin) -> None:
+    workspace = Workspace()
+    ids = [f"{number:024}" for number in range(150)]
+    for company in ids:
+        workspace.add_company(id=company, created_at=NOW - HOUR, user_count=1)
+    run = race(workspace)
+    left = iter(ids)
+    run.sandbox.faults.add(
+        "edit",
+        "^/companies/list$",
+        times=None,
+        edit=lambda workspace: workspace.delete_company(next(left)),
+    )
+    first = run.run("companies", companies_source="list")
+    assert first.code == 5
+    assert "kept moving" in first.last_log_line
+    assert "companies" not in run.bookmarks
+
+
 # -- Parents and children ------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from tap_intercom.streams.scroll import scroll_pages
 
 WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60
-LIST_PASSES = 3
+LIST_PASSES = 5
 
 
 class Companies(Stream):
@@ -170,6 +170,7 @@ def _list_pages(reading: Reading) -> Iterator[Answer]:
                 f"{error}. This endpoint ends at 10,000 companies: set companies_source to scroll."
             ) from error
 
+    previous: tuple[int, set[Any]] | None = None
     for _ in range(LIST_PASSES):
         found: set[Any] = set()
         total = 0
@@ -179,6 +180,14 @@ def _list_pages(reading: Reading) -> Iterator[Answer]:
             yield answer
         if len(found) >= total:
             return
+        if (total, found) == previous:
+            break
+        previous = total, found
+    else:
+        raise ContractError(
+            f"companies: the list kept moving while it was read {LIST_PASSES} times, so that some "
+            "may be missing; the next run reads it again"
+        )
     text = f"{total - len(found)} of {total} companies that Intercom counts do not come"
     if reading.settings.strict:
         raise ContractError(f"companies: {text} (setting strict)")
