@@ -419,9 +419,8 @@ class Player:
         allowed = {0, 3, 4, 5}
         if run.end is not None:
             allowed |= {-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT, 141}
-            if not output.messages:
-                # It came before the tap listens to signals.
-                allowed |= {-signal.SIGTERM, -signal.SIGINT}
+            # It came before the tap listens to signals, or after it has ended.
+            allowed |= {-signal.SIGTERM, -signal.SIGINT}
         assert output.code in allowed
         # A run that was killed may have left requests behind.
         own = dropwhile(lambda request: request.path != "/me", self._sandbox.requests)
