@@ -1,6 +1,6 @@
 """Break each promise of docs/guarantees.md on purpose, and see that a test notices.
 
-    python tests/mutations/run.py [PROMISE ...]      for example 6.4; without one, all
+    python tests/mutations/mutate.py [PROMISE ...]      for example 6.4; without one, all
 
 Each entry of mutations.json is applied to a copy of the repository: `old` must be there exactly
 once, and becomes `new`. Its `tests` must then fail. Exits with 1 when they pass in spite of it.
