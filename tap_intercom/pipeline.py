@@ -142,6 +142,9 @@ class Feed(threading.Thread):
             self.is_whole = True
         except OSError:  # the target reads no more; the tap ends when it notices
             self._lines.close()
+            # What it did not take is still in the buffer; unclosed, the interpreter would complain.
+            with suppress(OSError):
+                self._target.close()
 
     @property
     def state(self) -> dict[str, Any] | None:
