@@ -429,6 +429,8 @@ def _refused(request: str, response: requests.Response, content: bytes) -> Excep
         host = urlsplit(response.headers["Location"]).netloc
         text += f"; it redirects to {host or 'another path'}: check region and base_url"
     code = _error_of(response, content)[0]
+    if code == "intercom_version_invalid":
+        text += "; set api_version to one that has this endpoint"
     if response.status_code in (401, 402, 403):
         return AuthError(text, response.status_code, code)
     return ResponseError(text, response.status_code, code)

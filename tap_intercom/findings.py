@@ -28,9 +28,10 @@ class Findings:
             if len(ids) < IDS_SHOWN:
                 ids.append(record_id)
 
-    def count(self, stream: str) -> int:
+    def of(self, stream: str) -> dict[str, int]:
+        """How many cases of each kind a stream has."""
         with self._lock:
-            return sum(count for (of, _), count in self._counts.items() if of == stream)
+            return {kind: count for (of, kind), count in self._counts.items() if of == stream}
 
     def report(self) -> None:
         """Log one warning for each stream and kind of case, with ids."""

@@ -133,6 +133,8 @@ class Progress:
         _tell_count(row)
         tags = {"stream": stream, **_status(result == COMPLETE)}
         metrics.emit("timer", "sync_duration", row.seconds, tags)
+        for reason, count in self._findings.of(row.name).items():
+            metrics.emit("counter", "shortfall_count", count, {"stream": stream, "reason": reason})
         LOGGER.info("%s: %d records, %s", stream, row.records, result)
 
     def log_summary(self) -> None:
@@ -157,7 +159,7 @@ class Progress:
             "seconds": round(seconds, 1),
             "bookmark_before": row.bookmark,
             "bookmark_after": self._state.updated_at(row.name),
-            "shortfalls": self._findings.count(row.name),
+            "shortfalls": sum(self._findings.of(row.name).values()),
         }
 
     def _requests(self, row: _Row) -> int:

@@ -433,3 +433,14 @@ def test_a_reader_that_closes_the_pipe_ends_the_run(tap: Tap, arguments: list[st
     process.stderr.close()
     output = Output(process.wait(60), b"", log)
     assert_fails(output, 128 + signal.SIGPIPE, "stdout", "the target has ended")
+
+
+def test_an_api_version_that_lacks_an_endpoint_is_named(start_tap_on: Callable[..., Tap]) -> None:
+    tap = start_tap_on(Workspace())
+    catalog = tap.discover()
+    tap.sandbox.faults.add(
+        "status", path="/tags", status=400, code="intercom_version_invalid", times=None
+    )
+    output = tap.sync("tags", catalog=catalog)
+    assert output.code == 5
+    assert "api_version" in output.last_log_line

@@ -69,6 +69,16 @@ def test_records_are_counted_by_stream(logged: Logged) -> None:
     assert counts == {name: len(output.records(name)) for name in STREAMS}
 
 
+def test_what_did_not_come_is_counted_with_its_reason(tap: Tap, logged: Logged) -> None:
+    workspace = tap.sandbox.workspace
+    conversation = workspace.add_conversation()
+    workspace.load_parts(conversation, [{"body": str(number)} for number in range(812)])
+    (point,) = points(logged.run(), "shortfall_count")
+    assert point.value == 312
+    assert point.tags["stream"] == "conversation_parts"
+    assert "500" in point.tags["reason"]
+
+
 def test_counts_of_a_long_run_come_in_parts(logged: Logged) -> None:
     output = logged.run(numbers={"metrics.INTERVAL_SECONDS": 0})
     told = points(output, "record_count")
