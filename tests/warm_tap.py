@@ -41,10 +41,10 @@ SMALL_WINDOWS: Mapping[str, Any] = {
     "streams.search.RECORDS_WITH_CHILDREN_IN_WINDOW": 2,
     "streams.search.RECORDS_IN_WINDOW_OF_DAYS": 4,
     "streams.search.SHORTEST_WINDOW_OF_DAYS": 86_400,
-    "streams.search.STEPS_THAT_SHOW_ORDER": 1,
+    "streams.tally.STEPS_THAT_SHOW_ORDER": 1,
 }
 # A few records can be in order by accident.
-WITHOUT_ORDER: Mapping[str, Any] = {**SMALL_WINDOWS, "streams.search.STEPS_THAT_SHOW_ORDER": 20}
+WITHOUT_ORDER: Mapping[str, Any] = {**SMALL_WINDOWS, "streams.tally.STEPS_THAT_SHOW_ORDER": 20}
 
 
 class Run:
