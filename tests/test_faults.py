@@ -338,7 +338,8 @@ def test_conversation_that_is_gone_is_skipped_and_named(faulty: Faulty, status: 
     parts = {record["conversation_id"] for record in output.records("conversation_parts")}
     (skipped,) = output.ids("conversations") - parts
     assert gone == 1
-    assert skipped in next(line for line in output.log.splitlines() if "deleted meanwhile" in line)
+    warnings = output.log_lines("WARNING")
+    assert skipped in next(line for line in warnings if "deleted meanwhile" in line)
 
 
 @pytest.mark.parametrize("status", [404, 410])

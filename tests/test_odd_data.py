@@ -471,7 +471,7 @@ class TestConversationWithMorePartsThanIntercomGives:
     def test_is_reported_with_what_is_missing(self, tap: Tap, conversation_id: str) -> None:
         (line,) = [
             line
-            for line in tap.sync("conversation_parts").log.splitlines()
+            for line in tap.sync("conversation_parts").log_lines("WARNING")
             if "parts beyond the newest 500" in line
         ]
         assert line.startswith("WARNING conversation_parts: 312 parts beyond")
