@@ -26,7 +26,7 @@ from conftest import Output
 from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 from runs import NOW, Catalog, Clock, Runs
-from truth import STREAMS
+from truth import FULL_TABLE, STREAMS
 from warm_tap import SMALL_WINDOWS, WITHOUT_ORDER, WarmTap
 
 from tap_intercom.sandbox import Sandbox, Workspace
@@ -89,9 +89,9 @@ class End(Step):
 class Run(Step):
     """One run of the tap, what happens before it, and what while it is reading.
 
-    during: edits, each with the number of the request that it comes before. busy: the kind of
-    record of which one changes before every request. seconds pass before the run, tick with each
-    request.
+    during: edits, each with the number of the request that it comes before. busy: a kind of
+    records that change before every request, one after the other. seconds pass before the run,
+    tick with each request.
     """
 
     streams: tuple[str, ...]
@@ -124,18 +124,10 @@ class History(Step):
     greater_includes_equal: bool = False
     search_lag: float = 0.0
     small_windows: bool = True
+    writes_at_once: bool = False
     in_parallel: bool = False
 
 
-EDITS = (
-    *("add contact", "update contact", "delete contact", "merge contacts", "tag contact"),
-    *("untag contact", "fill contact", "turn contact", "attach company", "detach company"),
-    *("add conversation", "update conversation", "delete conversation", "tag conversation"),
-    *("reply", "reply", "update part", "redact part"),
-    *("add company", "update company", "delete company", "tag company", "untag company"),
-    *("add segment", "update segment", "delete segment"),
-    *("add tag", "update tag", "delete tag", "let search catch up", "let cursors expire"),
-)
 FAULTS: Mapping[str, dict[str, Any]] = {
     "429": {"kind": "status", "status": 429, "headers": {"Retry-After": "0.02"}},
     "429 without headers": {"kind": "status", "status": 429},
@@ -154,78 +146,140 @@ FAULTS: Mapping[str, dict[str, Any]] = {
     "scroll gone": {"kind": "status", "status": 404, "path": "^/companies/scroll$"},
     "scroll exists": {"kind": "scroll_exists", "path": "^/companies/scroll$"},
 }
-PATHS = (
-    None,
-    "^/contacts/search$",
-    "^/conversations/search$",
-    r"^/conversations/\d+$",
-    "^/contacts/.+/",
-    "^/companies/scroll$",
-    "^/(tags|segments)$",
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a history is about, so that its edits and faults meet what its runs read."""
+
+    selections: tuple[tuple[str, ...], ...]
+    edits: tuple[str, ...]
+    paths: tuple[str | None, ...]
+    busy: tuple[str, ...]
+
+
+CONTACTS = Subject(
+    selections=(("contacts",),),
+    edits=(
+        *("add contact", "update contact", "update contact", "delete contact", "merge contacts"),
+        *("tag contact", "untag contact", "fill contact", "turn contact"),
+        *("attach company", "detach company"),
+    ),
+    paths=("^/contacts/search$", "^/contacts/.+/"),
+    busy=("contact",),
 )
-GROUPS = (
-    ("contacts",),
-    ("conversations",),
-    ("conversation_parts",),
-    ("conversations", "conversation_parts"),
-    ("companies",),
-    ("companies", "company_segments", "segments", "tags"),
-    ("contacts", "conversations", "conversation_parts", "companies"),
-    STREAMS,
+CONVERSATIONS = Subject(
+    selections=(
+        ("conversations",),
+        ("conversation_parts",),
+        ("conversations", "conversation_parts"),
+    ),
+    edits=(
+        *("add conversation", "update conversation", "delete conversation", "tag conversation"),
+        *("reply", "reply", "update part", "redact part"),
+    ),
+    paths=("^/conversations/search$", r"^/conversations/\d+$"),
+    busy=("conversation",),
+)
+COMPANIES = Subject(
+    selections=(("companies",), ("companies", "company_segments", "segments", "tags")),
+    edits=(
+        *("add company", "update company", "delete company", "tag company", "untag company"),
+        *("add segment", "update segment", "delete segment", "add tag", "update tag", "delete tag"),
+    ),
+    paths=("^/companies/scroll$", "^/companies/scroll$", "^/(tags|segments)$"),
+    busy=("company",),
+)
+PARTS_OF_IT = (CONTACTS, CONVERSATIONS, COMPANIES)
+EVERYTHING = Subject(
+    selections=(
+        STREAMS,
+        ("contacts", "conversations", "conversation_parts", "companies"),
+        *(selection for subject in PARTS_OF_IT for selection in subject.selections),
+    ),
+    edits=tuple(edit for subject in PARTS_OF_IT for edit in subject.edits),
+    paths=tuple(path for subject in PARTS_OF_IT for path in subject.paths),
+    busy=tuple(busy for subject in PARTS_OF_IT for busy in subject.busy),
 )
 TIMEZONES = ("UTC", "America/Los_Angeles", "Pacific/Auckland", "Pacific/Kiritimati", "Asia/Kolkata")
 
-ages = st.one_of(
-    st.integers(0, 2 * LOOKBACK_SECONDS),
-    st.integers(0, 100).map(lambda hours: hours * 3600),
-    st.sampled_from([0, 10, 20]).map(lambda days: (40 + days) * DAY_SECONDS),
+just_now = st.integers(0, 2 * LOOKBACK_SECONDS)
+open_days = st.integers(0, 100).map(lambda hours: hours * 3600)
+old = st.one_of(
+    st.sampled_from([40, 50, 60]).map(lambda days: days * DAY_SECONDS),
     st.integers(5, 1000).map(lambda days: days * DAY_SECONDS),
 )
-edits = st.builds(Edit, st.sampled_from(EDITS), which=st.integers(0, 7), other=st.integers(0, 7))
-faults = st.builds(
-    Fault,
-    st.sampled_from(sorted(FAULTS)),
-    path=st.sampled_from(PATHS),
-    after=st.integers(0, 12),
-    times=st.sampled_from([1, 1, 2, 3, None]),
-)
+mixed = st.one_of(just_now, open_days, old)
+
+
 ends = st.builds(
     End,
     st.sampled_from(["SIGKILL", "SIGKILL", "SIGTERM", "SIGINT", "closed"]),
-    line=st.integers(0, 60),
+    line=st.integers(0, 15) | st.integers(0, 60),
 )
-runs = st.builds(
-    Run,
-    streams=st.sampled_from(GROUPS),
-    before=st.lists(edits, max_size=4),
-    during=st.lists(st.tuples(st.integers(1, 30), edits), max_size=6),
-    busy=st.sampled_from([None, None, None, "contact", "conversation", "company"]),
-    faults=st.lists(faults, max_size=2),
-    end=st.none() | ends,
-    seconds=st.one_of(
-        st.integers(0, 2 * LOOKBACK_SECONDS), st.integers(0, 100).map(lambda hours: hours * 3600)
-    ),
-    tick=st.sampled_from([0.0, 0.25, 1.0, 4.0]),
-    page_size=st.integers(1, 5),
-    start_days=st.sampled_from([3000, 3000, 3000, 45, 2]),
-    full_table=st.sampled_from([None, None, None, None, "contacts", "conversations", "companies"]),
-    users_only=st.sampled_from([False, False, False, False, True]),
-)
-histories = st.builds(
-    History,
-    contacts=st.lists(ages, max_size=8),
-    conversations=st.lists(ages, max_size=6),
-    companies=st.lists(ages, max_size=6),
-    runs=st.lists(runs, min_size=1, max_size=4),
-    hour=st.integers(0, 23),
-    timezone=st.sampled_from(TIMEZONES),
-    contact_days=st.sampled_from(["workspace", "utc", "exact"]),
-    cursors=st.sampled_from(["value", "position"]),
-    sort_honoured=st.sampled_from([True, True, True, False]),
-    greater_includes_equal=st.booleans(),
-    search_lag=st.sampled_from([0.0, 0.0, 1.0, float(LOOKBACK_SECONDS)]),
-    small_windows=st.booleans(),
-    in_parallel=st.booleans(),
+
+
+def runs_about(subject: Subject) -> st.SearchStrategy[Run]:
+    edits = st.builds(
+        Edit,
+        st.sampled_from([*subject.edits, "let search catch up", "let cursors expire"]),
+        which=st.integers(0, 11),
+        other=st.integers(0, 11),
+    )
+    faults = st.builds(
+        Fault,
+        st.sampled_from(sorted(FAULTS)),
+        path=st.sampled_from([None, *subject.paths]),
+        after=st.integers(0, 6),
+        times=st.sampled_from([1, 1, 2, 3, None]),
+    )
+    streams = {stream for selection in subject.selections for stream in selection}
+    return st.builds(
+        Run,
+        streams=st.sampled_from(subject.selections),
+        before=st.lists(edits, max_size=4),
+        during=st.lists(st.tuples(st.integers(1, 16), edits), max_size=8),
+        busy=st.sampled_from([None, None, None, *subject.busy]),
+        faults=st.lists(faults, max_size=2),
+        end=st.none() | ends,
+        seconds=just_now | open_days,
+        tick=st.sampled_from([0.0, 0.25, 1.0, 4.0]),
+        page_size=st.sampled_from([1, 2, 2, 3, 5]),
+        start_days=st.sampled_from([3000, 3000, 3000, 45, 2]),
+        full_table=st.sampled_from([None, None, None, None, *sorted(streams - set(FULL_TABLE))]),
+        users_only=st.sampled_from([False, False, False, False, True]),
+    )
+
+
+def histories_about(subject: Subject) -> st.SearchStrategy[History]:
+    def some(least: int, most: int, of: Subject) -> st.SearchStrategy[list[int]]:
+        is_asked_for = subject in (of, EVERYTHING)
+        least = least if is_asked_for else 0
+        return st.sampled_from([mixed, old, open_days]).flatmap(
+            lambda ages: st.lists(ages, min_size=least, max_size=most)
+        )
+
+    return st.builds(
+        History,
+        contacts=some(5, 12, CONTACTS),
+        conversations=some(4, 10, CONVERSATIONS),
+        companies=some(4, 10, COMPANIES),
+        runs=st.lists(runs_about(subject), min_size=1, max_size=4),
+        hour=st.integers(0, 23),
+        timezone=st.sampled_from(TIMEZONES),
+        contact_days=st.sampled_from(["workspace", "utc", "exact"]),
+        cursors=st.sampled_from(["value", "position", "position"]),
+        sort_honoured=st.sampled_from([True, True, True, False]),
+        greater_includes_equal=st.booleans(),
+        search_lag=st.sampled_from([0.0, 0.0, 1.0, float(LOOKBACK_SECONDS)]),
+        small_windows=st.sampled_from([False, False, True]),
+        writes_at_once=st.booleans(),
+        in_parallel=st.booleans(),
+    )
+
+
+histories = st.sampled_from([CONTACTS, CONTACTS, CONVERSATIONS, COMPANIES, EVERYTHING]).flatmap(
+    histories_about
 )
 
 
@@ -246,9 +300,6 @@ class People:
         with workspace.lock:
             self._count += 1
             self._do(edit, f"Edit {self._count}")
-
-    def update(self, kind: str) -> None:
-        self.do(Edit(f"update {kind}"))
 
     def _do(self, edit: Edit, name: str) -> None:
         workspace, pick = self._workspace, self._pick
@@ -355,7 +406,7 @@ class Player:
         self._requests += 1
         self._clock.instant += run.tick
         if run.busy:
-            self._people.update(run.busy)
+            self._people.do(Edit(f"update {run.busy}", which=self._requests))
         for number, edit in run.during:
             if number == self._requests:
                 self._people.do(edit)
@@ -388,7 +439,7 @@ class Player:
             *run.streams,
             edit_catalog=edit_catalog,
             numbers={
-                "messages.FLUSH_BYTES": 1,
+                **({"messages.FLUSH_BYTES": 1} if history.writes_at_once else {}),
                 **(numbers if history.small_windows else {}),
                 **({} if history.in_parallel else ONE_AT_A_TIME),
             },
