@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from itertools import islice
 
 import pytest
@@ -70,3 +72,27 @@ def test_records_that_are_added_all_the_time_do_not_keep_a_run_going(
     output = tap.sync("conversations", page_size=10)
     assert output.code == 0, output.log
     assert output.ids("conversations") >= set(ids)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_page_with_fewer_records_than_are_counted_is_reported(
+    start_tap_on: Callable[..., Tap], strict: bool
+) -> None:
+    workspace, ids = recent_workspace("add_conversation")
+    tap = start_tap_on(workspace)
+    catalog = tap.discover()
+    body = json.dumps(
+        {"conversations": tap.sandbox.truth("conversations"), "total_count": RECORDS + 1}
+    )
+    tap.sandbox.faults.add(
+        "answer",
+        path="/conversations/search",
+        times=None,
+        answer=lambda call: (200, {"Content-Type": "application/json"}, body.encode()),
+    )
+    # All of the period is the open window.
+    start = datetime.fromtimestamp(time.time() - 500, timezone.utc).isoformat()
+    output = tap.sync("conversations", catalog=catalog, start_date=start, strict=strict)
+    assert output.ids("conversations") == set(ids)
+    assert f"1 of {RECORDS + 1}" in output.log
+    assert output.code == (5 if strict else 0), output.log

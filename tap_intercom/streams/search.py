@@ -193,7 +193,7 @@ class SearchStream(Stream):
                 "%s: records kept moving while they were read; see the next run", self.name
             )
             return
-        if tally.pages > 1:
+        if tally.pages > 1 or not tally.is_complete:
             yield from self._follow(reading, span, tally, seen)
         yield _complete(span, reached)
 
