@@ -444,3 +444,13 @@ def test_an_api_version_that_lacks_an_endpoint_is_named(start_tap_on: Callable[.
     output = tap.sync("tags", catalog=catalog)
     assert output.code == 5
     assert "api_version" in output.last_log_line
+
+
+def test_a_search_filter_that_intercom_refuses_is_named(start_tap_on: Callable[..., Tap]) -> None:
+    tap = start_tap_on(generate(seed=1, contacts=5, companies=0, conversations=2, parts=2))
+    wrong = {"field": "no_such_field", "operator": "=", "value": "x"}
+    output = tap.sync("contacts", "tags", search_filters={"contacts": wrong})
+    assert output.code == 2, output.log
+    assert "search_filters" in output.last_log_line
+    assert "contacts" in output.last_log_line
+    assert output.records("tags")

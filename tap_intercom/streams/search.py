@@ -15,7 +15,7 @@ from math import ceil
 from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
-from tap_intercom.errors import ContractError, ResponseError, TapError
+from tap_intercom.errors import ConfigError, ContractError, ResponseError, TapError
 from tap_intercom.pages import cursor_pages, next_cursor, read_numbered, total_count
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, list_of, updated_at
@@ -253,6 +253,10 @@ class SearchStream(Stream):
             yield from cursor_pages(send)
         except ResponseError as error:
             # How long a cursor lives is not known (API-K27); the first page has none.
+            if tally.pages == 0 and self.name in reading.settings.search_filters:
+                raise ConfigError(
+                    f"{self.name}: {error}; check its filter in the setting search_filters"
+                ) from error
             if error.status != 400 or tally.pages == 0:
                 raise
             LOGGER.info("%s: the page cursor expired; the window is read again", self.name)
