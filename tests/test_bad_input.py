@@ -454,3 +454,22 @@ def test_a_search_filter_that_intercom_refuses_is_named(start_tap_on: Callable[.
     assert "search_filters" in output.last_log_line
     assert "contacts" in output.last_log_line
     assert output.records("tags")
+
+
+def test_the_end_of_the_list_of_companies_names_the_way_out(
+    start_tap_on: Callable[..., Tap],
+) -> None:
+    tap = start_tap_on(generate(seed=1, contacts=0, companies=3, conversations=0, parts=0))
+    message = "page limit reached, please use scroll API"
+    body = json.dumps(
+        {"type": "error.list", "errors": [{"code": "bad_request", "message": message}]}
+    )
+    tap.sandbox.faults.add(
+        "answer",
+        path="/companies/list",
+        times=None,
+        answer=lambda call: (400, {"Content-Type": "application/json"}, body.encode()),
+    )
+    output = tap.sync("companies", companies_source="list")
+    assert output.code == 5, output.log
+    assert "set companies_source to scroll" in output.last_log_line
