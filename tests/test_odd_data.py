@@ -7,17 +7,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Output, Tap
+from description import DESCRIBED_AS, description
 from truth import HASHED, STREAMS, assert_singer, assert_true, differences, key_of, shaped
 
 from tap_intercom.sandbox import Sandbox, Workspace
 
-DESCRIPTION = Path(__file__).resolve().parents[2] / "shared" / "intercom-openapi" / "2.16.yaml"
 UPDATED_AT = 1_700_000_000
 CONVERSATION_ID = "100"
 
@@ -479,31 +477,6 @@ class TestConversationWithMorePartsThanIntercomGives:
 
 
 # -- Everything that the official description allows ---------------------------------------------
-
-
-@lru_cache(maxsize=1)
-def description() -> Record:
-    if not DESCRIPTION.exists():
-        pytest.skip("the official description of version 2.16 is not at hand")
-    yaml = pytest.importorskip("yaml")
-    with DESCRIPTION.open("rb") as file:
-        loaded: Record = yaml.load(file, yaml.CSafeLoader)
-    return loaded
-
-
-DESCRIBED_AS = {
-    "admins": "admin",
-    "companies": "company",
-    "company_attributes": "data_attribute",
-    "company_segments": "segment",
-    "contact_attributes": "data_attribute",
-    "contacts": "contact",
-    "conversation_parts": "conversation_part",
-    "conversations": "conversation_list_item",
-    "segments": "segment",
-    "tags": "tag",
-    "teams": "team",
-}
 
 
 def resolved(node: Record) -> Record:

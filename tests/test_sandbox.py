@@ -20,13 +20,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import requests
+from description import description
 from jsonschema import Draft4Validator, RefResolver  # type: ignore[import-untyped]
 
 from tap_intercom.sandbox import Sandbox, Workspace, generate
 
 NOW = 1_780_000_000
 ROOT = Path(__file__).parent.parent
-DESCRIPTION = ROOT.parent / "shared" / "intercom-openapi" / "2.16.yaml"
 
 
 class Caller:
@@ -1114,13 +1114,8 @@ def test_the_command_tells_what_it_needs() -> None:
 
 
 @lru_cache(maxsize=1)
-def description() -> dict[str, Any]:
-    if not DESCRIPTION.exists():
-        pytest.skip("the official description of version 2.16 is not at hand")
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: dict[str, Any] = _nullable(yaml.load(DESCRIPTION.read_text(), Loader=loader))
+def nullable_description() -> dict[str, Any]:
+    loaded: dict[str, Any] = _nullable(description())
     return loaded
 
 
@@ -1174,7 +1169,7 @@ KNOWN_DEVIATIONS = {
 def test_answers_follow_the_official_description(
     sample: Caller, method: str, path: str, template: str
 ) -> None:
-    operation = description()["paths"][template][method.lower()]
+    operation = nullable_description()["paths"][template][method.lower()]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     sandbox = sample.sandbox
     for number in range(60 if "{" in path else 1):
@@ -1192,7 +1187,7 @@ def test_answers_follow_the_official_description(
 
 def faults_against(schema: dict[str, Any], answer: object) -> list[str]:
     """What is wrong with an answer, apart from the known deviations."""
-    validator = Draft4Validator(schema, resolver=RefResolver.from_schema(description()))
+    validator = Draft4Validator(schema, resolver=RefResolver.from_schema(nullable_description()))
     found = []
     for error in leaves(validator.iter_errors(answer)):
         path = ".".join(map(str, error.absolute_path))
@@ -1245,7 +1240,7 @@ def test_the_sample_has_every_field_of_the_official_description(
         parents = sample.sandbox.truth("contacts") + sample.sandbox.truth("conversations")
         records = [each[path] for each in parents if each.get(path)]
     filled = {field for each in records for field, value in each.items() if value not in (None, {})}
-    schema = description()["components"]["schemas"][name]
+    schema = nullable_description()["components"]["schemas"][name]
     wanted = set((schema["anyOf"][0] if "anyOf" in schema else schema)["properties"])
     assert wanted - filled - OTHERWISE.get(name, set()) == set()
 

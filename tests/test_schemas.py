@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from description import DESCRIBED_AS, description
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "tap_intercom" / "schemas"
 KNOWN_COLUMNS = ROOT.parent / "shared" / "known-columns.json"
-DESCRIPTION = ROOT.parent / "shared" / "intercom-openapi" / "2.16.yaml"
 
 KEYS = {
     "admins": "id",
@@ -31,21 +31,6 @@ KEYS = {
 REPLICATION_KEYS = dict.fromkeys(
     ("companies", "company_segments", "contacts", "conversations", "segments"), "updated_at"
 )
-
-DESCRIBED_AS = {
-    "admins": "admin",
-    "companies": "company",
-    "company_attributes": "data_attribute",
-    "company_segments": "segment",
-    "contact_attributes": "data_attribute",
-    "contacts": "contact",
-    "conversation_parts": "conversation_part",
-    # The parts inside a conversation are a stream of their own; lists and searches leave them out.
-    "conversations": "conversation_list_item",
-    "segments": "segment",
-    "tags": "tag",
-    "teams": "team",
-}
 
 # Lists that the description wraps in an object; users know them as arrays.
 UNWRAPPED = {
@@ -136,16 +121,6 @@ def columns(stream: str) -> dict[str, str]:
     )
 
 
-@cache
-def described_objects() -> dict[str, Any]:
-    if not DESCRIPTION.exists():
-        pytest.skip("the official description is not part of the repository and is not here")
-    yaml = pytest.importorskip("yaml")
-    with DESCRIPTION.open("rb") as file:
-        objects: dict[str, Any] = yaml.load(file, yaml.CSafeLoader)["components"]["schemas"]
-    return objects
-
-
 def described_columns(component: str) -> dict[str, str]:
     """Path to type of every field of an object of the official description."""
 
@@ -153,7 +128,7 @@ def described_columns(component: str) -> dict[str, str]:
         target = node
         while "$ref" in target or "allOf" in target:
             reference = target if "$ref" in target else target["allOf"][0]
-            found = described_objects()[reference["$ref"].rsplit("/", 1)[1]]
+            found = description()["components"]["schemas"][reference["$ref"].rsplit("/", 1)[1]]
             own = target.get("properties", {})
             target = {**found, "properties": {**found.get("properties", {}), **own}}
         kind = target.get("type", "object")
@@ -169,7 +144,7 @@ def described_columns(component: str) -> dict[str, str]:
 
     return dict(
         field
-        for name, child in described_objects()[component]["properties"].items()
+        for name, child in description()["components"]["schemas"][component]["properties"].items()
         for field in walk(child, name)
     )
 

@@ -9,23 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from truth import STREAMS
 
 from tap_intercom.sandbox import Sandbox, generate
 
 TARGETS = Path(__file__).parent.parent / ".venv-targets"
-STREAMS = [
-    "admins",
-    "companies",
-    "company_attributes",
-    "company_segments",
-    "contact_attributes",
-    "contacts",
-    "conversation_parts",
-    "conversations",
-    "segments",
-    "tags",
-    "teams",
-]
 RUN_TAP = "from tap_intercom.cli import run; run()"
 COUNT_TABLES = """
 import duckdb, json, sys
