@@ -69,8 +69,8 @@ class Reading:
     """All that reading a group of streams needs: a parent and its child, or a stream alone.
 
     selections and plans hold those that are selected, by stream name. shared is the run's place
-    for what one stream leaves to another. given_up: why a child is not
-    read any more.
+    for what one stream leaves to another. given_up: why a child is not read any more. last_gone:
+    whether each of the last records was gone when its details were asked for.
     """
 
     client: Client
@@ -176,11 +176,12 @@ class Lack(NamedTuple):
 class Stream:
     """One table: what it is called, where it comes from, how it is kept up to date.
 
-    A subclass is data; a method appears only where a table truly differs.
-    permission: the box in Developer Hub that lets an app read it (API-B2). cost: the requests that
-    a run spends on it. nested: fields that
-    Intercom wraps as an object with a list, and the key of that list. attributes: the model whose
-    custom attributes type the field custom_attributes.
+    A subclass is data; a method appears only where a table truly differs. permission: the box in
+    Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
+    nested: fields that Intercom wraps as an object with a list, and the key of that list.
+    attributes: the model whose custom attributes type the field custom_attributes. parent: the
+    stream whose records this one's are read for. after: the stream that leaves something to this
+    one.
     """
 
     name: ClassVar[str]
@@ -223,6 +224,14 @@ class Stream:
     def records(self, answer: Answer) -> list[Record]:
         """The records of an answer. Raises ContractError where their list is not there."""
         return list_of(answer.body, self.records_key, self.path)
+
+    def wanted(self, reading: Reading, answer: Answer) -> list[Record]:
+        """The records of an answer that the plan wants, for a table without a filter of its own."""
+        records = self.records(answer)
+        if self.is_incremental:
+            plan = reading.plans[self.name]
+            records = [record for record in records if plan.wants(updated_at(record))]
+        return [self.prepare(record) for record in records]
 
     def prepare(self, record: Record) -> Record:
         """Bring a record from Intercom's shape to the table's, in place."""

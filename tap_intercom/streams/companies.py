@@ -55,17 +55,9 @@ class Companies(Stream):
         segments: dict[str, Record] = {}
         for answer in read_companies(reading):
             _collect_segments(self.records(answer), segments)
-            yield reading.render(self.name, answer, partial(self._wanted, reading))
+            yield reading.render(self.name, answer, partial(self.wanted, reading))
         reading.shared.leave(self.name, segments)
         yield Batch(reached={self.name: reading.origin.limit})
-
-    def _wanted(self, reading: Reading, answer: Answer) -> list[Record]:
-        plan = reading.plans[self.name]
-        return [
-            self.prepare(record)
-            for record in self.records(answer)
-            if plan.wants(updated_at(record))
-        ]
 
 
 class CompanyAttributes(AttributeStream):

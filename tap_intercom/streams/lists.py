@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
-from tap_intercom.streams.base import Batch, Reading, Record, Stream, updated_at
+from tap_intercom.streams.base import Batch, Reading, Stream
 
 
 class ListStream(Stream):
@@ -19,19 +20,8 @@ class ListStream(Stream):
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         answer = reading.client.get(self.path, self.params)
-        yield from self.emit(reading, answer)
-
-    def emit(self, reading: Reading, answer: Answer) -> Iterator[Batch]:
-        """The records of an answer that the run wants, complete with them."""
-        yield reading.render(self.name, answer, lambda answer: self.wanted(reading, answer))
+        yield reading.render(self.name, answer, partial(self.wanted, reading))
         yield self.complete(reading)
-
-    def wanted(self, reading: Reading, answer: Answer) -> list[Record]:
-        records = self.records(answer)
-        if self.is_incremental:
-            plan = reading.plans[self.name]
-            records = [record for record in records if plan.wants(updated_at(record))]
-        return [self.prepare(record) for record in records]
 
     def complete(self, reading: Reading) -> Batch:
         """What a read to the end makes complete: all that the run may bookmark."""
