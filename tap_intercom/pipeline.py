@@ -19,12 +19,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from tap_intercom.documents import read_json, replace_file
 from tap_intercom.errors import BusyError, ConfigError, TargetGoneError
-from tap_intercom.signals import stopping
+from tap_intercom.signals import SIGNALS, start_thread, stopping
 from tap_intercom.state import read_state
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -32,7 +33,6 @@ LOGGER = logging.getLogger("tap_intercom")
 Process = subprocess.Popen[bytes]
 
 STDERR = 2
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BUFFER_BYTES = 65_536
 LOCK_POLL_SECONDS = 0.2
 # Exit codes of a tap that was asked to end, or whose target was gone: no fault of its own.
@@ -109,7 +109,7 @@ class StateFile:
         self._kept = state
 
 
-class Feed(threading.Thread):
+class Feed:
     """Gives each line of the tap to the target.
 
     tap_has_ended: the tap has written all it will. is_whole: the target took all of it. state: the
@@ -117,7 +117,6 @@ class Feed(threading.Thread):
     """
 
     def __init__(self, tap: Process, target: Process) -> None:
-        super().__init__(daemon=True)
         assert tap.stdout is not None
         assert target.stdin is not None
         self._lines: Any = tap.stdout
@@ -187,15 +186,11 @@ def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
                 os.write(STDERR, labelled(name, line, style))
 
     feed = Feed(tap, target)
-    logs = [
-        threading.Thread(target=tell, args=(name, process.stderr), daemon=True)
-        for name, process in (("tap", tap), ("target", target))
+    threads = [
+        start_thread(feed.run),
+        start_thread(partial(tell, "tap", tap.stderr)),
+        start_thread(partial(tell, "target", target.stderr)),
     ]
-    # A thread that took a signal would leave this one asleep in its read.
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    for thread in (feed, *logs):
-        thread.start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
         has_confirmed = _keep_confirmed(target, state)
         target_code = _exit_code(target)
@@ -203,7 +198,7 @@ def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
         is_target_gone = not feed.tap_has_ended.is_set()
         if is_target_gone:
             tap.terminate()
-        for thread in (feed, *logs):
+        for thread in threads:
             thread.join()
         tap_code = _exit_code(tap)
     if is_target_gone and tap_code in ENDED_EARLY:

@@ -17,15 +17,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def start_thread(target: Callable[[], object]) -> threading.Thread:
     """Start a thread that a run does not wait for, and that leaves signals to the main thread.
 
-    One that took a signal would leave the main thread, which acts upon it, asleep.
+    One that took a signal would leave the main thread, which acts upon it, asleep. It takes over
+    the signals that are blocked here while it starts.
     """
-
-    def run() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        target()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
     return thread
 
 
