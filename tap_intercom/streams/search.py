@@ -343,12 +343,12 @@ class SearchStream(Stream):
         if page.answer is not None:
             lists = self._read_whole_lists(reading, page.answer, page.lists)
             page.batch = self._render(reading, page.answer, page.kept, lists)
-        if page.batch is not None:
-            yield page.batch
         if self._has_children(span):
+            if page.batch is not None:
+                yield page.batch
             yield from self._emit_children(reading, page.ids)
-        else:
-            yield Batch(passed=len(page.kept))
+        elif page.batch is not None:
+            yield replace(page.batch, passed=len(page.kept))
 
     def _render(
         self,
