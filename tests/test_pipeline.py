@@ -291,8 +291,7 @@ def test_half_a_line_of_a_killed_tap_does_not_reach_the_target() -> None:
     tap = subprocess.Popen(["printf", 'one\ntwo\n{"type":"REC'], stdout=subprocess.PIPE)
     target = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     feed = Feed(tap, target)
-    feed.start()
-    feed.join()
+    feed.run()
     assert target.stdout is not None
     with target.stdout as arrived:
         assert arrived.read() == b"one\ntwo\n"
