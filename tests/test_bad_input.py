@@ -451,9 +451,19 @@ def test_a_search_filter_that_intercom_refuses_is_named(start_tap_on: Callable[.
     wrong = {"field": "no_such_field", "operator": "=", "value": "x"}
     output = tap.sync("contacts", "tags", search_filters={"contacts": wrong})
     assert output.code == 2, output.log
-    assert "search_filters" in output.last_log_line
-    assert "contacts" in output.last_log_line
+    assert "the filter of contacts in the setting search_filters" in output.last_log_line
     assert output.records("tags")
+
+
+def test_another_refusal_does_not_blame_the_search_filter(
+    start_tap_on: Callable[..., Tap],
+) -> None:
+    tap = start_tap_on(generate(seed=1, contacts=5, companies=0, conversations=2, parts=2))
+    tap.sandbox.faults.add("dead_cursor", path="/contacts/search")
+    users = {"field": "role", "operator": "=", "value": "user"}
+    output = tap.sync("contacts", search_filters={"contacts": users})
+    assert output.code == 5, output.log
+    assert "search_filters" not in output.last_log_line
 
 
 def test_the_end_of_the_list_of_companies_names_the_way_out(

@@ -160,6 +160,7 @@ def test_all_records_arrive_and_the_next_run_goes_on(pipeline: Pipeline) -> None
     assert pipeline.previous == {}
 
     pipeline.rows.unlink()
+    pipeline.sandbox.options.clock_offset_seconds = 60
     new = pipeline.sandbox.workspace.add_contact()
     code, log = pipeline.run()
     assert code == 0, log

@@ -42,6 +42,19 @@ RECORDS_WITH_CHILDREN_IN_WINDOW = 225
 RECORDS_IN_WINDOW_OF_DAYS = 1_500
 MOST_PASSES = 10
 FOLLOW_SECONDS = 600
+# What Intercom answers to a query that it cannot read (API-C4); a dead cursor is `client_error`.
+CODES_OF_A_WRONG_QUERY = {
+    "data_invalid",
+    "field_not_found",
+    "invalid_field",
+    "missing_parameter",
+    "parameter_invalid",
+    "parameter_missing",
+    "parameter_not_found",
+    "type_mismatch",
+    "unprocessable_entity",
+    "validation_error",
+}
 
 Seen = set[tuple[Any, int | None]]
 
@@ -253,9 +266,10 @@ class SearchStream(Stream):
             yield from cursor_pages(send)
         except ResponseError as error:
             # How long a cursor lives is not known (API-K27); the first page has none.
-            if tally.pages == 0 and self.name in reading.settings.search_filters:
+            is_wrong = tally.pages == 0 and error.code in CODES_OF_A_WRONG_QUERY
+            if is_wrong and self.name in reading.settings.search_filters:
                 raise ConfigError(
-                    f"{self.name}: {error}; check its filter in the setting search_filters"
+                    f"{error}; check the filter of {self.name} in the setting search_filters"
                 ) from error
             if error.status != 400 or tally.pages == 0:
                 raise
