@@ -130,7 +130,9 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     for breadcrumb in breadcrumbs(schema, ()):
         marks.setdefault(breadcrumb, {"inclusion": "available"})
     for breadcrumb in marks:
-        metadata.write(marks, breadcrumb, "selected-by-default", True)
+        # A field follows its stream, so that marking a stream alone is enough.
+        is_default = stream.is_selected_by_default if breadcrumb == () else True
+        metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
 
 

@@ -21,7 +21,7 @@ from tap_intercom.documents import read_catalog
 from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
 from tap_intercom.messages import write
 from tap_intercom.settings import Settings, load
-from tap_intercom.streams import STREAMS
+from tap_intercom.streams import STREAMS, reader_of
 from tap_intercom.streams.base import Stream
 
 FORMATS = ("text", "json")
@@ -101,7 +101,11 @@ def _selected(catalog: Any, settings: Settings) -> set[str]:
     """What a catalog selects; without one, all that a run without one reads."""
     if catalog is not None:
         return set(select(catalog, settings, version=0))
-    return {name for name, stream in STREAMS.items() if stream.first_version <= settings.version}
+    return {
+        name
+        for name, stream in STREAMS.items()
+        if stream.is_selected_by_default and stream.first_version <= settings.version
+    }
 
 
 class _Check:
@@ -117,7 +121,7 @@ class _Check:
         result, records, detail = NOT_IN_VERSION, None, None
         if stream.first_version <= self._settings.version:
             try:
-                records = stream.count(self._answer(STREAMS[stream.parent or name]))
+                records = stream.count(self._answer(STREAMS[reader_of(name)]))
                 result = REACHABLE
             except TapError as error:
                 result, detail = _meaning(error), str(error)

@@ -303,6 +303,8 @@ class Client:
             body, replaced = parse(content)
         except ValueError as error:
             raise RetryableError(f"{request}: the answer is not JSON ({error})") from error
+        if isinstance(body, list):
+            body = {"data": body}  # as a few lists come, in some versions (API-F1)
         if not isinstance(body, dict):
             raise ContractError(f"{request}: the answer is not a JSON object")
         if body.get("type") == "error.list":

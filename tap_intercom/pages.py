@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from tap_intercom.client import Answer, Client
-from tap_intercom.errors import ContractError
+from tap_intercom.client import Answer
+from tap_intercom.errors import ContractError, ResponseError
 
 Page = TypeVar("Page")
 
@@ -58,18 +59,125 @@ def cursor_pages(send: Callable[[str | None], tuple[Page, str | None]]) -> Itera
         used.add(cursor)
 
 
-def numbered_pages(send: Callable[[Mapping[str, Any]], Answer], page_size: int) -> Iterator[Answer]:
-    """Yield each page of a list with page numbers; send gets the parameters of a page."""
-    page = 1
-    while True:
-        answer = send({"page": page, "per_page": page_size})
-        yield answer
-        pages = answer.body.get("pages") or {}
-        if page >= int(pages.get("total_pages") or 1):
-            return
-        page += 1
+class Paging:
+    """How a list goes on. A position is the text that asks for a page, None for the first.
+
+    This one is that of a list without pages. has_guessed_size: whether Intercom may refuse the
+    page size, since the largest is not known (API-D2).
+    """
+
+    has_guessed_size = False
+
+    @property
+    def smallest(self) -> Mapping[str, Any]:
+        """The parameters that ask for one record."""
+        return {}
+
+    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
+        """The parameters that ask for a page; without its size unless `is_sized`."""
+        return {}
+
+    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
+        """The position of the page after this one; None after the last."""
+        return None
 
 
-def read_numbered(client: Client, path: str, page_size: int) -> Iterator[Answer]:
-    """Yield each page of a GET list with page numbers."""
-    return numbered_pages(lambda params: client.get(path, params), page_size)
+@dataclass(frozen=True)
+class Numbered(Paging):
+    """Pages by number; the number of them is in `pages`, or beside it (audiences)."""
+
+    size: int
+    has_guessed_size: bool = False
+
+    @property
+    def smallest(self) -> Mapping[str, Any]:
+        return {"per_page": 1}
+
+    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
+        size = {"per_page": self.size} if is_sized else {}
+        return {"page": position or "1", **size}
+
+    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
+        pages = body.get("pages") or {}
+        total = pages.get("total_pages") or body.get("total_pages")
+        page = int(position or 1)
+        if total is None:
+            # Where their number is not told, the next one may be.
+            return str(page + 1) if pages.get("next") else None
+        return str(page + 1) if page < int(total) else None
+
+
+@dataclass(frozen=True)
+class ByCursor(Paging):
+    """Pages by the cursor that the one before gives."""
+
+    size: int
+    has_guessed_size: bool = False
+
+    @property
+    def smallest(self) -> Mapping[str, Any]:
+        return {"per_page": 1}
+
+    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
+        size = {"per_page": self.size} if is_sized else {}
+        return {**size, **({} if position is None else {"starting_after": position})}
+
+    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
+        return next_cursor(body)
+
+
+class ByTime(Paging):
+    """Pages by the `before` of the URL that the one before gives (events)."""
+
+    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
+        return {} if position is None else {"before": position}
+
+    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
+        url = (body.get("pages") or {}).get("next")
+        if not url:
+            return None
+        found = parse_qs(urlsplit(str(url)).query).get("before")
+        if not found:
+            raise ContractError("pages.next is a URL without before, so the list may go on")
+        return found[0]
+
+
+WHOLE = Paging()
+
+
+class Send(Protocol):
+    def __call__(
+        self, path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]
+    ) -> Any: ...
+
+
+def read_pages(
+    send: Send,
+    path: str,
+    paging: Paging,
+    read: Callable[[Answer], Page],
+    params: Mapping[str, Any] | None = None,
+) -> Iterator[Page]:
+    """Yield what `read` makes of each page of a list; `send` is `Client.get`, or like it."""
+    is_sized = True
+
+    def ask(position: str | None) -> tuple[Page, str | None]:
+        def read_page(answer: Answer) -> tuple[Page, str | None]:
+            return read(answer), paging.following(answer.body, position)
+
+        asked = {**(params or {}), **paging.params(position, is_sized)}
+        found: tuple[Page, str | None] = send(path, asked, read=read_page)
+        return found
+
+    def ask_first(position: str | None) -> tuple[Page, str | None]:
+        nonlocal is_sized
+        try:
+            return ask(position)
+        except ResponseError as error:
+            is_refused = error.status in (400, 422) and error.code == "parameter_invalid"
+            if position is not None or not (paging.has_guessed_size and is_refused):
+                raise
+            is_sized = False
+            return ask(position)
+
+    return cursor_pages(ask_first)

@@ -163,12 +163,12 @@ class Progress:
         }
 
     def _requests(self, row: _Row) -> int:
-        """Requests for a stream; a child's are those to its own path, its parent's the others."""
+        """Requests for a stream: a child's are those to its own path, its reader's the others."""
         requests = self._client.requests
-        if STREAMS[row.name].parent == row.reader:
+        if row.name != row.reader:
             return requests.count(row.reader, STREAMS[row.name].path)
-        children = [each for each in self._rows.values() if STREAMS[each.name].parent == row.name]
-        return requests.count(row.reader) - sum(self._requests(each) for each in children)
+        others = [each for each in self._rows.values() if each.reader == row.name != each.name]
+        return requests.count(row.reader) - sum(self._requests(each) for each in others)
 
     def _tell(self) -> None:
         if log.is_watched():

@@ -21,7 +21,7 @@ from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.settings import Settings
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import Origin, State, hash_filters
-from tap_intercom.streams import STREAMS
+from tap_intercom.streams import STREAMS, reader_of
 from tap_intercom.streams.base import Batch, Reading, Selection, Shared
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -96,9 +96,9 @@ class Sync:
         if self._settings.add_workspace_id and workspace.id is None:
             raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
-        shared = Shared(selections)
+        shared = Shared(reader_of(name) for name in selections)
         for names in groups(list(selections), self._state.currently_syncing):
-            reader = STREAMS[names[0]].parent or names[0]
+            reader = reader_of(names[0])
             lookback = max(self._settings.lookback(name) for name in names)
             origin = Origin(
                 start_date=self._settings.start_date,
@@ -261,7 +261,7 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(STREAMS[name].parent or name, []).append(name)
+        found.setdefault(reader_of(name), []).append(name)
     ordered = sorted(found, key=lambda reader: first not in found[reader])
     for reader in list(ordered):
         before = STREAMS[reader].after
@@ -273,10 +273,11 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
 
 def _read(reading: Reading) -> Iterator[Batch]:
     """The batches of a group, made by the parent whether or not it is selected itself."""
-    name = next(iter(reading.selections))
-    has_work = not reading.plans or any(plan.windows for plan in reading.plans.values())
+    reader = reader_of(next(iter(reading.selections)))
+    is_full = len(reading.plans) < len(reading.selections)
+    has_work = is_full or any(plan.windows for plan in reading.plans.values())
     try:
         if has_work:
-            yield from STREAMS[STREAMS[name].parent or name].batches(reading)
+            yield from STREAMS[reader].batches(reading)
     finally:
-        reading.shared.end(name)
+        reading.shared.end(reader)

@@ -17,6 +17,7 @@ from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs
 from tap_intercom.settings import Settings
 from tap_intercom.state import Origin, Plan
+from tap_intercom.times import epoch_seconds
 
 Record = dict[str, Any]
 
@@ -127,6 +128,11 @@ class Reading:
         lines = [record_line(prefix, transform(record)) for record in records]
         return Batch(b"".join(lines), {selection.name: len(lines)})
 
+    def wants(self, name: str, instant: int | None) -> bool:
+        """Whether the plan of a stream wants what changed at an instant; a full read wants all."""
+        plan = self.plans.get(name)
+        return plan is None or plan.wants(instant)
+
 
 class Shared:
     """What one stream leaves to another one of the same run, once it was read to its end."""
@@ -180,8 +186,9 @@ class Stream:
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
     nested: fields that Intercom wraps as an object with a list, and the key of that list.
     attributes: the model whose custom attributes type the field custom_attributes. parent: the
-    stream whose records this one's are read for. after: the stream that leaves something to this
-    one.
+    stream whose records this one's come from or are read for. after: the stream that leaves
+    something to this one. instant_field: when Intercom says that a record changed.
+    is_selected_by_default: whether a run without a catalog reads it.
     """
 
     name: ClassVar[str]
@@ -196,6 +203,8 @@ class Stream:
     attributes: ClassVar[str | None] = None
     parent: ClassVar[str | None] = None
     after: ClassVar[str | None] = None
+    instant_field: ClassVar[str] = "updated_at"
+    is_selected_by_default: ClassVar[bool] = False
 
     @property
     def is_incremental(self) -> bool:
@@ -225,13 +234,13 @@ class Stream:
         """The records of an answer. Raises ContractError where their list is not there."""
         return list_of(answer.body, self.records_key, self.path)
 
-    def wanted(self, reading: Reading, answer: Answer) -> list[Record]:
-        """The records of an answer that the plan wants, for a table without a filter of its own."""
-        records = self.records(answer)
-        if self.is_incremental:
-            plan = reading.plans[self.name]
-            records = [record for record in records if plan.wants(updated_at(record))]
-        return [self.prepare(record) for record in records]
+    def instant(self, record: Record) -> int | None:
+        """When a record changed, in Unix seconds; None where Intercom does not tell."""
+        return instant_of(record.get(self.instant_field))
+
+    def family(self) -> Iterator[Stream]:
+        """Yield the stream, and all that are read with it."""
+        yield self
 
     def prepare(self, record: Record) -> Record:
         """Bring a record from Intercom's shape to the table's, in place."""
@@ -251,6 +260,16 @@ def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
         if not isinstance(record, dict):
             raise ContractError(f"{path}: the list {key!r} holds something that is no record")
     return found
+
+
+def instant_of(value: Any) -> int | None:
+    """A time of Intercom's, a number or ISO text (API-G1), in whole Unix seconds."""
+    if isinstance(value, str):
+        try:
+            return int(epoch_seconds(value) // 1)
+        except (ValueError, OverflowError):
+            return None
+    return value if isinstance(value, int) else None
 
 
 def updated_at(record: Mapping[str, Any]) -> int | None:

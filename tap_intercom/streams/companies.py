@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
-from tap_intercom.pages import numbered_pages, total_count
+from tap_intercom.pages import Numbered, read_pages, total_count
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, updated_at
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream
+from tap_intercom.streams.family import ParentStream
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.scroll import scroll_pages
 
@@ -20,7 +20,7 @@ LIST_PAGE_SIZE = 60
 LIST_PASSES = 5
 
 
-class Companies(Stream):
+class Companies(ParentStream):
     """One record per company. Source: GET /companies/scroll.
 
     The scroll knows no times: every run reads all, and emits what changed. Companies carry the
@@ -32,6 +32,7 @@ class Companies(Stream):
     list_path = "/companies/list"
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
+    is_selected_by_default = True
     cost = "1 for each page of all companies"
     attributes = "company"
     nested = {"tags": "tags", "segments": "segments"}
@@ -54,10 +55,12 @@ class Companies(Stream):
         """All pages; the segments in them are left to company_segments."""
         segments: dict[str, Record] = {}
         for answer in read_companies(reading):
-            _collect_segments(self.records(answer), segments)
-            yield reading.render(self.name, answer, partial(self.wanted, reading))
+            records = self.records(answer)
+            _collect_segments(records, segments)
+            page = self.read_page(reading, answer, self.places(reading, records))
+            yield from self.emit(reading, page)
         reading.shared.leave(self.name, segments)
-        yield Batch(reached={self.name: reading.origin.limit})
+        yield self.complete(reading)
 
 
 class CompanyAttributes(AttributeStream):
@@ -80,6 +83,7 @@ class CompanySegments(ListStream):
     records_key = "segments"
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
+    is_selected_by_default = True
     cost = "2, and those of companies where only companies tell the segments"
     after = "companies"
 
@@ -97,12 +101,13 @@ class CompanySegments(ListStream):
         own = (listed - others) | (listed & carried.keys())
 
         def rich(answer: Answer) -> list[Record]:
-            return [record for record in self.wanted(reading, answer) if record.get("id") in own]
+            return wanted(record for record in self.records(answer) if record.get("id") in own)
 
         def poor(_: Answer) -> list[Record]:
-            plan = reading.plans[self.name]
-            rest = [segment for key, segment in carried.items() if key not in listed]
-            return [dict(segment) for segment in rest if plan.wants(updated_at(segment))]
+            return wanted(dict(each) for key, each in carried.items() if key not in listed)
+
+        def wanted(segments: Iterable[Record]) -> list[Record]:
+            return [each for each in segments if reading.wants(self.name, updated_at(each))]
 
         yield reading.render(self.name, answer, rich)
         yield reading.render(self.name, answer, poor)
@@ -152,9 +157,9 @@ def _list_pages(reading: Reading) -> Iterator[Answer]:
     """
     path = Companies.list_path
 
-    def send(params: Any) -> Answer:
+    def send(path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]) -> Any:
         try:
-            return reading.client.post(path, {}, params)
+            return reading.client.post(path, {}, params, read=read)
         except ResponseError as error:
             if "scroll" not in str(error):
                 raise
@@ -166,7 +171,7 @@ def _list_pages(reading: Reading) -> Iterator[Answer]:
     for _ in range(LIST_PASSES):
         found: set[Any] = set()
         total = 0
-        for answer in numbered_pages(send, LIST_PAGE_SIZE):
+        for answer in read_pages(send, path, Numbered(LIST_PAGE_SIZE), lambda answer: answer):
             total = max(total, total_count(answer.body) or 0)
             found |= {company.get("id") for company in COMPANIES.records(answer)}
             yield answer

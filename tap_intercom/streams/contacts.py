@@ -6,6 +6,7 @@ import hashlib
 from typing import ClassVar
 
 from tap_intercom.client import Answer
+from tap_intercom.pages import Numbered
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Probe, Record
 from tap_intercom.streams.lists import ListStream
@@ -20,6 +21,7 @@ class Contacts(SearchStream):
     name = "contacts"
     path = "/contacts/search"
     permission = USERS_AND_COMPANIES
+    is_selected_by_default = True
     cost = (
         "1 for 150 changed contacts, and about three days' worth more; "
         "1 for each with more than 10 tags or companies"
@@ -34,7 +36,7 @@ class Contacts(SearchStream):
     }
     whole_lists = {
         "tags": WholeList("/contacts/{id}/tags", "data"),
-        "companies": WholeList("/contacts/{id}/companies", "data", page_size=60),
+        "companies": WholeList("/contacts/{id}/companies", "data", Numbered(60)),
     }
 
     def prepare(self, record: Record) -> Record:
@@ -56,6 +58,7 @@ class AttributeStream(ListStream):
     path = "/data_attributes"
     permission = USERS_AND_COMPANIES
     key_properties = ("_sdc_record_hash",)
+    is_selected_by_default = True
 
     def probe(self, settings: Settings) -> Probe:
         return Probe(self.path, {"include_archived": "true"})
@@ -85,4 +88,5 @@ class Segments(ListStream):
     records_key = "segments"
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
+    is_selected_by_default = True
     params = {"include_count": "true"}

@@ -10,13 +10,15 @@ from tap_intercom.client import Answer, Client
 from tap_intercom.errors import AuthError, ContractError
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Lack, Reading, Record
-from tap_intercom.streams.search import ChildStream, SearchStream, probe_search
+from tap_intercom.streams.family import ChildStream, Parent
+from tap_intercom.streams.search import SearchStream, probe_search
 
 LOGGER = logging.getLogger("tap_intercom")
 
 # GET /conversations/{id} holds the newest parts only.
 # Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/conversations/retrieveconversation
 MOST_PARTS = 500
+OF_CONVERSATION = ("conversation_id", "conversation_updated_at")
 
 
 class ConversationParts(ChildStream):
@@ -30,8 +32,11 @@ class ConversationParts(ChildStream):
     permission = "Read conversations"
     cost = "1 for each changed conversation, and those of conversations"
     parent = "conversations"
+    parent_columns = OF_CONVERSATION
+    replication_key = "updated_at"
+    is_selected_by_default = True
 
-    def params(self, reading: Reading) -> dict[str, Any]:
+    def parameters(self, reading: Reading, parent: Parent) -> dict[str, Any]:
         if reading.settings.body_format == "plaintext":
             return {"display_as": "plaintext"}
         return {}
@@ -55,7 +60,8 @@ class ConversationParts(ChildStream):
                 self.name, "parts that Intercom counts did not come", case, missing
             )
 
-    def children(self, answer: Answer) -> list[Record]:
+    def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
+        # What the answer itself says is newer than what the search said of the parent.
         conversation = answer.body
         listed = conversation.get("conversation_parts") or {}
         parts: list[Record] = listed.get("conversation_parts") or []
@@ -77,7 +83,8 @@ class Conversations(SearchStream):
     cost = "1 for 150 changed conversations"
     attributes = "conversation"
     nested = {"tags": "tags", "contacts": "contacts"}
-    child = ConversationParts()
+    children = (ConversationParts(),)
+    is_selected_by_default = True
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         for lack in self.lacks(reading.client, reading.settings):

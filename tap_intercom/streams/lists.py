@@ -1,28 +1,98 @@
-"""Streams that one answer holds whole."""
+"""Streams that are read as a list, in one answer or in pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
-from tap_intercom.streams.base import Batch, Reading, Stream
+from tap_intercom.errors import ContractError
+from tap_intercom.pages import WHOLE, Paging, Send, read_pages, total_count
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Batch, Probe, Reading, Record
+from tap_intercom.streams.family import Page, ParentStream
+from tap_intercom.streams.tally import Tally
+
+MOST_PASSES = 5
 
 
-class ListStream(Stream):
-    """A table that Intercom lists without pages; an incremental one is filtered here."""
+class ListStream(ParentStream):
+    """A table that Intercom lists without filter, so that an incremental one is filtered here.
+
+    params: what is asked for. paging: how the list goes on. newest_first: whether what changed last
+    comes first, so that a read may stop where its plan begins.
+    """
 
     params: ClassVar[dict[str, Any]] = {}
+    paging: ClassVar[Paging] = WHOLE
+    newest_first: ClassVar[bool] = False
 
     def count(self, answer: Answer) -> int | None:
-        return len(self.records(answer))
+        total = total_count(answer.body)
+        return len(self.records(answer)) if total is None and self.paging is WHOLE else total
+
+    def probe(self, settings: Settings) -> Probe:
+        return Probe(self.path, {**self.params, **self.paging.smallest})
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        answer = reading.client.get(self.path, self.params)
-        yield reading.render(self.name, answer, partial(self.wanted, reading))
+        yield from self.read_list(reading, reading.client.get, self.path)
         yield self.complete(reading)
 
-    def complete(self, reading: Reading) -> Batch:
-        """What a read to the end makes complete: all that the run may bookmark."""
-        return Batch(reached={self.name: reading.origin.limit} if self.is_incremental else {})
+    def parameters(self, reading: Reading) -> dict[str, Any]:
+        """What to ask for beside the page."""
+        return self.params
+
+    def read_list(self, reading: Reading, send: Send, path: str) -> Iterator[Batch]:
+        """Read a list until a pass over it was complete.
+
+        Pages by number move when records leave: what stood on the next page is on the one that was
+        read. Two passes that show the same are all that can be had.
+        """
+        previous: Tally | None = None
+        for _ in range(MOST_PASSES):
+            tally = Tally(self.newest_first, self.instant)
+
+            def read(answer: Answer, tally: Tally = tally) -> Page:
+                records = self.records(answer)
+                tally.add(records, total_count(answer.body))
+                return self.read_page(reading, answer, self.places(reading, records))
+
+            for page in read_pages(send, path, self.paging, read, self.parameters(reading)):
+                yield from self.emit(reading, page)
+                if self.newest_first and tally.is_steady and not self._wants_more(reading, tally):
+                    return
+            if tally.is_complete:
+                return
+            if previous is not None and tally.shows_the_same(previous):
+                self._report_shortfall(reading, tally)
+                return
+            previous = tally
+        raise ContractError(
+            f"{self.name}: the list kept moving while it was read {MOST_PASSES} times, so that "
+            "some records may be missing; the next run reads it again"
+        )
+
+    def _wants_more(self, reading: Reading, tally: Tally) -> bool:
+        """Whether any plan wants what is older than the last record that came."""
+        names = [stream.name for stream in self.family() if stream.name in reading.selections]
+        if any(name not in reading.plans for name in names):
+            return True
+        starts = [window.start for plan in reading.plans.values() for window in plan.windows]
+        return tally.last is None or tally.last >= min(starts)
+
+    def _report_shortfall(self, reading: Reading, tally: Tally) -> None:
+        missing = tally.total - tally.distinct
+        text = f"{missing} of {tally.total} that Intercom counts"
+        if reading.settings.strict:
+            raise ContractError(f"{self.name}: records did not come, {text} (setting strict)")
+        reading.findings.add(self.name, "records that the list counts did not come", text, missing)
+
+
+class ObjectStream(ListStream):
+    """A table with one row, an object that stands under `records_key`, or is the answer itself."""
+
+    def records(self, answer: Answer) -> list[Record]:
+        found = answer.body.get(self.records_key) if self.records_key else answer.body
+        if not isinstance(found, dict):
+            raise ContractError(f"{self.path}: the answer has no object {self.records_key!r}")
+        return [found]

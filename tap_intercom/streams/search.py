@@ -1,4 +1,4 @@
-"""Streams read by Intercom's search, in windows of updated_at, and the children of their records.
+"""Streams read by Intercom's search, in windows of updated_at.
 
 Closed windows are read side by side and cut by what they hold. The last window is open and read
 when all others are, so that a record that changes while it is read still comes (API-J6).
@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
-from tap_intercom.errors import ConfigError, ContractError, ResponseError, TapError
-from tap_intercom.pages import cursor_pages, next_cursor, read_numbered, total_count
+from tap_intercom.errors import ConfigError, ContractError, ResponseError
+from tap_intercom.pages import WHOLE, Paging, cursor_pages, next_cursor, read_pages, total_count
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, list_of, updated_at
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of, updated_at
+from tap_intercom.streams.family import Page, ParentStream, Places
 from tap_intercom.streams.tally import PAGE_SIZE, Front, Tally
 from tap_intercom.times import DAY_SECONDS, rfc3339
 from tap_intercom.windows import Span, Window, spans, split, start_of_day
@@ -59,20 +60,20 @@ CODES_OF_A_WRONG_QUERY = {
 Seen = set[tuple[Any, int | None]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Page:
     """What one page of a search comes to.
 
-    parts: how its window is to be cut instead of read on. kept, ids: places and ids of the records
-    that are the window's. batch: their lines. answer: kept where lists, by place and field, have to
-    be read in full first.
+    parts: how its window is to be cut instead of read on. count: records that are the window's.
+    page: what they come to, unless they hold lists, by place and field, that have to be read in
+    full first: then answer and places say what they were.
     """
 
     parts: Sequence[Window] = ()
-    kept: Sequence[int] = ()
-    ids: Sequence[Any] = ()
-    batch: Batch | None = None
+    count: int = 0
+    page: Page | None = None
     answer: Answer | None = None
+    places: Places = field(default_factory=dict)
     lists: Sequence[tuple[int, str]] = ()
 
 
@@ -80,12 +81,12 @@ class _Page:
 class WholeList:
     """Where the whole of a nested list is that stops at ten entries (API-J10).
 
-    path holds `{id}` of the record; page_size is None for a list without pages.
+    path holds `{id}` of the record.
     """
 
     path: str
     key: str
-    page_size: int | None = None
+    paging: Paging = WHOLE
 
 
 def probe_search(path: str) -> Probe:
@@ -94,16 +95,14 @@ def probe_search(path: str) -> Probe:
     return Probe(path, body={"query": query, "pagination": {"per_page": 1}})
 
 
-class SearchStream(Stream):
+class SearchStream(ParentStream):
     """A table that Intercom searches by updated_at.
 
-    by_days: the search compares whole days. child: a stream with a request for each record.
-    whole_lists: nested lists that may be cut, by field.
+    by_days: the search compares whole days. whole_lists: nested lists that may be cut, by field.
     """
 
     replication_key = "updated_at"
     by_days: ClassVar[bool] = False
-    child: ClassVar[ChildStream | None] = None
     whole_lists: ClassVar[Mapping[str, WholeList]] = {}
 
     def probe(self, settings: Settings) -> Probe:
@@ -169,7 +168,9 @@ class SearchStream(Stream):
             partial(self._read_closed, reading, Span(part, span.streams), seen, True)
             for part in parts
         ]
-        width = WINDOWS_WITH_CHILDREN_AT_ONCE if self._has_children(span) else WINDOWS_AT_ONCE
+        width = (
+            WINDOWS_WITH_CHILDREN_AT_ONCE if self.has_children(span.streams) else WINDOWS_AT_ONCE
+        )
         for batches in reading.ahead.run(reads, width):
             yield from batches
 
@@ -260,7 +261,9 @@ class SearchStream(Stream):
         def send(cursor: str | None) -> tuple[_Page, str | None]:
             after = {} if cursor is None else {"starting_after": cursor}
             pagination = {"per_page": self._page_size(reading), **after}
-            return reading.client.post(self.path, {**body, "pagination": pagination}, read=read)
+            return reading.client.post(
+                self.path, {**body, "pagination": pagination}, self.parameters(reading), read=read
+            )
 
         try:
             yield from cursor_pages(send)
@@ -296,6 +299,10 @@ class SearchStream(Stream):
         order = "descending" if newest_first else "ascending"
         return {"query": query, "sort": {"field": "updated_at", "order": order}}
 
+    def parameters(self, reading: Reading) -> dict[str, Any]:
+        """What the address of a search says beside its body."""
+        return {}
+
     @property
     def _unit(self) -> int:
         return DAY_SECONDS if self.by_days else 1
@@ -307,7 +314,7 @@ class SearchStream(Stream):
     def _parts(self, span: Span, is_part: bool, total: int) -> list[Window]:
         """How to cut a window of `total` records, so that its parts are read side by side."""
         most, limit = MOST_PARTS, RECORDS_IN_WINDOW
-        if self._has_children(span):
+        if self.has_children(span.streams):
             limit = RECORDS_WITH_CHILDREN_IN_WINDOW
         elif self.by_days:
             limit = RECORDS_IN_WINDOW_OF_DAYS
@@ -332,55 +339,42 @@ class SearchStream(Stream):
             for at, record in enumerate(records)
             if self._belongs(reading, span.window, record) and not tally.repeats(record)
         ]
-        if self._has_children(span):
+        if self.has_children(span.streams):
             # A child costs a request: what came unchanged in an earlier pass is left out.
             kept = [at for at in kept if _version(records[at]) not in seen]
             seen.update(_version(records[at]) for at in kept)
-        page = _Page(kept=kept, ids=[records[at].get("id") for at in kept])
-        if self.name not in span.streams:
-            return page
-        selection = reading.selections[self.name]
-        page.lists = [
+        places = dict.fromkeys(span.streams, kept)
+        lists = [
             (at, name)
-            for at in kept
             for name in self.whole_lists
-            if selection.has(name) and (records[at].get(name) or {}).get("has_more")
+            if self._wants_whole(reading, span, name)
+            for at in kept
+            if (records[at].get(name) or {}).get("has_more")
         ]
-        if page.lists:
-            page.answer = answer
-        else:
-            page.batch = self._render(reading, answer, kept, {})
-        return page
+        if lists:
+            return _Page(count=len(kept), answer=answer, places=places, lists=lists)
+        return _Page(count=len(kept), page=self.read_page(reading, answer, places))
 
     def _emit(self, reading: Reading, span: Span, page: _Page) -> Iterator[Batch]:
         """What is to be written of a page, with what needs more requests."""
+        done = page.page
         if page.answer is not None:
             lists = self._read_whole_lists(reading, page.answer, page.lists)
-            page.batch = self._render(reading, page.answer, page.kept, lists)
-        if self._has_children(span):
-            if page.batch is not None:
-                yield page.batch
-            yield from self._emit_children(reading, page.ids)
-        elif page.batch is not None:
-            yield replace(page.batch, passed=len(page.kept))
+            done = self.read_page(reading, page.answer, page.places, lists)
+        assert done is not None
+        if self.has_children(span.streams):
+            yield from self.emit(reading, done)
+            yield Batch(passed=page.count)
+        else:
+            yield replace(done.batch, passed=page.count)
 
-    def _render(
-        self,
-        reading: Reading,
-        answer: Answer,
-        kept: Sequence[int],
-        lists: Mapping[int, Record],
-    ) -> Batch:
-        def prepare(answer: Answer) -> list[Record]:
-            found = self.records(answer)
-            for at, whole in lists.items():
-                found[at].update(whole)
-            return [self.prepare(found[at]) for at in kept]
-
-        return reading.render(self.name, answer, prepare)
-
-    def _has_children(self, span: Span) -> bool:
-        return self.child is not None and self.child.name in span.streams
+    def _wants_whole(self, reading: Reading, span: Span, name: str) -> bool:
+        """Whether anything that is written of a window shows a nested list."""
+        if self.name in span.streams and reading.selections[self.name].has(name):
+            return True
+        return any(
+            stream.whole_list == name and stream.name in span.streams for stream in self.derived
+        )
 
     def _belongs(self, reading: Reading, window: Window, record: Record) -> bool:
         """Whether a record is this window's to write.
@@ -424,35 +418,18 @@ class SearchStream(Stream):
         path = whole.path.format(id=record_id)
         client = reading.client
         try:
-            if whole.page_size is None:
-                return list_of(client.get(path).body, whole.key, path)
-            pages = read_numbered(client, path, whole.page_size)
-            return [entry for page in pages for entry in list_of(page.body, whole.key, path)]
+            pages = read_pages(
+                client.get,
+                path,
+                whole.paging,
+                lambda answer: list_of(answer.body, whole.key, path),
+            )
+            return [entry for page in pages for entry in page]
         except ResponseError as error:
             if not error.is_gone:
                 raise
             reading.note_gone(self.name, True, record_id)
             return None
-
-    def _emit_children(self, reading: Reading, parents: Sequence[Any]) -> Iterator[Batch]:
-        """The children of each parent, in order; when they fail, the parent goes on alone.
-
-        Windows are read side by side, so that a later one may have failed first: each that leaves
-        children out says so, before anything of it passes for complete.
-        """
-        child = self.child
-        assert child is not None
-        error = reading.given_up.get(child.name)
-        if error is None:
-            try:
-                for batch in reading.ahead.map(partial(child.read, reading), parents):
-                    yield replace(batch, passed=1)
-                return
-            except TapError as caught:
-                if self.name not in reading.selections:
-                    raise
-                error = reading.given_up[child.name] = caught
-        yield Batch(failed={child.name: error})
 
     def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
         missing = tally.total - tally.distinct
@@ -460,49 +437,6 @@ class SearchStream(Stream):
         if reading.settings.strict:
             raise ContractError(f"{self.name}: records did not come, {text} (setting strict)")
         reading.findings.add(self.name, "records that search counts did not come", text, missing)
-
-
-class ChildStream(Stream):
-    """A table whose records come with a request for each record of its parent.
-
-    It is complete up to where the parent's windows were read for it, whether or not the parent is
-    selected itself.
-    """
-
-    replication_key = "updated_at"
-
-    def read(self, reading: Reading, parent_id: Any) -> Batch:
-        """The records of one parent; none where the parent is gone by now (API-J9)."""
-        path = self.path.format(id=parent_id)
-        try:
-            batch = reading.client.get(
-                path, self.params(reading), read=partial(self._read_answer, reading)
-            )
-        except ResponseError as error:
-            if not error.is_gone:
-                raise
-            reading.note_gone(self.name, True, str(parent_id))
-            return Batch()
-        reading.note_gone(self.name, False, str(parent_id))
-        return batch
-
-    def _read_answer(self, reading: Reading, answer: Answer) -> Batch:
-        self.check(reading, answer)
-        return reading.render(self.name, answer, self.children)
-
-    def count(self, answer: Answer) -> int | None:
-        """Unknown: the probe is that of the parent."""
-        return None
-
-    def params(self, reading: Reading) -> dict[str, Any]:
-        return {}
-
-    def check(self, reading: Reading, answer: Answer) -> None:
-        """Compare what came with what Intercom counts."""
-
-    def children(self, answer: Answer) -> list[Record]:
-        """The records that an answer about one parent holds."""
-        raise NotImplementedError
 
 
 def _most_windows_of_days(length: int, total: int) -> int:

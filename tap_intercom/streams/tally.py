@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tap_intercom.streams.base import Record, updated_at
 
@@ -14,11 +14,18 @@ STEPS_THAT_SHOW_ORDER = 20
 class Tally:
     """Which records came, against how many Intercom counts.
 
-    Keeps eight bytes for a record, since a window of days may hold millions.
+    Keeps eight bytes for a record, since a window of days may hold millions. instant tells when a
+    record changed; last is that of the last one that came and told.
     """
 
-    def __init__(self, newest_first: bool = False) -> None:
+    def __init__(
+        self,
+        newest_first: bool = False,
+        instant: Callable[[Record], int | None] = updated_at,
+    ) -> None:
         self.newest_first = newest_first
+        self.last: int | None = None
+        self._instant = instant
         self.total = 0
         self.first_total = 0
         self.pages = 0
@@ -27,7 +34,6 @@ class Tally:
         self._falls = False
         self._is_in_order = True
         self._steps = 0
-        self._last: int | None = None
         self._hashes = array("q")
 
     def add(self, records: Sequence[Record], total: int | None) -> None:
@@ -38,7 +44,7 @@ class Tally:
         if self.pages == 1:
             self.first_total = self.total
         self._hashes.extend(hash(record.get("id")) for record in records)
-        instants = [instant for record in records if (instant := updated_at(record)) is not None]
+        instants = [instant for record in records if (instant := self._instant(record)) is not None]
         self.newest = max([self.newest, *instants])
         if len(instants) < len(records) or not self._goes_on(instants):
             self._is_in_order = False
@@ -49,10 +55,10 @@ class Tally:
         Newest first, it may repeat some of them: what changes comes to the front and pushes them
         behind the cursor.
         """
-        last = self._last
+        last = self.last
         if not instants:
             return True
-        self._last = instants[-1]
+        self.last = instants[-1]
         self._steps += len({*instants, last} - {None}) - 1
         if instants != sorted(instants, reverse=self.newest_first):
             return False

@@ -12,6 +12,7 @@ class Admins(ListStream):
     path = "/admins"
     records_key = "admins"
     permission = "Read admins"
+    is_selected_by_default = True
     params = {"display_avatar": "true"}
 
     def prepare(self, record: dict[str, object]) -> dict[str, object]:
@@ -29,6 +30,7 @@ class Teams(ListStream):
     path = "/teams"
     records_key = "teams"
     permission = "Read admins"
+    is_selected_by_default = True
 
 
 class Tags(ListStream):
@@ -37,3 +39,4 @@ class Tags(ListStream):
     name = "tags"
     path = "/tags"
     permission = "Read tags"
+    is_selected_by_default = True
