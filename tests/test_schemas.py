@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,26 +11,202 @@ from typing import Any
 import pytest
 from description import DESCRIBED_AS, description
 
+from tap_intercom.streams import STREAMS
+
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "tap_intercom" / "schemas"
 KNOWN_COLUMNS = ROOT.parent / "shared" / "known-columns.json"
 
-KEYS = {
-    "admins": "id",
-    "companies": "id",
-    "company_attributes": "_sdc_record_hash",
-    "company_segments": "id",
-    "contact_attributes": "_sdc_record_hash",
-    "contacts": "id",
-    "conversation_parts": "id",
-    "conversations": "id",
-    "segments": "id",
-    "tags": "id",
-    "teams": "id",
-}
-REPLICATION_KEYS = dict.fromkeys(
-    ("companies", "company_segments", "contacts", "conversations", "segments"), "updated_at"
+# The streams whose columns users of other taps know.
+KNOWN = (
+    "admins",
+    "companies",
+    "company_attributes",
+    "company_segments",
+    "contact_attributes",
+    "contacts",
+    "conversation_parts",
+    "conversations",
+    "segments",
+    "tags",
+    "teams",
 )
+TABLES = sorted(path.stem for path in SCHEMAS.glob("*.json"))
+
+# The keys of tables whose rows are not told apart by an `id` alone.
+KEYS = {
+    "activity_log_event_types": ("event_type",),
+    "article_statistics": ("article_id",),
+    "company_attributes": ("_sdc_record_hash",),
+    "company_contact": ("company_id", "contact_id"),
+    "company_segment": ("company_id", "segment_id"),
+    "company_tag": ("company_id", "tag_id"),
+    "contact_attributes": ("_sdc_record_hash",),
+    "contact_company": ("contact_id", "company_id"),
+    "contact_merge_history": ("contact_id", "source_contact_id"),
+    "contact_segment": ("contact_id", "segment_id"),
+    "contact_subscription": ("contact_id", "subscription_type_id"),
+    "contact_tag": ("contact_id", "tag_id"),
+    "conversation_contact": ("conversation_id", "contact_id"),
+    "conversation_link": ("conversation_id", "linked_object_type", "linked_object_id"),
+    "conversation_tag": ("conversation_id", "tag_id"),
+    "conversation_teammate": ("conversation_id", "teammate_id"),
+    "custom_object_instances": ("type", "id"),
+    "event_summaries": ("contact_id", "name"),
+    "events": ("_sdc_record_hash",),
+    "handling_events": ("conversation_id", "teammate_id", "type", "timestamp"),
+    "ip_allowlist": ("workspace_id",),
+    "newsfeed_items": ("newsfeed_id", "id"),
+    "side_conversations": ("side_conversation_id",),
+    "team_admin": ("team_id", "admin_id"),
+    "team_metrics": ("team_id", "admin_id", "measured_at"),
+    "ticket_contact": ("ticket_id", "contact_id"),
+    "ticket_link": ("ticket_id", "linked_object_type", "linked_object_id"),
+    "workspace": ("id_code",),
+}
+# The parts of keys that are not text.
+KEY_TYPES = {
+    ("content_import_sources", "id"): "integer",
+    ("conversation_attributes", "id"): "integer",
+    ("fin_voice_calls", "id"): "integer",
+    ("handling_events", "timestamp"): "date-time",
+    ("team_metrics", "measured_at"): "date-time",
+}
+REPLICATION_KEYS = {
+    "activity_logs": "created_at",
+    "article_versions": "article_updated_at",
+    "articles": "updated_at",
+    "call_transcripts": "conversation_updated_at",
+    "collections": "updated_at",
+    "companies": "updated_at",
+    "company_contact": "company_updated_at",
+    "company_notes": "company_updated_at",
+    "company_segment": "company_updated_at",
+    "company_segments": "updated_at",
+    "company_tag": "company_updated_at",
+    "contact_company": "contact_updated_at",
+    "contact_merge_history": "contact_updated_at",
+    "contact_notes": "contact_updated_at",
+    "contact_segment": "contact_updated_at",
+    "contact_subscription": "contact_updated_at",
+    "contact_tag": "contact_updated_at",
+    "contacts": "updated_at",
+    "conversation_contact": "conversation_updated_at",
+    "conversation_link": "conversation_updated_at",
+    "conversation_tag": "conversation_updated_at",
+    "conversation_teammate": "conversation_updated_at",
+    "conversations": "updated_at",
+    "custom_object_instances": "updated_at",
+    "data_connector_executions": "created_at",
+    "deleted_conversations": "deleted_at",
+    "event_summaries": "contact_updated_at",
+    "events": "contact_updated_at",
+    "fin_voice_calls": "conversation_updated_at",
+    "handling_events": "conversation_updated_at",
+    "internal_articles": "updated_at",
+    "macros": "updated_at",
+    "segments": "updated_at",
+    "side_conversation_parts": "conversation_updated_at",
+    "side_conversations": "conversation_updated_at",
+    "team_metrics": "measured_at",
+    "ticket_contact": "ticket_updated_at",
+    "ticket_link": "ticket_updated_at",
+    "ticket_parts": "updated_at",
+    "tickets": "updated_at",
+}
+
+# Tables of links, and the like: what each of their columns is in the official description.
+LINKS = {
+    "activity_log_event_types": {"event_type": "activity_log_event_type_list.event_types[]"},
+    "call_transcripts": {
+        "id": "call.id",
+        "conversation_id": "call.conversation_id",
+        "conversation_updated_at": "conversation_list_item.updated_at",
+    },
+    "company_contact": {
+        "company_id": "company.id",
+        "contact_id": "contact.id",
+        "company_updated_at": "company.updated_at",
+    },
+    "company_segment": {
+        "company_id": "company.id",
+        "segment_id": "company.segments.segments[].id",
+        "company_updated_at": "company.updated_at",
+        "segment_name": "company.segments.segments[].name",
+    },
+    "company_tag": {
+        "company_id": "company.id",
+        "tag_id": "company.tags.tags[].id",
+        "company_updated_at": "company.updated_at",
+        "tag_name": "company.tags.tags[].name",
+    },
+    "contact_company": {
+        "contact_id": "contact.id",
+        "company_id": "contact.companies.data[].id",
+        "contact_updated_at": "contact.updated_at",
+    },
+    "contact_segment": {
+        "contact_id": "contact.id",
+        "segment_id": "segment.id",
+        "contact_updated_at": "contact.updated_at",
+        "segment_name": "segment.name",
+    },
+    "contact_subscription": {
+        "contact_id": "contact.id",
+        "subscription_type_id": "subscription_type.id",
+        "contact_updated_at": "contact.updated_at",
+        "state": "subscription_type.state",
+        "consent_type": "subscription_type.consent_type",
+    },
+    "contact_tag": {
+        "contact_id": "contact.id",
+        "tag_id": "contact.tags.data[].id",
+        "contact_updated_at": "contact.updated_at",
+    },
+    "conversation_contact": {
+        "conversation_id": "conversation_list_item.id",
+        "contact_id": "conversation_list_item.contacts.contacts[].id",
+        "conversation_updated_at": "conversation_list_item.updated_at",
+        "external_id": "conversation_list_item.contacts.contacts[].external_id",
+    },
+    "conversation_link": {
+        "conversation_id": "conversation_list_item.id",
+        "linked_object_type": "conversation_list_item.linked_objects.data[].type",
+        "linked_object_id": "conversation_list_item.linked_objects.data[].id",
+        "conversation_updated_at": "conversation_list_item.updated_at",
+        "category": "conversation_list_item.linked_objects.data[].category",
+    },
+    "conversation_tag": {
+        "conversation_id": "conversation_list_item.id",
+        "tag_id": "conversation_list_item.tags.tags[].id",
+        "conversation_updated_at": "conversation_list_item.updated_at",
+        "tag_name": "conversation_list_item.tags.tags[].name",
+        "applied_at": "conversation_list_item.tags.tags[].applied_at",
+        "applied_by": "conversation_list_item.tags.tags[].applied_by",
+        "applied_by.type": "conversation_list_item.tags.tags[].applied_by.type",
+        "applied_by.id": "conversation_list_item.tags.tags[].applied_by.id",
+    },
+    "conversation_teammate": {
+        "conversation_id": "conversation_list_item.id",
+        "teammate_id": "conversation_list_item.teammates.teammates[].id",
+        "conversation_updated_at": "conversation_list_item.updated_at",
+        "type": "conversation_list_item.teammates.teammates[].type",
+    },
+    "team_admin": {"team_id": "team.id", "admin_id": "admin.id"},
+    "ticket_contact": {
+        "ticket_id": "ticket.id",
+        "contact_id": "ticket.contacts.contacts[].id",
+        "ticket_updated_at": "ticket.updated_at",
+        "external_id": "ticket.contacts.contacts[].external_id",
+    },
+    "ticket_link": {
+        "ticket_id": "ticket.id",
+        "linked_object_type": "ticket.linked_objects.data[].type",
+        "linked_object_id": "ticket.linked_objects.data[].id",
+        "ticket_updated_at": "ticket.updated_at",
+        "category": "ticket.linked_objects.data[].category",
+    },
+}
 
 # Lists that the description wraps in an object; users know them as arrays.
 UNWRAPPED = {
@@ -48,19 +224,81 @@ OTHER_TYPE = {
     ("conversations", "company.monthly_spend"): ("number", "as in companies"),
     ("conversations", "conversation_rating.teammate.id"): ("integer", "known as an integer"),
     ("conversations", "statistics.last_closed_by_id"): ("integer", "known as an integer"),
+    ("event_summaries", "first"): ("date-time", "a time as ISO text, as examples show"),
+    ("event_summaries", "last"): ("date-time", "a time as ISO text, as examples show"),
+    ("ticket_type_attributes", "ticket_type_id"): ("string", "as ids of ticket types are"),
+}
+
+# Described fields that a table leaves out, with the reason.
+LEFT_OUT = {
+    ("side_conversations", "conversation_parts"): "a table of their own",
+}
+
+# Objects that hold anything, whatever fields of them are described, with the reason.
+OPEN = {
+    ("activity_logs", "metadata"): "differs with each activity_type, which Intercom keeps adding",
+    ("articles", "translated_content"): "one object for each language that the help center has",
+    ("audiences", "predicates[]"): "a value of any type, and conditions inside conditions",
+    ("audiences", "role_predicates[]"): "as predicates",
+    ("collections", "translated_content"): "as in articles",
+    ("ticket_parts", "updated_attribute_data.value"): "ids and labels are a string or an array",
+    ("tickets", "ticket_parts.ticket_parts[].updated_attribute_data.value"): "as in ticket_parts",
 }
 
 # Known columns whose type had to change: assigned_to is an object in every answer.
 CHANGED_TYPE = {("conversation_parts", "assigned_to"): "object"}
 
+# The attributes inside a ticket type: real answers hold them in `data` (API-F3).
+TICKET_TYPE_ATTRIBUTE = {
+    "": "object",
+    ".type": "string",
+    ".id": "string",
+    ".workspace_id": "string",
+    ".name": "string",
+    ".description": "string",
+    ".data_type": "string",
+    ".input_options": "object",
+    ".order": "integer",
+    ".required_to_create": "boolean",
+    ".required_to_create_for_contacts": "boolean",
+    ".visible_on_create": "boolean",
+    ".visible_to_contacts": "boolean",
+    ".default": "boolean",
+    ".ticket_type_id": "integer",
+    ".archived": "boolean",
+    ".created_at": "date-time",
+    ".updated_at": "date-time",
+}
+
+
+def undescribed_ticket_type(path: str) -> dict[str, str]:
+    """What real ticket types, whose fields begin with `path`, have beyond the described ones."""
+    attributes = f"{path}ticket_type_attributes.data"
+    return {
+        f"{path}is_internal": "boolean",
+        attributes: "array",
+        **{f"{attributes}[]{name}": kind for name, kind in TICKET_TYPE_ATTRIBUTE.items()},
+    }
+
+
 # Fields of real answers that the description lacks, and our own.
 UNDESCRIBED = {
+    "article_statistics": {"article_id": "string"},
+    "article_versions": {"article_updated_at": "date-time"},
+    "call_transcripts": {
+        "transcript": "array",
+        "transcript[]": "object",
+        "transcript_status": "string",
+    },
     "companies": {
         "notes.data[].id": "string",
         "notes.url": "string",
         "notes.total_count": "integer",
         "notes.has_more": "boolean",
     },
+    "company_notes": {"company_id": "string", "company_updated_at": "date-time"},
+    "contact_merge_history": {"contact_id": "string", "contact_updated_at": "date-time"},
+    "contact_notes": {"contact_id": "string", "contact_updated_at": "date-time"},
     "contacts": {
         "enabled_push_messaging": "boolean",
         "location.continent_code": "string",
@@ -89,7 +327,38 @@ UNDESCRIBED = {
         "topics.topics[].name": "string",
         "topics.total_count": "integer",
     },
+    "event_summaries": {"contact_id": "string", "contact_updated_at": "date-time"},
+    "events": {
+        "_sdc_record_hash": "string",
+        "contact_id": "string",
+        "contact_updated_at": "date-time",
+    },
+    "fin_voice_calls": {"conversation_id": "string", "conversation_updated_at": "date-time"},
+    "handling_events": {
+        "conversation_id": "string",
+        "conversation_updated_at": "date-time",
+        "teammate_id": "string",
+    },
+    "ip_allowlist": {"workspace_id": "string"},
+    "newsfeed_items": {"newsfeed_id": "string"},
+    "side_conversation_parts": {
+        "side_conversation_id": "string",
+        "conversation_id": "string",
+        "conversation_updated_at": "date-time",
+        "translations": "object",
+    },
+    "side_conversations": {"conversation_id": "string", "conversation_updated_at": "date-time"},
+    "team_metrics": {"team_id": "string", "measured_at": "date-time"},
+    "ticket_parts": {"ticket_id": "string", "ticket_updated_at": "date-time"},
+    "ticket_states": undescribed_ticket_type("ticket_types.data[]."),
+    "ticket_types": undescribed_ticket_type(""),
+    "tickets": {"channel": "string", **undescribed_ticket_type("ticket_type.")},
+    "workspace": {"secure": "boolean"},
 }
+
+
+def key(stream: str) -> tuple[str, ...]:
+    return KEYS.get(stream, ("id",))
 
 
 @cache
@@ -106,11 +375,11 @@ def single_type(node: dict[str, Any]) -> str:
 
 
 @cache
-def columns(stream: str) -> dict[str, str]:
-    """Path to type of every field of a stream's schema; `[]` stands for an array's items."""
+def fields(stream: str) -> dict[str, dict[str, Any]]:
+    """Path to schema of every field of a stream; `[]` stands for an array's items."""
 
-    def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-        yield path, single_type(node)
+    def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield path, node
         if "items" in node:
             yield from walk(node["items"], f"{path}[]")
         for name, child in node.get("properties", {}).items():
@@ -121,20 +390,38 @@ def columns(stream: str) -> dict[str, str]:
     )
 
 
+@cache
+def columns(stream: str) -> dict[str, str]:
+    """Path to type of every field of a stream."""
+    return {path: single_type(node) for path, node in fields(stream).items()}
+
+
+def components(node: dict[str, Any]) -> dict[str, Any]:
+    """A schema of the description with what it refers to, and all that it is put together from.
+
+    Of objects that differ by kind it has the fields of all kinds.
+    """
+    found = dict(node)
+    if "$ref" in found:
+        name = found.pop("$ref").rsplit("/", 1)[1]
+        found = {**components(description()["components"]["schemas"][name]), **found}
+    for part in [*found.pop("allOf", []), *found.pop("oneOf", [])]:
+        part = components(part)
+        properties = {**part.get("properties", {}), **found.get("properties", {})}
+        found = {**part, **found, **({"properties": properties} if properties else {})}
+    return found
+
+
+@cache
 def described_columns(component: str) -> dict[str, str]:
     """Path to type of every field of an object of the official description."""
 
     def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-        target = node
-        while "$ref" in target or "allOf" in target:
-            reference = target if "$ref" in target else target["allOf"][0]
-            found = description()["components"]["schemas"][reference["$ref"].rsplit("/", 1)[1]]
-            own = target.get("properties", {})
-            target = {**found, "properties": {**found.get("properties", {}), **own}}
+        target = components(node)
         kind = target.get("type", "object")
         name = path.rsplit(".", 1)[-1]
-        is_time = kind == "integer" and (
-            target.get("format") in ("date-time", "timestamp") or name.endswith("_at")
+        is_time = target.get("format") in ("date-time", "timestamp") or (
+            kind == "integer" and name.endswith("_at")
         )
         yield path, "date-time" if is_time else kind
         if "items" in target:
@@ -142,11 +429,8 @@ def described_columns(component: str) -> dict[str, str]:
         for child_name, child in target.get("properties", {}).items():
             yield from walk(child, f"{path}.{child_name}")
 
-    return dict(
-        field
-        for name, child in description()["components"]["schemas"][component]["properties"].items()
-        for field in walk(child, name)
-    )
+    top = components(description()["components"]["schemas"][component])["properties"]
+    return dict(field for name, child in top.items() for field in walk(child, name))
 
 
 def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -167,11 +451,41 @@ def unwrapped(stream: str, path: str) -> str | None:
     return path
 
 
+def is_below(stream: str, path: str, places: Iterable[tuple[str, str]]) -> bool:
+    """Whether a path lies inside one of the fields of a stream."""
+    return any(
+        table == stream and path.startswith((f"{place}.", f"{place}[")) for table, place in places
+    )
+
+
+@cache
+def expected_columns(stream: str) -> dict[str, str]:
+    """Path to type of every field that the description makes us have."""
+    expected = {}
+    described_as = described_columns(DESCRIBED_AS[stream])
+    for described, kind in described_as.items():
+        path = unwrapped(stream, described)
+        if path is None or (path != described and path in UNWRAPPED[stream]):
+            continue
+        if (stream, path) in LEFT_OUT or is_below(stream, path, [*LEFT_OUT, *OPEN]):
+            continue
+        # An image's URL, or an object where Intercom sends more than that.
+        if path.startswith("avatar.") and columns(stream)["avatar"] == "string":
+            continue
+        expected[path], _ = OTHER_TYPE.get((stream, path), (kind, ""))
+    for path, theirs in UNWRAPPED.get(stream, {}).items():
+        assert described_as[theirs] == "array"
+        expected[path] = "array"
+    return expected
+
+
 def test_every_stream_has_a_schema_file() -> None:
-    assert {path.stem for path in SCHEMAS.glob("*.json")} >= set(KEYS)
+    assert set(TABLES) >= set(STREAMS)
+    assert set(TABLES) == DESCRIBED_AS.keys() | LINKS.keys()
+    assert not DESCRIBED_AS.keys() & LINKS.keys()
 
 
-@pytest.mark.parametrize("stream", KEYS)
+@pytest.mark.parametrize("stream", KNOWN)
 def test_every_known_column_has_its_known_type(stream: str) -> None:
     if not KNOWN_COLUMNS.exists():
         pytest.skip("the list of known columns is not part of the repository and is not here")
@@ -180,24 +494,25 @@ def test_every_known_column_has_its_known_type(stream: str) -> None:
     assert {path: columns(stream).get(path) for path in expected} == expected
 
 
-@pytest.mark.parametrize("stream", KEYS)
+@pytest.mark.parametrize("stream", DESCRIBED_AS)
 def test_every_described_field_is_there(stream: str) -> None:
-    expected = {}
-    for described, kind in described_columns(DESCRIBED_AS[stream]).items():
-        path = unwrapped(stream, described)
-        if path is None or (path != described and path in UNWRAPPED[stream]):
-            continue
-        expected[path], _ = OTHER_TYPE.get((stream, path), (kind, ""))
-    for path, theirs in UNWRAPPED.get(stream, {}).items():
-        assert described_columns(DESCRIBED_AS[stream])[theirs] == "array"
-        expected[path] = "array"
-    found = {
-        path: columns(stream).get(path)
-        for path in expected
-        # An image's URL, or an object where Intercom sends more than that.
-        if not (path.startswith("avatar.") and columns(stream)["avatar"] == "string")
-    }
-    assert found == {path: expected[path] for path in found}
+    expected = expected_columns(stream)
+    assert {path: columns(stream).get(path) for path in expected} == expected
+
+
+@pytest.mark.parametrize("stream", LINKS)
+def test_columns_of_links_have_the_types_of_what_they_link(stream: str) -> None:
+    expected = dict(UNDESCRIBED.get(stream, {}))
+    for path, theirs in LINKS[stream].items():
+        component, _, field = theirs.partition(".")
+        expected[path] = described_columns(component)[field]
+    assert columns(stream) == expected
+
+
+@pytest.mark.parametrize("stream", sorted(DESCRIBED_AS.keys() - set(KNOWN)))
+def test_no_other_field_is_there(stream: str) -> None:
+    beyond = columns(stream).keys() - expected_columns(stream).keys()
+    assert beyond <= UNDESCRIBED.get(stream, {}).keys()
 
 
 @pytest.mark.parametrize("stream", UNDESCRIBED)
@@ -206,7 +521,12 @@ def test_fields_beyond_the_description_are_there(stream: str) -> None:
     assert {path: columns(stream).get(path) for path in expected} == expected
 
 
-@pytest.mark.parametrize("stream", KEYS)
+@pytest.mark.parametrize(("stream", "path"), OPEN)
+def test_open_objects_take_anything(stream: str, path: str) -> None:
+    assert fields(stream)[path] == {"type": ["null", "object"], "additionalProperties": True}
+
+
+@pytest.mark.parametrize("stream", TABLES)
 def test_only_constructs_that_every_target_takes(stream: str) -> None:
     top = schema(stream)
     assert set(top) == {"type", "properties"}
@@ -225,17 +545,23 @@ def test_only_constructs_that_every_target_takes(stream: str) -> None:
         assert all(len(name.encode()) <= 63 for name in names)
 
 
-@pytest.mark.parametrize("stream", KEYS)
+@pytest.mark.parametrize("stream", TABLES)
 def test_only_the_key_is_not_nullable(stream: str) -> None:
     properties = schema(stream)["properties"]
-    assert next(iter(properties)) == KEYS[stream]
-    assert properties[KEYS[stream]] == {"type": "string"}
+    assert tuple(properties)[: len(key(stream))] == key(stream)
+    for name in key(stream):
+        kind = KEY_TYPES.get((stream, name), "string")
+        is_time = kind == "date-time"
+        assert properties[name] == (
+            {"type": "string", "format": kind} if is_time else {"type": kind}
+        )
     for name, column in properties.items():
         for node in nodes(column):
-            assert node["type"][0] == "null" or name == KEYS[stream]
+            assert node["type"][0] == "null" or name in key(stream)
 
 
 @pytest.mark.parametrize("stream", REPLICATION_KEYS)
-def test_the_replication_key_is_a_nullable_time(stream: str) -> None:
-    column = schema(stream)["properties"][REPLICATION_KEYS[stream]]
-    assert column == {"type": ["null", "string"], "format": "date-time"}
+def test_the_replication_key_is_a_time(stream: str) -> None:
+    name = REPLICATION_KEYS[stream]
+    kind = "string" if name in key(stream) else ["null", "string"]
+    assert schema(stream)["properties"][name] == {"type": kind, "format": "date-time"}
