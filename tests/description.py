@@ -5,9 +5,10 @@ It is data beside the repository, not part of it: tests that need it are skipped
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -85,3 +86,33 @@ def description() -> dict[str, Any]:
     with DESCRIPTION.open("rb") as file:
         loaded: dict[str, Any] = yaml.load(file, yaml.CSafeLoader)
     return loaded
+
+
+class Example(NamedTuple):
+    """An answer that the description shows."""
+
+    endpoint: str
+    """Method and path, as "GET /articles"."""
+    status: str
+    """The HTTP status of the answer, or "default"."""
+    name: str
+    """Intercom's name of the example."""
+    value: Any
+    """The whole body; not to be changed."""
+
+
+def examples() -> Iterator[Example]:
+    """Every example answer of every operation, those that operations share included."""
+    shared = description()["components"]["responses"]
+    for path, operations in description()["paths"].items():
+        for method, operation in operations.items():
+            if method == "parameters":
+                continue
+            for status, answer in operation["responses"].items():
+                if "$ref" in answer:
+                    answer = shared[answer["$ref"].rsplit("/", 1)[1]]
+                for body in answer.get("content", {}).values():
+                    for name, example in body.get("examples", {}).items():
+                        yield Example(
+                            f"{method.upper()} {path}", str(status), name, example["value"]
+                        )
