@@ -16,6 +16,7 @@ from tap_intercom.records import Repairs, compile_record, prune_schema
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.base import Selection, Stream, list_of
+from tap_intercom.streams.tickets import TicketTypeAttributes
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -53,17 +54,27 @@ ATTRIBUTE_TYPES: Mapping[str, Schema] = {
 # -- Discovery -----------------------------------------------------------------------------------
 
 
-def discover(client: Client, settings: Settings) -> dict[str, Any]:
-    """The catalog of all streams that the API version has, custom attributes typed."""
+def discover(
+    client: Client, settings: Settings, *, is_only_default: bool = False
+) -> dict[str, Any]:
+    """The catalog of all streams that the API version has, custom attributes typed.
+
+    With is_only_default, of those that are selected by default.
+    """
+    streams = [
+        stream
+        for stream in STREAMS.values()
+        if stream.first_version <= settings.version
+        and (stream.is_selected_by_default or not is_only_default)
+    ]
     attributes = {
         model: _attributes(client, settings, model)
-        for model in sorted({stream.attributes for stream in STREAMS.values() if stream.attributes})
+        for model in sorted({stream.attributes for stream in streams if stream.attributes})
     }
     return {
         "streams": [
             _entry(stream, settings, attributes.get(stream.attributes or "", []))
-            for stream in STREAMS.values()
-            if stream.first_version <= settings.version
+            for stream in streams
         ]
     }
 
@@ -89,7 +100,9 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
 def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str, Any]]:
     """The custom attributes of a model; none, with a warning, where the token may not read them."""
     path, params = "/data_attributes", {"model": model, "include_archived": "true"}
-    if model == "conversation" and settings.version >= (2, 16):
+    if model == "ticket":
+        path, params = "/ticket_types", {}
+    elif model == "conversation" and settings.version >= (2, 16):
         # From 2.16 on they have an endpoint of their own, where all are custom (API-A3).
         path, params = "/conversations/attributes", {"include_archived": "true"}
     try:
@@ -97,6 +110,9 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
     except (AuthError, ResponseError) as error:
         LOGGER.warning("custom attributes of each %s stay untyped: %s", model, error)
         return []
+    if model == "ticket":
+        attributes = [each for kind in found for each in TicketTypeAttributes().entries(kind)]
+        return list({each.get("name"): each for each in attributes}.values())
     if path != "/data_attributes":
         return found
     return [attribute for attribute in found if attribute.get("custom") is not False]
@@ -105,7 +121,7 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
 def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
     schema = load_schema(stream.name)
     if stream.attributes:
-        custom = schema["properties"][CUSTOM_ATTRIBUTES]
+        custom = schema["properties"][stream.attributes_field]
         custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
     key = list(stream.key_properties)
     if settings.add_workspace_id:

@@ -12,6 +12,9 @@ from tap_intercom.errors import ContractError, ResponseError
 
 Page = TypeVar("Page")
 
+# Tells a cursor, which may be of digits alone, from the number of a page.
+_CURSOR = "cursor:"
+
 
 def total_count(body: Mapping[str, Any]) -> int | None:
     """How many records Intercom counts in the whole list, where it tells."""
@@ -124,6 +127,22 @@ class ByCursor(Paging):
 
     def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
         return next_cursor(body)
+
+
+class NumberedOrByCursor(Numbered):
+    """Pages by number, unless an answer gives a cursor: versions differ (API-D2)."""
+
+    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
+        if position is None or position.isdecimal():
+            return super().params(position, is_sized)
+        return {"per_page": self.size, "starting_after": position.removeprefix(_CURSOR)}
+
+    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
+        following = (body.get("pages") or {}).get("next")
+        if isinstance(following, dict):
+            cursor = next_cursor(body)
+            return None if cursor is None else _CURSOR + cursor
+        return super().following(body, position)
 
 
 class ByTime(Paging):

@@ -35,7 +35,7 @@ REGION_URLS = {
 _RUNNER_KEYS = {"disable_collection"}
 
 _FIRST_VERSION, _LAST_VERSION = 7, 16
-_SEARCHED_STREAMS = ("contacts", "conversations")
+_SEARCHED_STREAMS = ("contacts", "conversations", "tickets")
 _SEARCH_OPERATORS = ("=", "!=", "IN", "NIN", ">", "<", ">=", "<=", "~", "!~", "^", "$")
 _SEARCH_GROUP_LIMIT = 15
 _ISO_INSTANT = re.compile(
@@ -179,6 +179,15 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
+def _names(value: Any) -> Sequence[str]:
+    """A list of texts; in one text, as the environment has it, commas part them."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+    if not isinstance(value, list):
+        raise ValueError
+    return [_text(each) for each in value]
+
+
 def _lookback(value: Any) -> int | Mapping[str, int]:
     def seconds(number: Any) -> int:
         whole = _whole_number(number)
@@ -239,6 +248,7 @@ _LOOKBACK = _Kind("a whole number from 0, or an object stream: number", _lookbac
 _SEARCH_FILTERS = _Kind(
     "an object stream: filter, or stream: flat AND/OR group of filters", _search_filters
 )
+_NAMES = _Kind("a list of texts, or one text with commas", _names)
 _SHARE = _numbers(_number, "a number above 0, at most 1", lambda number: 0 < number <= 1)
 _TIMEOUT = _numbers(_number, "a number of seconds above 0", lambda number: number > 0)
 _SECONDS = _numbers(_number, "a number of seconds from 0", lambda number: number >= 0)
@@ -340,6 +350,11 @@ class Settings:
         "Endpoint for companies; list needs the write permission and ends at 10,000 records.",
         _choice("scroll", "list"),
         "scroll",
+    )
+    custom_object_types: Sequence[str] = _setting(
+        "Types of custom objects to read; without it, those that conversation attributes refer to.",
+        _NAMES,
+        (),
     )
     user_agent: str = _setting(
         "User-Agent header of each request.", _HEADER_TEXT, f"tap-intercom/{__version__}"

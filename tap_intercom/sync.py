@@ -84,7 +84,7 @@ class Sync:
             LOGGER.warning("%s", mismatch)
         if catalog is None:
             LOGGER.info("no catalog given: discovering, to read all streams selected by default")
-            catalog = discover(self._client, self._settings)
+            catalog = discover(self._client, self._settings, is_only_default=True)
         selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
         self._read_all(list(self._readings(selections, workspace)))
         return selections
@@ -99,7 +99,10 @@ class Sync:
         shared = Shared(reader_of(name) for name in selections)
         for names in groups(list(selections), self._state.currently_syncing):
             reader = reader_of(names[0])
-            lookback = max(self._settings.lookback(name) for name in names)
+            lookback = max(
+                STREAMS[reader].lookback_seconds,
+                *(self._settings.lookback(name) for name in names),
+            )
             origin = Origin(
                 start_date=self._settings.start_date,
                 end=self._settings.end_date,

@@ -4,21 +4,88 @@ from __future__ import annotations
 
 from tap_intercom.streams.base import Stream
 from tap_intercom.streams.companies import COMPANIES, CompanyAttributes, CompanySegments
-from tap_intercom.streams.contacts import ContactAttributes, Contacts, Segments
-from tap_intercom.streams.conversations import Conversations
-from tap_intercom.streams.workspace import Admins, Tags, Teams
+from tap_intercom.streams.contacts import (
+    ContactAttributes,
+    Contacts,
+    CustomObjectInstances,
+    Segments,
+    SubscriptionTypes,
+)
+from tap_intercom.streams.conversations import (
+    Calls,
+    ConversationAttributes,
+    Conversations,
+    DeletedConversations,
+    Macros,
+)
+from tap_intercom.streams.knowledge import (
+    Articles,
+    Audiences,
+    Collections,
+    ContentImportSources,
+    ContentSnippets,
+    ExternalPages,
+    HelpCenters,
+    InternalArticles,
+    Newsfeeds,
+    NewsItems,
+)
+from tap_intercom.streams.tickets import Tickets, TicketStates, TicketTypes
+from tap_intercom.streams.workspace import (
+    ActivityLogEventTypes,
+    ActivityLogs,
+    Admins,
+    AwayStatusReasons,
+    Brands,
+    CurrentWorkspace,
+    DataConnectors,
+    EmailSettings,
+    IpAllowlist,
+    OfficeHoursSchedules,
+    Tags,
+    Teams,
+)
 
+# Each is read with all that comes with it.
 READERS: list[Stream] = [
+    ActivityLogEventTypes(),
+    ActivityLogs(),
     Admins(),
+    Articles(),
+    Audiences(),
+    AwayStatusReasons(),
+    Brands(),
+    Calls(),
+    Collections(),
     COMPANIES,
     CompanyAttributes(),
     CompanySegments(),
     ContactAttributes(),
     Contacts(),
+    ContentImportSources(),
+    ContentSnippets(),
+    ConversationAttributes(),
     Conversations(),
+    CurrentWorkspace(),
+    CustomObjectInstances(),
+    DataConnectors(),
+    DeletedConversations(),
+    EmailSettings(),
+    ExternalPages(),
+    HelpCenters(),
+    InternalArticles(),
+    IpAllowlist(),
+    Macros(),
+    Newsfeeds(),
+    NewsItems(),
+    OfficeHoursSchedules(),
     Segments(),
+    SubscriptionTypes(),
     Tags(),
     Teams(),
+    Tickets(),
+    TicketStates(),
+    TicketTypes(),
 ]
 _STREAMS = [stream for reader in READERS for stream in reader.family()]
 STREAMS: dict[str, Stream] = {

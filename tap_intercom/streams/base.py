@@ -185,9 +185,10 @@ class Stream:
     A subclass is data; a method appears only where a table truly differs. permission: the box in
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
     nested: fields that Intercom wraps as an object with a list, and the key of that list.
-    attributes: the model whose custom attributes type the field custom_attributes. parent: the
+    attributes: the model whose custom attributes type the field attributes_field. parent: the
     stream whose records this one's come from or are read for. after: the stream that leaves
     something to this one. instant_field: when Intercom says that a record changed.
+    lookback_seconds: the least that a bookmark stays behind the start of its run.
     is_selected_by_default: whether a run without a catalog reads it.
     """
 
@@ -201,8 +202,10 @@ class Stream:
     first_version: ClassVar[tuple[int, int]] = (2, 7)
     nested: ClassVar[Mapping[str, str]] = {}
     attributes: ClassVar[str | None] = None
+    attributes_field: ClassVar[str] = "custom_attributes"
     parent: ClassVar[str | None] = None
     after: ClassVar[str | None] = None
+    lookback_seconds: ClassVar[int] = 0
     instant_field: ClassVar[str] = "updated_at"
     is_selected_by_default: ClassVar[bool] = False
 

@@ -7,17 +7,78 @@ from typing import Any
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
-from tap_intercom.pages import Numbered, read_pages, total_count
+from tap_intercom.pages import Numbered, NumberedOrByCursor, read_pages, total_count
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, updated_at
-from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream
-from tap_intercom.streams.family import ParentStream
+from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have_notes
+from tap_intercom.streams.family import ChildStream, DerivedStream, ParentStream
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.scroll import scroll_pages
 
 WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60
 LIST_PASSES = 5
+OF_COMPANY = {"company_id": "id", "company_updated_at": "updated_at"}
+
+
+class CompanyTag(DerivedStream):
+    """One record per tag on each company that changed. Source: GET /companies/scroll."""
+
+    name = "company_tag"
+    parent = "companies"
+    permission = USERS_AND_COMPANIES
+    key_properties = ("company_id", "tag_id")
+    replication_key = "company_updated_at"
+    carried = OF_COMPANY
+    field = "tags"
+    list_keys = ("tags", "data")
+    columns = {"tag_id": "id", "tag_name": "name"}
+
+
+class CompanySegment(DerivedStream):
+    """One record per segment that each changed company is in. Source: GET /companies/scroll."""
+
+    name = "company_segment"
+    parent = "companies"
+    permission = USERS_AND_COMPANIES
+    key_properties = ("company_id", "segment_id")
+    replication_key = "company_updated_at"
+    carried = OF_COMPANY
+    field = "segments"
+    list_keys = ("segments", "data")
+    columns = {"segment_id": "id", "segment_name": "name"}
+
+
+class CompanyNotes(ChildStream):
+    """One record per note on each company that changed. Source: GET /companies/{id}/notes."""
+
+    name = "company_notes"
+    path = "/companies/{id}/notes"
+    parent = "companies"
+    permission = USERS_AND_COMPANIES
+    cost = "1 for each changed company with notes"
+    first_version = (2, 15)
+    replication_key = "company_updated_at"
+    parent_columns = ("company_id", "company_updated_at")
+    paging = Numbered(50)
+
+    def may_have_any(self, parent: Record) -> bool:
+        return may_have_notes(parent)
+
+
+class CompanyContact(ChildStream):
+    """One record per contact of each company that changed. Source: GET /companies/{id}/contacts."""
+
+    name = "company_contact"
+    path = "/companies/{id}/contacts"
+    parent = "companies"
+    permission = USERS_AND_COMPANIES
+    cost = "1 for each changed company, and for 50 of its contacts"
+    key_properties = ("company_id", "contact_id")
+    replication_key = "company_updated_at"
+    parent_columns = ("company_id", "company_updated_at")
+    columns = {"contact_id": "id"}
+    paging = NumberedOrByCursor(50)
 
 
 class Companies(ParentStream):
@@ -36,6 +97,8 @@ class Companies(ParentStream):
     cost = "1 for each page of all companies"
     attributes = "company"
     nested = {"tags": "tags", "segments": "segments"}
+    derived = (CompanyTag(), CompanySegment())
+    children = (CompanyNotes(), CompanyContact())
 
     def needs(self, settings: Settings) -> str:
         return WRITE_COMPANIES if settings.companies_source == "list" else self.permission

@@ -3,16 +3,176 @@
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+from urllib.parse import quote
 
-from tap_intercom.client import Answer
-from tap_intercom.pages import Numbered
+import orjson
+
+from tap_intercom.client import Answer, Client
+from tap_intercom.pages import ByTime, Numbered
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Probe, Record
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of
+from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, WholeList
 
 USERS_AND_COMPANIES = "Read and list users and companies"
+OF_CONTACT = {"contact_id": "id", "contact_updated_at": "updated_at"}
+COLUMNS_OF_CONTACT = tuple(OF_CONTACT)
+
+
+def may_have_notes(record: Record) -> bool:
+    """Whether a contact or company has notes, or does not tell."""
+    return (record.get("notes") or {}).get("total_count") != 0
+
+
+def record_hash(values: Sequence[Any]) -> str:
+    """A key for a record that has none, of the values that tell it from others."""
+    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+class ContactTag(DerivedStream):
+    """One record per tag on each contact that changed. Source: POST /contacts/search."""
+
+    name = "contact_tag"
+    parent = "contacts"
+    permission = USERS_AND_COMPANIES
+    cost = "1 for each changed contact with more than 10 tags"
+    key_properties = ("contact_id", "tag_id")
+    replication_key = "contact_updated_at"
+    carried = OF_CONTACT
+    field = whole_list = "tags"
+    columns = {"tag_id": "id"}
+
+
+class ContactCompany(DerivedStream):
+    """One record per company of each contact that changed. Source: POST /contacts/search."""
+
+    name = "contact_company"
+    parent = "contacts"
+    permission = USERS_AND_COMPANIES
+    cost = "1 for each changed contact with more than 10 companies"
+    key_properties = ("contact_id", "company_id")
+    replication_key = "contact_updated_at"
+    carried = OF_CONTACT
+    field = whole_list = "companies"
+    columns = {"company_id": "id"}
+
+
+class ContactMergeHistory(DerivedStream):
+    """One record per contact that was merged into each contact that changed.
+
+    Source: POST /contacts/search?include_merge_history=true.
+    """
+
+    name = "contact_merge_history"
+    parent = "contacts"
+    permission = USERS_AND_COMPANIES
+    first_version = (2, 16)
+    key_properties = ("contact_id", "source_contact_id")
+    replication_key = "contact_updated_at"
+    carried = OF_CONTACT
+    field = "merge_history"
+
+
+class ContactNotes(ChildStream):
+    """One record per note on each contact that changed. Source: GET /contacts/{id}/notes."""
+
+    name = "contact_notes"
+    path = "/contacts/{id}/notes"
+    parent = "contacts"
+    permission = USERS_AND_COMPANIES
+    cost = "1 for each changed contact with notes"
+    replication_key = "contact_updated_at"
+    parent_columns = COLUMNS_OF_CONTACT
+    paging = Numbered(50)
+
+    def may_have_any(self, parent: Record) -> bool:
+        return may_have_notes(parent)
+
+
+class ContactSegment(ChildStream):
+    """One record per segment of each contact that changed. Source: GET /contacts/{id}/segments."""
+
+    name = "contact_segment"
+    path = "/contacts/{id}/segments"
+    parent = "contacts"
+    permission = USERS_AND_COMPANIES
+    cost = "1 for each changed contact"
+    key_properties = ("contact_id", "segment_id")
+    replication_key = "contact_updated_at"
+    parent_columns = COLUMNS_OF_CONTACT
+    columns = {"segment_id": "id", "segment_name": "name"}
+
+
+class ContactSubscription(ChildStream):
+    """One record per subscription that each changed contact chose.
+
+    Source: GET /contacts/{id}/subscriptions.
+    """
+
+    name = "contact_subscription"
+    path = "/contacts/{id}/subscriptions"
+    parent = "contacts"
+    permission = USERS_AND_COMPANIES
+    cost = "1 for each changed contact"
+    key_properties = ("contact_id", "subscription_type_id")
+    replication_key = "contact_updated_at"
+    parent_columns = COLUMNS_OF_CONTACT
+    columns = {"subscription_type_id": "id", "state": "state", "consent_type": "consent_type"}
+
+
+class Events(ChildStream):
+    """One record per event of each user that changed, of the last 90 days (API-F2).
+
+    Events have no key of their own. Source: GET /events?type=user.
+    """
+
+    name = "events"
+    path = "/events"
+    records_key = "events"
+    parent = "contacts"
+    permission = "Read events"
+    cost = "1 for each changed user, and for each page of its events"
+    key_properties = ("_sdc_record_hash",)
+    replication_key = "contact_updated_at"
+    parent_columns = COLUMNS_OF_CONTACT
+    paging = ByTime()
+
+    def may_have_any(self, parent: Record) -> bool:
+        return parent.get("role") != "lead"
+
+    def parameters(self, reading: Reading, parent: Parent) -> dict[str, str]:
+        return {"type": "user", "intercom_user_id": str(parent.id)}
+
+    def prepare(self, record: Record) -> Record:
+        names = ("contact_id", "event_name", "created_at", "id", "metadata")
+        record["_sdc_record_hash"] = record_hash([record.get(name) for name in names])
+        return record
+
+
+class EventSummaries(ChildStream):
+    """One record per kind of event of each user that changed, with its count.
+
+    Source: GET /events?type=user&summary=true.
+    """
+
+    name = "event_summaries"
+    path = "/events"
+    records_key = "events"
+    parent = "contacts"
+    permission = "Read events"
+    cost = "1 for each changed user"
+    key_properties = ("contact_id", "name")
+    replication_key = "contact_updated_at"
+    parent_columns = COLUMNS_OF_CONTACT
+
+    def may_have_any(self, parent: Record) -> bool:
+        return parent.get("role") != "lead"
+
+    def parameters(self, reading: Reading, parent: Parent) -> dict[str, str]:
+        return {"type": "user", "intercom_user_id": str(parent.id), "summary": "true"}
 
 
 class Contacts(SearchStream):
@@ -38,6 +198,19 @@ class Contacts(SearchStream):
         "tags": WholeList("/contacts/{id}/tags", "data"),
         "companies": WholeList("/contacts/{id}/companies", "data", Numbered(60)),
     }
+
+    derived = (ContactTag(), ContactCompany(), ContactMergeHistory())
+    children = (
+        ContactNotes(),
+        ContactSegment(),
+        ContactSubscription(),
+        Events(),
+        EventSummaries(),
+    )
+
+    def parameters(self, reading: Reading) -> dict[str, str]:
+        is_wanted = ContactMergeHistory.name in reading.selections
+        return {"include_merge_history": "true"} if is_wanted else {}
 
     def prepare(self, record: Record) -> Record:
         record = super().prepare(record)
@@ -90,3 +263,57 @@ class Segments(ListStream):
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
     params = {"include_count": "true"}
+
+
+class SubscriptionTypes(ListStream):
+    """One record per kind of message that contacts may subscribe to, drafts and archived ones too.
+
+    Source: GET /subscription_types.
+    """
+
+    name = "subscription_types"
+    path = "/subscription_types"
+    permission = USERS_AND_COMPANIES
+
+
+class CustomObjectInstances(ListStream):
+    """One record per instance of each custom object type.
+
+    Types cannot be listed: they are those of the setting custom_object_types or, without it, those
+    that conversation attributes refer to. Source: GET /custom_object_instances/{type}.
+    """
+
+    name = "custom_object_instances"
+    path = "/custom_object_instances"
+    permission = "Read custom objects"
+    cost = "1 for each type and 150 instances, and 1 for the types"
+    first_version = (2, 16)
+    key_properties = ("type", "id")
+    replication_key = "updated_at"
+    paging = Numbered(150)
+
+    def probe(self, settings: Settings) -> Probe:
+        types = settings.custom_object_types
+        if not types:
+            return Probe("/conversations/attributes", {"include_archived": "true"})
+        return Probe(f"{self.path}/{quote(types[0], safe='')}", {"per_page": 1})
+
+    def count(self, answer: Answer) -> int | None:
+        """Unknown: the probe is of one type at most."""
+        return None
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        types = reading.settings.custom_object_types or self._referred(reading.client)
+        for each in types:
+            path = f"{self.path}/{quote(each, safe='')}"
+            yield from self.read_list(reading, reading.client.get, path)
+        yield self.complete(reading)
+
+    @staticmethod
+    def _referred(client: Client) -> list[str]:
+        """The types that conversation attributes refer to (API-F2)."""
+        path = "/conversations/attributes"
+        found = list_of(client.get(path, {"include_archived": "true"}).body, "data", path)
+        references = [attribute.get("reference") or {} for attribute in found]
+        types = {str(each["object_type_id"]) for each in references if each.get("object_type_id")}
+        return sorted(types)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
@@ -38,7 +38,7 @@ class ListStream(ParentStream):
         yield from self.read_list(reading, reading.client.get, self.path)
         yield self.complete(reading)
 
-    def parameters(self, reading: Reading) -> dict[str, Any]:
+    def parameters(self, reading: Reading) -> Mapping[str, Any]:
         """What to ask for beside the page."""
         return self.params
 

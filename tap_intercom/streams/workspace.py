@@ -1,8 +1,33 @@
-"""The workspace's own people and words: admins, teams, tags."""
+"""The workspace itself: its people, words, hours and settings, and who changed them."""
 
 from __future__ import annotations
 
-from tap_intercom.streams.lists import ListStream
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import ContractError
+from tap_intercom.pages import ByCursor, Numbered, read_pages
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Batch, Probe, Reading, Record
+from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
+from tap_intercom.streams.lists import ListStream, ObjectStream
+from tap_intercom.times import DAY_SECONDS
+from tap_intercom.windows import Window, spans
+
+READ_ADMINS = "Read admins"
+WINDOW_OF_LOGS = 30 * DAY_SECONDS
+
+
+class CurrentWorkspace(ObjectStream):
+    """One record per workspace, this one. Source: GET /me."""
+
+    name = "workspace"
+    path = "/me"
+    records_key = "app"
+    permission = "none"
+    key_properties = ("id_code",)
 
 
 class Admins(ListStream):
@@ -11,16 +36,51 @@ class Admins(ListStream):
     name = "admins"
     path = "/admins"
     records_key = "admins"
-    permission = "Read admins"
+    permission = READ_ADMINS
     is_selected_by_default = True
     params = {"display_avatar": "true"}
 
-    def prepare(self, record: dict[str, object]) -> dict[str, object]:
+    def prepare(self, record: Record) -> Record:
         # A URL in most versions, an object in others (API-A3).
         avatar = record.get("avatar")
         if isinstance(avatar, str):
             record["avatar"] = {"image_url": avatar}
         return record
+
+
+class TeamAdmin(DerivedStream):
+    """One record per teammate in each team. Source: GET /teams."""
+
+    name = "team_admin"
+    parent = "teams"
+    permission = READ_ADMINS
+    key_properties = ("team_id", "admin_id")
+    carried = {"team_id": "id"}
+    field = "admin_ids"
+    columns = {"admin_id": "id"}
+
+
+class TeamMetrics(ChildStream):
+    """One record per teammate in each team and run: how many conversations they have just now.
+
+    Source: GET /teams/{id}/metrics.
+    """
+
+    name = "team_metrics"
+    path = "/teams/{id}/metrics"
+    parent = "teams"
+    permission = READ_ADMINS
+    cost = "1 for each team"
+    first_version = (2, 16)
+    key_properties = ("team_id", "admin_id", "measured_at")
+    replication_key = "measured_at"
+    parent_columns = ("team_id",)
+
+    def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
+        found = super().rows(reading, parent, answer)
+        for record in found:
+            record["measured_at"] = reading.origin.now
+        return found
 
 
 class Teams(ListStream):
@@ -29,8 +89,10 @@ class Teams(ListStream):
     name = "teams"
     path = "/teams"
     records_key = "teams"
-    permission = "Read admins"
+    permission = READ_ADMINS
     is_selected_by_default = True
+    derived = (TeamAdmin(),)
+    children = (TeamMetrics(),)
 
 
 class Tags(ListStream):
@@ -40,3 +102,174 @@ class Tags(ListStream):
     path = "/tags"
     permission = "Read tags"
     is_selected_by_default = True
+
+
+class ActivityLogs(ListStream):
+    """One record per change that a teammate made. Source: GET /admins/activity_logs."""
+
+    name = "activity_logs"
+    path = "/admins/activity_logs"
+    records_key = "activity_logs"
+    permission = READ_ADMINS
+    cost = "1 for 250 new entries, and for each 30 days"
+    replication_key = "created_at"
+    instant_field = "created_at"
+    paging = Numbered(250)
+
+    def probe(self, settings: Settings) -> Probe:
+        return Probe(self.path, {"created_at_after": str(settings.start_date), "per_page": 1})
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        """Windows of 30 days: the pages of a long time would move for as long as they are read."""
+        wanted = {name: plan.windows for name, plan in reading.plans.items()}
+        start, limit = reading.origin.start_date, reading.origin.limit
+        for span in spans(wanted, range(start, limit, WINDOW_OF_LOGS)):
+            yield from self.read_list(reading, partial(self._get, reading, span.window), self.path)
+            reached = limit if span.window.end is None else span.window.end
+            yield Batch(reached={self.name: reached})
+
+    @staticmethod
+    def _get(
+        reading: Reading, window: Window, path: str, params: Mapping[str, Any], *, read: Any
+    ) -> Any:
+        # Whether a bound is included is not said: a second more, whose entries may come twice.
+        bounds = {"created_at_after": str(max(window.start - 1, 0))}
+        if window.end is not None:
+            bounds["created_at_before"] = str(window.end)
+        return reading.client.get(path, {**bounds, **params}, read=read)
+
+
+class ActivityLogEventTypes(ListStream):
+    """One record per kind of change that activity logs know.
+
+    Source: GET /admins/activity_log_event_types.
+    """
+
+    name = "activity_log_event_types"
+    path = "/admins/activity_log_event_types"
+    permission = READ_ADMINS
+    first_version = (2, 16)
+    key_properties = ("event_type",)
+
+    def records(self, answer: Answer) -> list[Record]:
+        found = answer.body.get("event_types")
+        if not isinstance(found, list):
+            raise ContractError(f"{self.path}: the answer has no list 'event_types'")
+        return [{"event_type": each} for each in found]
+
+
+class AwayStatusReasons(ListStream):
+    """One record per reason to be away, deleted ones too. Source: GET /away_status_reasons."""
+
+    name = "away_status_reasons"
+    path = "/away_status_reasons"
+    permission = READ_ADMINS
+    first_version = (2, 14)
+
+
+class OfficeHoursExceptions(ChildStream):
+    """One record per exception of a schedule.
+
+    Source: GET /office_hours_schedules/{id}/office_hours_exceptions.
+    """
+
+    name = "office_hours_exceptions"
+    path = "/office_hours_schedules/{id}/office_hours_exceptions"
+    parent = "office_hours_schedules"
+    permission = "Read office hours"
+    cost = "1 for each schedule"
+    first_version = (2, 16)
+    parent_columns = ("office_hours_schedule_id",)
+
+
+class OfficeHoursSchedules(ListStream):
+    """One record per schedule of office hours. Source: GET /office_hours_schedules."""
+
+    name = "office_hours_schedules"
+    path = "/office_hours_schedules"
+    permission = "Read office hours"
+    first_version = (2, 16)
+    children = (OfficeHoursExceptions(),)
+
+
+class Brands(ListStream):
+    """One record per brand. Source: GET /brands."""
+
+    name = "brands"
+    path = "/brands"
+    permission = "Read brands"
+    first_version = (2, 15)
+
+
+class EmailSettings(ListStream):
+    """One record per address that the workspace sends from. Source: GET /emails."""
+
+    name = "email_settings"
+    path = "/emails"
+    permission = "Read email settings"
+    first_version = (2, 15)
+
+
+class DataConnectorExecutions(ChildStream):
+    """One record per call that a data connector made.
+
+    Source: GET /data_connectors/{id}/execution_results.
+    """
+
+    name = "data_connector_executions"
+    path = "/data_connectors/{id}/execution_results"
+    parent = "data_connectors"
+    permission = "Read data connectors"
+    cost = "1 for each connector and 30 new calls"
+    first_version = (2, 16)
+    replication_key = "created_at"
+    parent_columns = ("data_connector_id",)
+    paging = ByCursor(30)
+    follows_parent = False
+
+    def pages(self, reading: Reading, parent: Parent) -> Iterator[Batch]:
+        # Without bounds Intercom shows the last hour only.
+        for window in reading.plans[self.name].windows:
+            yield from read_pages(
+                reading.client.get,
+                self.path.format(id=parent.id),
+                self.paging,
+                partial(self.read_answer, reading, parent),
+                {
+                    "include_bodies": "true",
+                    "start_ts": max(window.start - 1, 0),
+                    "end_ts": (window.end or reading.origin.now) + 1,
+                },
+            )
+
+
+class DataConnectors(ListStream):
+    """One record per data connector. Source: GET /data_connectors."""
+
+    name = "data_connectors"
+    path = "/data_connectors"
+    permission = "Read data connectors"
+    cost = "1 for 50 connectors"
+    first_version = (2, 16)
+    paging = ByCursor(50)
+    children = (DataConnectorExecutions(),)
+
+
+class IpAllowlist(ObjectStream):
+    """One record per workspace: the addresses that may use it. Source: GET /ip_allowlist."""
+
+    name = "ip_allowlist"
+    path = "/ip_allowlist"
+    records_key = ""
+    permission = "Manage IP allowlist"
+    first_version = (2, 14)
+    key_properties = ("workspace_id",)
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        if reading.workspace_id is None:
+            raise ContractError(f"/me does not tell the workspace, which {self.name} needs")
+        answer = reading.client.get(self.path)
+        row = {"workspace_id": reading.workspace_id}
+        yield reading.render(
+            self.name, answer, lambda answer: [each | row for each in self.records(answer)]
+        )
