@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -18,14 +17,13 @@ from . import fields, search
 from .calls import Answer, Call, RefusalError, json_answer
 from .oauth import Authorization
 from .options import Options, Permission
-from .pages import Cursor, Result, sort_key
+from .pages import Cursors, Result, numbered_page, sort_key
 from .records import Record
 from .tables import Table
 from .workspace import Workspace, plain_text, without_nulls
 
 NEWEST_VERSION = (2, 16)
 _VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(17)])
-_LINKS_ROOT = "https://api.intercom.io"
 _COMPANIES_LIST_LIMIT = 10_000
 _RESULTS_KEPT = 8
 
@@ -72,8 +70,7 @@ class Api:
         self.workspace = workspace
         self.options = options
         self.scroll: Scroll | None = None
-        self._searches = 0
-        self._first_living_cursor = 0
+        self._cursors = Cursors(options)
         self._results: dict[object, Result] = {}
         oauth = Authorization(workspace, options)
         reading: tuple[Permission, ...] = ("users_companies_read",)
@@ -150,7 +147,7 @@ class Api:
 
     def expire_cursors(self) -> None:
         """Make every cursor given so far a bad one."""
-        self._first_living_cursor = self._searches + 1
+        self._cursors.expire()
 
     def _check_token(self, call: Call) -> None:
         if call.headers.get("authorization") != f"Bearer {self.options.token}":
@@ -328,31 +325,16 @@ class Api:
             key=lambda each: (each.get("last_request_at") or 0, each["id"]),
             reverse=call.query.get("order") != "asc",
         )
-        page, per_page = _number(call, "page", 1), _number(call, "per_page", 15)
+        page, per_page = call.number("page", 1), call.number("per_page", 15)
         if page * per_page > _COMPANIES_LIST_LIMIT:
             raise RefusalError(400, "bad_request", "page limit reached, please use scroll API")
         return self._numbered_page(call, [orjson.dumps(each) for each in companies], 15)
 
     def _numbered_page(self, call: Call, rows: list[bytes], default: int) -> Answer:
-        page, per_page = _number(call, "page", 1), _number(call, "per_page", default)
-        if per_page > 60:
-            raise RefusalError(400, "parameter_invalid", "per_page must be at most 60")
-        total_pages = -(-len(rows) // per_page)
-        following = None
-        if page < total_pages:
-            query = urlencode({"page": page + 1, "per_page": per_page})
-            following = f"{_LINKS_ROOT}{call.path}?{query}"
-        pages = {
-            "type": "pages",
-            "next": following,
-            "page": page,
-            "per_page": per_page,
-            "total_pages": total_pages,
-        }
-        shown = rows[(page - 1) * per_page : page * per_page]
+        pages, shown = numbered_page(call, len(rows), default, 60, self.options)
         return Answer(
             b'{"type":"list","data":[%s],"pages":%s,"total_count":%d}'
-            % (b",".join(shown), orjson.dumps(pages), len(rows))
+            % (b",".join(rows[shown]), orjson.dumps(pages), len(rows))
         )
 
     # Conversations
@@ -495,7 +477,7 @@ class Api:
         if table is self.workspace.conversations and not self._sees_tickets:
             order = [key for key in order if key[1] not in self.workspace.ticket_ids]
         result = Result.of_all(order, is_descending=False)
-        per_page, cursor = _number(call, "per_page", default), call.query.get("starting_after")
+        per_page, cursor = call.number("per_page", default), call.query.get("starting_after")
         return self._page(result, table.texts, records_key, per_page, cursor, render)
 
     def _result(
@@ -545,13 +527,7 @@ class Api:
     ) -> Answer:
         if not isinstance(per_page, int) or isinstance(per_page, bool) or not 1 <= per_page <= 150:
             raise RefusalError(400, "parameter_invalid", "per_page must be between 1 and 150")
-        self._searches += 1
-        page, position = 1, 0
-        if starting_after is not None:
-            cursor = self._living_cursor(starting_after)
-            page, position = cursor.page, cursor.position
-            if self.options.cursors == "value":
-                position = self._position_after(result, cursor)
+        page, position = self._cursors.page_after(result, starting_after)
         total = len(result)
         keys = result.keys(position, per_page)
         pages: Record = {
@@ -561,33 +537,14 @@ class Api:
             "total_pages": -(-total // per_page),
         }
         if position + len(keys) < total and keys:
-            following = Cursor(keys[-1], position + len(keys), page + 1, self._searches)
-            pages["next"] = {"page": page + 1, "starting_after": following.text()}
+            following = self._cursors.text(keys[-1], position + len(keys), page + 1)
+            pages["next"] = {"page": page + 1, "starting_after": following}
         kind = "list" if records_key == "data" else f"{records_key[:-1]}.list"
         rows = b",".join([render(record_id, texts[record_id]) for _, record_id in keys])
         return Answer(
             b'{"type":"%s","%s":[%s],"total_count":%d,"pages":%s}'
             % (kind.encode(), records_key.encode(), rows, total, orjson.dumps(pages))
         )
-
-    def _living_cursor(self, text: object) -> Cursor:
-        try:
-            cursor = Cursor.from_text(text)
-        except ValueError:
-            raise _bad_cursor() from None
-        lifetime = self.options.cursor_lifetime
-        if cursor.issued < self._first_living_cursor or (
-            lifetime is not None and self._searches - cursor.issued > lifetime
-        ):
-            raise _bad_cursor()
-        return cursor
-
-    def _position_after(self, result: Result, cursor: Cursor) -> int:
-        try:
-            return result.position_after(cursor.after)
-        except TypeError:
-            # The cursor belongs to a search that is sorted by something else.
-            raise _bad_cursor() from None
 
     # Versions before 2.16
 
@@ -634,16 +591,6 @@ def _living(call: Call, attributes: list[Record]) -> list[Record]:
     return [each for each in attributes if with_archived or not each["archived"]]
 
 
-def _number(call: Call, name: str, default: int) -> int:
-    try:
-        number = int(call.query.get(name, default))
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise RefusalError(400, "parameter_invalid", f"{name} must be a positive integer")
-    return number
-
-
 def _search_body(call: Call) -> dict[str, Any]:
     body = call.json()
     if not isinstance(body, dict):
@@ -654,10 +601,6 @@ def _search_body(call: Call) -> dict[str, Any]:
         if not isinstance(body.get(name), (dict, type(None))):
             raise RefusalError(400, "parameter_invalid", f"{name} must be an object")
     return body
-
-
-def _bad_cursor() -> RefusalError:
-    return RefusalError(400, "client_error", "starting_after is not a valid cursor")
 
 
 def _plain_source(text: bytes) -> bytes:

@@ -20,6 +20,16 @@ class Call:
     headers: dict[str, str]
     body: bytes
 
+    def number(self, name: str, default: int) -> int:
+        """A parameter of the query that counts from 1. Raises RefusalError."""
+        try:
+            number = int(self.query.get(name, default))
+        except ValueError:
+            number = 0
+        if number < 1:
+            raise RefusalError(400, "parameter_invalid", f"{name} must be a positive integer")
+        return number
+
     def json(self) -> Any:
         """The body. Raises RefusalError."""
         try:

@@ -28,6 +28,8 @@ class Options:
     cursors                 a cursor goes on after a value, or at a position in the result as it
                             is then, so that rows which leave let others slip past
     cursor_lifetime         a cursor is good for so many later searches
+    large_pages             what becomes of a page size above the maximum, where contacts and
+                            conversations are not what is asked for
     search_lag              how long search does not know of an edit
     company_segments_listed whether `/segments?type=company` gives company segments
     scroll_ttl              a scroll ends so long after its last use
@@ -51,6 +53,7 @@ class Options:
     sort_honoured: bool = True
     cursors: Literal["value", "position"] = "value"
     cursor_lifetime: int | None = None
+    large_pages: Literal["refused", "capped"] = "refused"
     search_lag: float = 0.0
     company_segments_listed: bool = True
     scroll_page_size: int = 100

@@ -1,4 +1,4 @@
-"""Pages of a result: keys in order, and the cursors between the pages."""
+"""Pages of a result: keys in order, and what leads from one page to the next."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
+from .calls import Call, RefusalError
+from .options import Options
+from .records import Record
 from .search import Range
+
+_LINKS_ROOT = "https://api.intercom.io"
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,83 @@ class Cursor:
             return cls(after, int(position), int(page), int(issued))
         except (binascii.Error, TypeError, ValueError) as exc:
             raise ValueError("not a cursor") from exc
+
+
+class Cursors:
+    """The cursors that were given: how long they are good, and where reading goes on."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._pages = 0
+        self._first_living = 0
+
+    def page_after(self, result: Result, cursor_text: object) -> tuple[int, int]:
+        """The number of the page that is asked for, and where in the result it starts.
+
+        Raises RefusalError.
+        """
+        self._pages += 1
+        if cursor_text is None:
+            return 1, 0
+        try:
+            cursor = Cursor.from_text(cursor_text)
+        except ValueError:
+            raise _bad_cursor() from None
+        lifetime = self._options.cursor_lifetime
+        if cursor.issued < self._first_living or (
+            lifetime is not None and self._pages - cursor.issued > lifetime
+        ):
+            raise _bad_cursor()
+        if self._options.cursors == "position":
+            return cursor.page, cursor.position
+        try:
+            return cursor.page, result.position_after(cursor.after)
+        except TypeError:
+            # The cursor belongs to a search that is sorted by something else.
+            raise _bad_cursor() from None
+
+    def text(self, last: tuple[Any, str], position: int, page: int) -> str:
+        """A cursor that goes on after the last key of a page, at this position and page."""
+        return Cursor(last, position, page, self._pages).text()
+
+    def expire(self) -> None:
+        """Make every cursor given so far a bad one."""
+        self._first_living = self._pages + 1
+
+
+def _bad_cursor() -> RefusalError:
+    return RefusalError(400, "client_error", "starting_after is not a valid cursor")
+
+
+def page_size(asked: int, maximum: int, options: Options) -> int:
+    """The size of the page that is given. Raises RefusalError."""
+    if asked > maximum and options.large_pages == "refused":
+        raise RefusalError(400, "parameter_invalid", f"per_page must be at most {maximum}")
+    return min(asked, maximum)
+
+
+def numbered_page(
+    call: Call, total: int, default: int, maximum: int, options: Options
+) -> tuple[Record, slice]:
+    """What leads on from the page that a call asks for by its number, and the page's rows.
+
+    Raises RefusalError.
+    """
+    page = call.number("page", 1)
+    per_page = page_size(call.number("per_page", default), maximum, options)
+    total_pages = -(-total // per_page)
+    following = None
+    if page < total_pages:
+        query = urlencode(call.query | {"page": page + 1, "per_page": per_page})
+        following = f"{_LINKS_ROOT}{call.path}?{query}"
+    pages = {
+        "type": "pages",
+        "next": following,
+        "page": page,
+        "per_page": per_page,
+        "total_pages": total_pages,
+    }
+    return pages, slice((page - 1) * per_page, page * per_page)
 
 
 def sort_key(values: list[Any]) -> tuple[int, Any]:
