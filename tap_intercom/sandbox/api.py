@@ -19,6 +19,8 @@ from .oauth import Authorization
 from .options import Options, Permission
 from .pages import Cursors, Result, numbered_page, sort_key
 from .records import Record
+from .resource_answers import ResourceAnswers
+from .resources import RESOURCES
 from .tables import Table
 from .workspace import Workspace, plain_text, without_nulls
 
@@ -72,6 +74,7 @@ class Api:
         self.scroll: Scroll | None = None
         self._cursors = Cursors(options)
         self._results: dict[object, Result] = {}
+        resources = ResourceAnswers(workspace, options, self._cursors)
         oauth = Authorization(workspace, options)
         reading: tuple[Permission, ...] = ("users_companies_read",)
         self.routes = [
@@ -107,9 +110,23 @@ class Api:
             Route("GET", "/oauth", oauth.page),
             Route("GET", "/oauth/authorize", oauth.authorize),
             Route("GET", "/oauth/deny", oauth.deny),
+            Route("GET", "/articles/{id}", resources.article, ("articles",)),
+            *(
+                Route(
+                    "GET", each.path, partial(resources.listed, each), each.permissions, each.since
+                )
+                for each in RESOURCES.values()
+                if each.path
+            ),
         ]
+        self._fixed = {
+            (each.method, each.template): each for each in self.routes if "{" not in each.template
+        }
 
     def route(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
+        fixed = self._fixed.get((method, path))
+        if fixed:
+            return fixed, ()
         for route in self.routes:
             ids = route.match(method, path)
             if ids is not None:

@@ -6,7 +6,21 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Permission = Literal[
-    "users_companies_read", "users_companies_write", "tags", "conversations", "tickets", "admins"
+    "users_companies_read",
+    "users_companies_write",
+    "tags",
+    "conversations",
+    "tickets",
+    "admins",
+    "admin_activity_logs",
+    "articles",
+    "help_center_redirects",
+    "news",
+    "content_snippets",
+    "content_data",
+    "custom_objects",
+    "data_connectors",
+    "ip_allowlist",
 ]
 PERMISSIONS: frozenset[str] = frozenset(get_args(Permission))
 

@@ -14,6 +14,7 @@ import orjson
 
 from . import records
 from .records import NESTED_LIMIT, PARTS_LIMIT, Record
+from .resource_store import ResourceStore
 from .tables import Table, json_text
 
 _NESTED_LISTS = ("tags", "companies", "notes")
@@ -73,6 +74,7 @@ class Workspace:
         self.merged: dict[str, str] = {}
         self.merge_history: dict[str, list[Record]] = {}
         self.ticket_ids: set[str] = set()
+        self.resources = ResourceStore(id_code, lambda: self.clock(), {"teams": self.teams})
         self._full_lists: dict[str, dict[str, Record]] = {}
         self._plain_parts: dict[str, bytes] = {}
         self._numbers: dict[str, int] = {}
@@ -258,6 +260,7 @@ class Workspace:
         with self.lock:
             self.conversations.remove(conversation_id)
             del self.parts[conversation_id]
+            self.resources.add("deleted_conversations", id=conversation_id)
             self._plain_parts.pop(conversation_id, None)
             self.ticket_ids.discard(conversation_id)
 
@@ -489,12 +492,28 @@ class Workspace:
         with self.lock:
             del self.conversation_attributes[name]
 
+    # Resources: all that is listed besides, see `resources`
+
+    def add_record(self, table: str, **fields: Any) -> str:
+        """Add a record of a resource; gives its key: the id, or `<parent's id>/<id>`."""
+        with self.lock:
+            return self.resources.add(table, **fields)
+
+    def update_record(self, table: str, key: str, **fields: Any) -> None:
+        with self.lock:
+            self.resources.update(table, key, **fields)
+
+    def delete_record(self, table: str, key: str) -> None:
+        with self.lock:
+            self.resources.delete(table, key)
+
     # The truth
 
     def truth(self, stream: str) -> list[Record]:
         """All living records of a stream, in full: nested lists, and parts beyond the cap, too.
 
-        Conversation parts carry their `conversation_id`, and their bodies are HTML.
+        Conversation parts carry their `conversation_id`, and their bodies are HTML. Records that
+        are listed for one parent carry its id.
         """
         with self.lock:
             match stream:
@@ -520,8 +539,16 @@ class Workspace:
                     return [without_nulls(each) for each in self.admins.values()]
                 case "teams" | "tags" | "segments" | "company_segments" | "conversation_attributes":
                     return [dict(each) for each in getattr(self, stream).values()]
+                case "workspace":
+                    return [dict(self.app)]
+                case "team_admin":
+                    return [
+                        {"team_id": team["id"], "admin_id": str(admin_id)}
+                        for team in self.teams.values()
+                        for admin_id in team["admin_ids"]
+                    ]
                 case _:
-                    raise KeyError(stream)
+                    return self.resources.truth(stream)
 
     def first_instant(self) -> int:
         """The earliest updated_at of all records; 0 when there are none."""

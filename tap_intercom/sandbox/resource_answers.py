@@ -1,0 +1,110 @@
+"""Intercom's answers to calls for resources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import ge, gt, le
+
+from .calls import Answer, Call, RefusalError, json_answer
+from .options import Options
+from .pages import Cursors, Result, numbered_page, page_size
+from .records import Record
+from .resource_store import key_of, milliseconds, order_key
+from .resources import Resource, TimeFilter
+from .workspace import Workspace
+
+_COMPARED: dict[str, Callable[[int, int], bool]] = {">": gt, ">=": ge, "<=": le}
+
+
+class ResourceAnswers:
+    """The lists of resources, and the single article."""
+
+    def __init__(self, workspace: Workspace, options: Options, cursors: Cursors) -> None:
+        self._workspace = workspace
+        self._store = workspace.resources
+        self._options = options
+        self._cursors = cursors
+
+    def listed(self, resource: Resource, call: Call, parent_id: str | None = None) -> Answer:
+        """What a list gives. Raises RefusalError."""
+        if parent_id is not None and not self._store.has_parent(resource, parent_id):
+            raise RefusalError(404, resource.missing, "Resource Not Found")
+        records = self._store.listed(resource.name, parent_id)
+        for each in resource.filters:
+            records = self._filtered(each, call, records)
+        if call.query.get("order") == "asc" and resource.name == "deleted_conversations":
+            records.reverse()
+        left_out = set(resource.hidden)
+        if call.query.get("include_bodies") != "true":
+            left_out.update(resource.bodies)
+        match resource.paging:
+            case "one_object":
+                return json_answer(_shown(records[0], left_out))
+            case "none":
+                if resource.only:
+                    return json_answer(
+                        {
+                            "type": resource.kind,
+                            resource.rows: [each[resource.only] for each in records],
+                        }
+                    )
+                around: Record = {}
+            case "cursor":
+                records, around = self._page_after(resource, call, records)
+            case _:
+                records, around = self._numbered_page(resource, call, records)
+        rows = [_shown(each, left_out) for each in records]
+        return json_answer({"type": resource.kind, resource.rows: rows} | around)
+
+    def article(self, call: Call, article_id: str) -> Answer:
+        """One article, with the statistics that the list leaves out. Raises RefusalError."""
+        for article in self._store.listed("articles"):
+            if article["id"] == article_id:
+                statistics = self._store.listed("article_statistics", article_id)
+                shown = [_shown(each, {"article_id"}) for each in statistics]
+                return json_answer(article | {"statistics": shown[0] if shown else None})
+        raise RefusalError(404, "not_found", "Resource Not Found")
+
+    def _filtered(self, given: TimeFilter, call: Call, records: list[Record]) -> list[Record]:
+        text = call.query.get(given.parameter)
+        if text is None:
+            if given.is_required:
+                raise RefusalError(400, "parameter_missing", f"{given.parameter} is missing")
+            if given.default_age is None:
+                return records
+            text = str(int(self._workspace.clock()) - given.default_age)
+        if not text.isdecimal():
+            message = f"{given.parameter} must be a Unix timestamp (integer)"
+            raise RefusalError(400, "parameter_invalid", message)
+        border, compared = int(text) * 1000, _COMPARED[given.selects]
+        return [each for each in records if compared(milliseconds(each[given.field]), border)]
+
+    def _numbered_page(
+        self, resource: Resource, call: Call, records: list[Record]
+    ) -> tuple[list[Record], Record]:
+        pages, shown = numbered_page(call, len(records), *resource.sizes, self._options)
+        around: Record = {"total_count": len(records)} if resource.is_counted else {}
+        if resource.paging == "numbers":
+            return records[shown], around | {"pages": pages}
+        numbers = {name: pages[name] for name in ("page", "per_page", "total_pages")}
+        return records[shown], around | numbers
+
+    def _page_after(
+        self, resource: Resource, call: Call, records: list[Record]
+    ) -> tuple[list[Record], Record]:
+        default, maximum = resource.sizes
+        per_page = page_size(call.number("per_page", default), maximum, self._options)
+        by_key = {key_of(resource, each): each for each in records}
+        order = sorted(order_key(resource, each) for each in records)
+        result = Result.of_all(order, is_descending=True)
+        page, position = self._cursors.page_after(result, call.query.get("starting_after"))
+        keys = result.keys(position, per_page)
+        pages: Record = {"type": "pages", "per_page": per_page}
+        if keys and position + len(keys) < len(result):
+            after = self._cursors.text(keys[-1], position + len(keys), page + 1)
+            pages["next"] = {"starting_after": after}
+        return [by_key[key] for _, key in keys], {"pages": pages}
+
+
+def _shown(record: Record, left_out: set[str]) -> Record:
+    return {field: value for field, value in record.items() if field not in left_out}

@@ -1,0 +1,147 @@
+"""The records of the resources of one workspace, and the edits people make to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from copy import deepcopy
+from datetime import datetime, timezone
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from .records import Record
+from .resource_shapes import SHAPES
+from .resources import RESOURCES, Resource
+
+
+class ResourceStore:
+    """Records by resource and key; `outside` holds the parents that are kept elsewhere.
+
+    A record is kept as Intercom sends it, with the id of its parent even where that is left out.
+    """
+
+    def __init__(
+        self,
+        workspace_id: str,
+        clock: Callable[[], float],
+        outside: dict[str, Container[str]],
+    ) -> None:
+        self._workspace_id = workspace_id
+        self._clock = clock
+        self._records: dict[str, dict[str, Record]] = {name: {} for name in RESOURCES}
+        self._parents: dict[str, Container[str]] = {**self._records, **outside}
+        self._numbers: dict[str, int] = {}
+        self.add("ip_allowlist", workspace_id=workspace_id)
+
+    def add(self, name: str, /, **fields: Any) -> str:
+        """Add a record; gives its key: the id, or several fields with a slash between them."""
+        resource = RESOURCES[name]
+        now = int(self._clock())
+        record = deepcopy(SHAPES[name])
+        if "workspace_id" in record:
+            record["workspace_id"] = self._workspace_id
+        if "id" in resource.key and "id" not in fields:
+            record["id"] = self._new_id(resource)
+        for field in resource.times:
+            record[field] = fields.get("created_at", now)
+        record = self._timed(resource, record | fields)
+        if name == "custom_object_instances":
+            self.add("custom_object_types", id=record["type"])
+        key = key_of(resource, record)
+        self._records[name][key] = record
+        return key
+
+    def update(self, name: str, key: str, /, **fields: Any) -> None:
+        """Set fields of a record; its updated_at moves to now. Raises KeyError."""
+        resource, records = RESOURCES[name], self._records[name]
+        if "updated_at" in resource.times:
+            fields = {"updated_at": int(self._clock())} | fields
+        records[key] = self._timed(resource, records[key] | fields)
+
+    def delete(self, name: str, key: str) -> None:
+        """Raises KeyError."""
+        del self._records[name][key]
+
+    def record(self, name: str, key: str) -> Record:
+        """Raises KeyError."""
+        return self._records[name][key]
+
+    def has_parent(self, resource: Resource, parent_id: str) -> bool:
+        return parent_id in self._parents[resource.parent]
+
+    def listed(self, name: str, parent_id: str | None = None) -> list[Record]:
+        """The records, or those of one parent, in the order of the list."""
+        resource = RESOURCES[name]
+        records = self._of_newsfeeds() if name == "newsfeed_items" else self._kept(name)
+        if parent_id is not None:
+            records = [each for each in records if each[resource.parent_field] == parent_id]
+        if resource.newest_first:
+            records.sort(key=lambda each: order_key(resource, each), reverse=True)
+        return records
+
+    def truth(self, name: str) -> list[Record]:
+        """Copies of all records whose parents are there, with what an incremental parent adds."""
+        if name == "ticket_type_attributes":
+            return [
+                deepcopy(each) | {"ticket_type_id": ticket_type["id"]}
+                for ticket_type in self._kept("ticket_types")
+                for each in ticket_type["ticket_type_attributes"]["data"]
+            ]
+        resource = RESOURCES[name]
+        records = [
+            deepcopy(each)
+            for each in self.listed(name)
+            if not resource.parent or self.has_parent(resource, each[resource.parent_field])
+        ]
+        if name == "article_versions":
+            for record in records:
+                article = self.record("articles", record["article_id"])
+                record["article_updated_at"] = article["updated_at"]
+        return records
+
+    def _kept(self, name: str) -> list[Record]:
+        return list(self._records[name].values())
+
+    def _of_newsfeeds(self) -> list[Record]:
+        return [
+            item | {"newsfeed_id": str(each["newsfeed_id"])}
+            for item in self._kept("news_items")
+            if item["state"] == "live"
+            for each in item["newsfeed_assignments"]
+        ]
+
+    def _timed(self, resource: Resource, record: Record) -> Record:
+        if resource.times_in != "seconds":
+            unit = "milliseconds" if resource.times_in == "iso_milliseconds" else "seconds"
+            for field in resource.times:
+                if isinstance(record[field], int):
+                    instant = datetime.fromtimestamp(record[field], timezone.utc)
+                    text = instant.isoformat(timespec=unit)
+                    record[field] = text.replace("+00:00", "Z")
+        return record
+
+    def _new_id(self, resource: Resource) -> str | int:
+        number = self._numbers[resource.name] = self._numbers.get(resource.name, 100) + 1
+        if resource.ids == "integer":
+            return number
+        if resource.ids == "uuid":
+            digest = blake2b(b"%s%d" % (resource.name.encode(), number), digest_size=16).digest()
+            return str(UUID(bytes=digest, version=4))
+        return str(number)
+
+
+def key_of(resource: Resource, record: Record) -> str:
+    return "/".join(str(record[field]) for field in resource.key)
+
+
+def order_key(resource: Resource, record: Record) -> tuple[int, str]:
+    """What puts a record in its place: the instant in milliseconds, and the key."""
+    instant = milliseconds(record[resource.newest_first or ""])
+    return instant, key_of(resource, record)
+
+
+def milliseconds(value: int | str) -> int:
+    """An instant in Unix seconds or ISO 8601, as Unix milliseconds."""
+    if isinstance(value, str):
+        return round(datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp() * 1000)
+    return value * 1000
