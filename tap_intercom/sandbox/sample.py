@@ -15,6 +15,7 @@ from typing import Any
 from faker import Faker
 
 from .records import Record
+from .resource_sample import add_resources
 from .workspace import Workspace
 
 _DAY = 86_400
@@ -140,11 +141,15 @@ def generate(
     teams: int = 3,
     tags: int = 30,
     segments: int = 12,
+    resources: int = 12,
     now: float | None = None,
     days: float = 365,
     timezone: str = "America/Los_Angeles",
 ) -> Workspace:
-    """A workspace with sample data of these sizes, last edited at `now` (default: now)."""
+    """A workspace with sample data of these sizes, last edited at `now` (default: now).
+
+    `resources` is about how many records each of the other tables has; 0 leaves them empty.
+    """
     end = int(time.time() if now is None else now)
     workspace = Workspace(timezone=timezone)
     workspace.clock = lambda: end
@@ -155,6 +160,8 @@ def generate(
     making.companies(companies)
     making.contacts(contacts)
     making.conversations(conversations, parts)
+    if resources:
+        add_resources(workspace, seed, resources, end, int(days * _DAY))
     workspace.clock = time.time
     return workspace
 
