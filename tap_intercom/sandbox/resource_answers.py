@@ -10,7 +10,7 @@ from .options import Options
 from .pages import Cursors, Result, numbered_page, page_size
 from .records import Record
 from .resource_store import key_of, milliseconds, order_key
-from .resources import Resource, TimeFilter
+from .resources import RESOURCES, Resource, TimeFilter
 from .workspace import Workspace
 
 _COMPARED: dict[str, Callable[[int, int], bool]] = {">": gt, ">=": ge, "<=": le}
@@ -58,12 +58,13 @@ class ResourceAnswers:
 
     def article(self, call: Call, article_id: str) -> Answer:
         """One article, with the statistics that the list leaves out. Raises RefusalError."""
-        for article in self._store.listed("articles"):
-            if article["id"] == article_id:
-                statistics = self._store.listed("article_statistics", article_id)
-                shown = [_shown(each, {"article_id"}) for each in statistics]
-                return json_answer(article | {"statistics": shown[0] if shown else None})
-        raise RefusalError(404, "not_found", "Resource Not Found")
+        article = self._store.record("articles", article_id)
+        if article is None:
+            raise RefusalError(404, "not_found", "Resource Not Found")
+        statistics = self._store.record("article_statistics", article_id)
+        if statistics:
+            statistics = _shown(statistics, set(RESOURCES["article_statistics"].hidden))
+        return json_answer(article | {"statistics": statistics})
 
     def _filtered(self, given: TimeFilter, call: Call, records: list[Record]) -> list[Record]:
         text = call.query.get(given.parameter)

@@ -62,9 +62,8 @@ class ResourceStore:
         """Raises KeyError."""
         del self._records[name][key]
 
-    def record(self, name: str, key: str) -> Record:
-        """Raises KeyError."""
-        return self._records[name][key]
+    def record(self, name: str, key: str) -> Record | None:
+        return self._records[name].get(key)
 
     def has_parent(self, resource: Resource, parent_id: str) -> bool:
         return parent_id in self._parents[resource.parent]
@@ -95,7 +94,7 @@ class ResourceStore:
         ]
         if name == "article_versions":
             for record in records:
-                article = self.record("articles", record["article_id"])
+                article = self._records["articles"][record["article_id"]]
                 record["article_updated_at"] = article["updated_at"]
         return records
 

@@ -495,7 +495,7 @@ class Workspace:
     # Resources: all that is listed besides, see `resources`
 
     def add_record(self, table: str, **fields: Any) -> str:
-        """Add a record of a resource; gives its key: the id, or `<parent's id>/<id>`."""
+        """Add a record of a resource; gives its key: the id, or several fields as `one/other`."""
         with self.lock:
             return self.resources.add(table, **fields)
 
