@@ -285,7 +285,7 @@ class CustomObjectInstances(ListStream):
 
     name = "custom_object_instances"
     path = "/custom_object_instances"
-    permission = "Read custom objects"
+    permission = "Read and write custom object instances"
     cost = "1 for each type and 150 instances, and 1 for the types"
     first_version = (2, 16)
     key_properties = ("type", "id")

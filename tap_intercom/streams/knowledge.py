@@ -7,10 +7,11 @@ from tap_intercom.pages import Numbered
 from tap_intercom.streams.base import Reading, Record
 from tap_intercom.streams.family import ChildStream, Parent
 from tap_intercom.streams.lists import ListStream
+from tap_intercom.streams.workspace import NOT_DOCUMENTED
 
 READ_ARTICLES = "Read and list articles"
-READ_NEWS = "Read news"
-READ_CONTENT = "Read content"
+READ_NEWS = "Read and list news items and newsfeeds"
+READ_CONTENT = "Read content data"
 
 
 class ArticleStatistics(ChildStream):
@@ -94,7 +95,7 @@ class Redirects(ChildStream):
     name = "redirects"
     path = "/help_center/help_centers/{id}/redirects"
     parent = "help_centers"
-    permission = "Read help center redirects"
+    permission = "Help center redirects"
     cost = "1 for each help center and 250 redirects"
     first_version = (2, 16)
     parent_columns = ("help_center_id",)
@@ -149,7 +150,7 @@ class ContentSnippets(ListStream):
 
     name = "content_snippets"
     path = "/content_snippets"
-    permission = "Read and write content snippets"
+    permission = "Content snippets"
     cost = "1 for 50 snippets"
     first_version = (2, 16)
     paging = Numbered(50)
@@ -160,7 +161,7 @@ class Audiences(ListStream):
 
     name = "audiences"
     path = "/audiences"
-    permission = READ_CONTENT
+    permission = NOT_DOCUMENTED
     cost = "1 for 50 audiences"
     first_version = (2, 16)
     paging = Numbered(50)

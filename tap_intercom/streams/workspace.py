@@ -17,6 +17,7 @@ from tap_intercom.times import DAY_SECONDS
 from tap_intercom.windows import Window, spans
 
 READ_ADMINS = "Read admins"
+NOT_DOCUMENTED = "not documented"
 WINDOW_OF_LOGS = 30 * DAY_SECONDS
 
 
@@ -110,7 +111,7 @@ class ActivityLogs(ListStream):
     name = "activity_logs"
     path = "/admins/activity_logs"
     records_key = "activity_logs"
-    permission = READ_ADMINS
+    permission = "Read admin activity logs"
     cost = "1 for 250 new entries, and for each 30 days"
     replication_key = "created_at"
     instant_field = "created_at"
@@ -176,7 +177,7 @@ class OfficeHoursExceptions(ChildStream):
     name = "office_hours_exceptions"
     path = "/office_hours_schedules/{id}/office_hours_exceptions"
     parent = "office_hours_schedules"
-    permission = "Read office hours"
+    permission = NOT_DOCUMENTED
     cost = "1 for each schedule"
     first_version = (2, 16)
     parent_columns = ("office_hours_schedule_id",)
@@ -187,7 +188,7 @@ class OfficeHoursSchedules(ListStream):
 
     name = "office_hours_schedules"
     path = "/office_hours_schedules"
-    permission = "Read office hours"
+    permission = NOT_DOCUMENTED
     first_version = (2, 16)
     children = (OfficeHoursExceptions(),)
 
@@ -197,7 +198,7 @@ class Brands(ListStream):
 
     name = "brands"
     path = "/brands"
-    permission = "Read brands"
+    permission = NOT_DOCUMENTED
     first_version = (2, 15)
 
 
@@ -206,7 +207,7 @@ class EmailSettings(ListStream):
 
     name = "email_settings"
     path = "/emails"
-    permission = "Read email settings"
+    permission = NOT_DOCUMENTED
     first_version = (2, 15)
 
 
@@ -219,7 +220,7 @@ class DataConnectorExecutions(ChildStream):
     name = "data_connector_executions"
     path = "/data_connectors/{id}/execution_results"
     parent = "data_connectors"
-    permission = "Read data connectors"
+    permission = NOT_DOCUMENTED
     cost = "1 for each connector and 30 new calls"
     first_version = (2, 16)
     replication_key = "created_at"
@@ -248,7 +249,7 @@ class DataConnectors(ListStream):
 
     name = "data_connectors"
     path = "/data_connectors"
-    permission = "Read data connectors"
+    permission = NOT_DOCUMENTED
     cost = "1 for 50 connectors"
     first_version = (2, 16)
     paging = ByCursor(50)
@@ -261,7 +262,7 @@ class IpAllowlist(ObjectStream):
     name = "ip_allowlist"
     path = "/ip_allowlist"
     records_key = ""
-    permission = "Manage IP allowlist"
+    permission = "IP allowlist"
     first_version = (2, 14)
     key_properties = ("workspace_id",)
 
