@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from zlib import crc32
@@ -15,12 +14,14 @@ import orjson
 
 from . import fields, search
 from .calls import Answer, Call, RefusalError, json_answer
+from .detail_endpoints import DetailEndpoints
 from .oauth import Authorization
 from .options import Options, Permission
-from .pages import Cursors, Result, numbered_page, sort_key
+from .pages import Cursors, Result, numbered_answer, sort_key
 from .records import Record
 from .resource_answers import ResourceAnswers
 from .resources import RESOURCES
+from .routes import Route
 from .tables import Table
 from .workspace import Workspace, plain_text, without_nulls
 
@@ -41,30 +42,6 @@ class Scroll:
     is_dead: bool = False
 
 
-@dataclass(frozen=True)
-class Route:
-    method: str
-    template: str
-    handler: Callable[..., Answer]
-    permissions: tuple[Permission, ...] = ()
-    since: tuple[int, int] = (0, 0)
-
-    @property
-    def name(self) -> str:
-        return f"{self.method} {self.template}"
-
-    def match(self, method: str, path: str) -> tuple[str, ...] | None:
-        if method != self.method:
-            return None
-        found = _pattern(self.template).fullmatch(path)
-        return found.groups() if found else None
-
-
-@lru_cache
-def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\\{id\\\}", "([^/]+)", re.escape(template)))
-
-
 class Api:
     """The endpoints over one workspace."""
 
@@ -75,6 +52,7 @@ class Api:
         self._cursors = Cursors(options)
         self._results: dict[object, Result] = {}
         resources = ResourceAnswers(workspace, options, self._cursors)
+        self.details = DetailEndpoints(self)
         oauth = Authorization(workspace, options)
         reading: tuple[Permission, ...] = ("users_companies_read",)
         self.routes = [
@@ -118,6 +96,7 @@ class Api:
                 for each in RESOURCES.values()
                 if each.path
             ),
+            *self.details.routes,
         ]
         self._fixed = {
             (each.method, each.template): each for each in self.routes if "{" not in each.template
@@ -249,7 +228,7 @@ class Api:
             raise self._merged(call, contact_id)
         if contact_id not in self.workspace.contacts:
             raise RefusalError(404, "not_found", "User Not Found")
-        render = self._contact_text(call)
+        render = self.contact_text(call)
         return Answer(render(contact_id, self.workspace.contacts.texts[contact_id]))
 
     def _merged(self, call: Call, contact_id: str) -> RefusalError:
@@ -286,7 +265,8 @@ class Api:
         self.contact(call, contact_id)
         companies = self.workspace.companies.texts
         ids = self.workspace.nested_ids(contact_id, "companies")
-        return self._numbered_page(call, [companies[each] for each in ids if each in companies], 50)
+        rows = [companies[each] for each in ids if each in companies]
+        return numbered_answer(call, rows, 50, 60, options=self.options)
 
     # Companies
 
@@ -345,14 +325,8 @@ class Api:
         page, per_page = call.number("page", 1), call.number("per_page", 15)
         if page * per_page > _COMPANIES_LIST_LIMIT:
             raise RefusalError(400, "bad_request", "page limit reached, please use scroll API")
-        return self._numbered_page(call, [orjson.dumps(each) for each in companies], 15)
-
-    def _numbered_page(self, call: Call, rows: list[bytes], default: int) -> Answer:
-        pages, shown = numbered_page(call, len(rows), default, 60, self.options)
-        return Answer(
-            b'{"type":"list","data":[%s],"pages":%s,"total_count":%d}'
-            % (b",".join(rows[shown]), orjson.dumps(pages), len(rows))
-        )
+        rows = [orjson.dumps(each) for each in companies]
+        return numbered_answer(call, rows, 15, 60, options=self.options)
 
     # Conversations
 
@@ -377,7 +351,7 @@ class Api:
     # Lists and searches
 
     def list_contacts(self, call: Call) -> Answer:
-        return self._listed(call, self.workspace.contacts, 50, "data", self._contact_text(call))
+        return self._listed(call, self.workspace.contacts, 50, "data", self.contact_text(call))
 
     def list_conversations(self, call: Call) -> Answer:
         conversations, text = self.workspace.conversations, self._conversation_text(call)
@@ -392,7 +366,7 @@ class Api:
                 "invalid_sort_order",
                 f"Invalid sort order '{order}'. Must be one of: ascending, descending",
             )
-        render = self._contact_text(call)
+        render = self.contact_text(call)
         return self._searched(
             body, self.workspace.contacts, 50, "data", self.contact_language(), render
         )
@@ -411,12 +385,11 @@ class Api:
     def search_tickets(self, call: Call) -> Answer:
         return self._searched(
             _search_body(call),
-            self.workspace.conversations,
+            self.workspace.tickets,
             20,
             "tickets",
             self._exact_language(fields.TICKET_FIELDS),
-            lambda _, text: orjson.dumps(_ticket(orjson.loads(text))),
-            without=self.workspace.conversations.index.texts.keys() - self.workspace.ticket_ids,
+            self.details.ticket_text(call),
         )
 
     @property
@@ -565,9 +538,9 @@ class Api:
 
     # Versions before 2.16
 
-    def _contact_text(self, call: Call) -> Callable[[str, bytes], bytes]:
+    def contact_text(self, call: Call) -> Callable[[str, bytes], bytes]:
         is_older = self.version(call) < (2, 16)
-        with_merges = call.query.get("include_merge_history") == "true"
+        with_merges = not is_older and call.query.get("include_merge_history") == "true"
         if not is_older and not with_merges:
             return _unchanged
 
@@ -575,7 +548,7 @@ class Api:
             record = orjson.loads(text)
             if is_older and record["owner_id"] is not None:
                 record["owner_id"] = int(record["owner_id"])
-            if with_merges:
+            if with_merges and record["role"] == "user":
                 record["merge_history"] = self.workspace.merge_history.get(contact_id, [])
             return orjson.dumps(record)
 
@@ -627,28 +600,3 @@ def _plain_source(text: bytes) -> bytes:
         for name in ("subject", "body"):
             source[name] = source[name] and plain_text(source[name])
     return orjson.dumps(record)
-
-
-def _ticket(conversation: Record) -> Record:
-    """The ticket that a conversation is: the same id, without its messages."""
-    same = (
-        "id",
-        "created_at",
-        "updated_at",
-        "open",
-        "snoozed_until",
-        "contacts",
-        "admin_assignee_id",
-        "team_assignee_id",
-        "linked_objects",
-    )
-    return (
-        {"type": "ticket", "category": "Customer", "ticket_attributes": {}, "is_shared": True}
-        | {name: conversation[name] for name in same}
-        | {"ticket_parts": {"type": "ticket_part.list", "ticket_parts": [], "total_count": 0}}
-        | {
-            name: value
-            for name, value in conversation["ticket"].items()
-            if name in ("ticket_id", "category", "ticket_attributes", "ticket_state", "ticket_type")
-        }
-    )

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write a config that points to the sandbox",
     )
-    sizes = {"contacts": 200, "companies": 40, "conversations": 60, "parts": 500}
+    sizes = {"contacts": 200, "companies": 40, "conversations": 60, "parts": 500, "tickets": 12}
     for name, size in sizes.items():
         parser.add_argument(
             f"--{name}", type=int, default=size, metavar="N", help=f"how many (default: {size})"
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         companies=args.companies,
         conversations=args.conversations,
         parts=args.parts,
+        tickets=args.tickets,
         days=args.days,
     )
     rate_limit = args.rate_limit or None

@@ -58,6 +58,14 @@ _PLACES = {
     "conversation_rating.contact_id": "conversation_rating.contact.id",
     "conversation_rating.admin_d": "conversation_rating.teammate.id",
 }
+_TICKET_PLACES = {
+    "title": "ticket_attributes._default_title_",
+    "description": "ticket_attributes._default_description_",
+    "ticket_type_id": "ticket_type.id",
+    "contact_ids": "contacts.contacts.id",
+    "state": "ticket_state.category",
+}
+_TICKET_CATEGORIES = {"Customer": "request", "Back-office": "task", "Tracker": "tracker"}
 _OTHER_DATES = frozenset(("waiting_since", "snoozed_until"))
 
 
@@ -76,12 +84,28 @@ def values_of(workspace: Workspace, record: Record, field: str) -> list[Any]:
         # Names of attributes may hold dots.
         value = record["custom_attributes"].get(field.partition(".")[2])
         return _flat(value)
+    if record["type"] == "ticket":
+        if field == "category":
+            return [_TICKET_CATEGORIES[record["category"]]]
+        if field.startswith("ticket_attribute."):
+            return _ticket_attribute(record, field.partition(".")[2])
+        places = _TICKET_PLACES
+    else:
+        places = _PLACES
     values: list[Any] = [record]
-    for step in _PLACES.get(field, field).split("."):
+    for step in places.get(field, field).split("."):
         values = [
             inner for value in values if isinstance(value, dict) for inner in _flat(value.get(step))
         ]
     return values
+
+
+def _ticket_attribute(ticket: Record, attribute_id: str) -> list[Any]:
+    attributes = (ticket["ticket_type"] or {}).get("ticket_type_attributes") or {}
+    for attribute in attributes.get("data", ()):
+        if attribute["id"] == attribute_id:
+            return _flat(ticket["ticket_attributes"].get(attribute["name"]))
+    return []
 
 
 def _flat(value: Any) -> list[Any]:

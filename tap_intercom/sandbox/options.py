@@ -21,6 +21,7 @@ Permission = Literal[
     "custom_objects",
     "data_connectors",
     "ip_allowlist",
+    "events",
 ]
 PERMISSIONS: frozenset[str] = frozenset(get_args(Permission))
 

@@ -12,12 +12,12 @@ from urllib.parse import urlencode
 
 import orjson
 
-from .calls import Call, RefusalError
+from .calls import Answer, Call, RefusalError
 from .options import Options
 from .records import Record
 from .search import Range
 
-_LINKS_ROOT = "https://api.intercom.io"
+LINKS_ROOT = "https://api.intercom.io"
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def numbered_page(
     following = None
     if page < total_pages:
         query = urlencode(call.query | {"page": page + 1, "per_page": per_page})
-        following = f"{_LINKS_ROOT}{call.path}?{query}"
+        following = f"{LINKS_ROOT}{call.path}?{query}"
     pages = {
         "type": "pages",
         "next": following,
@@ -182,3 +182,21 @@ def sort_key(values: list[Any]) -> tuple[int, Any]:
         return 2, 0
     value = values[0]
     return (0, value) if isinstance(value, (int, float)) else (1, str(value))
+
+
+def numbered_answer(
+    call: Call,
+    rows: list[bytes],
+    default: int,
+    maximum: int,
+    *,
+    options: Options,
+    kind: str = "list",
+    rows_key: str = "data",
+) -> Answer:
+    """The page of rows that the call asks for by number. Raises RefusalError."""
+    pages, shown = numbered_page(call, len(rows), default, maximum, options)
+    return Answer(
+        b'{"type":"%s","%s":[%s],"pages":%s,"total_count":%d}'
+        % (kind.encode(), rows_key.encode(), b",".join(rows[shown]), orjson.dumps(pages), len(rows))
+    )

@@ -14,7 +14,18 @@ NESTED_LIMIT = 10
 """A contact carries no more than this of its tags, companies, notes and subscriptions."""
 
 PARTS_LIMIT = 500
-"""A conversation carries its newest parts only, no more than this."""
+"""A conversation or a ticket carries its newest parts only, no more than this."""
+
+_PATCHED = ("custom_attributes", "ticket_attributes", "source", "author")
+
+
+def update(record: Record, fields: Record) -> None:
+    """Set fields in place; objects that the API lets one patch are patched, not replaced."""
+    for field, value in fields.items():
+        if isinstance(value, dict) and field in _PATCHED:
+            record[field] = (record.get(field) or {}) | value
+        else:
+            record[field] = value
 
 
 def nested_list(kind: str, ids: Sequence[str], url: str, total_count: int | None = None) -> Record:

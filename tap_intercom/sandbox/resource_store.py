@@ -33,6 +33,10 @@ class ResourceStore:
         self._numbers: dict[str, int] = {}
         self.add("ip_allowlist", workspace_id=workspace_id)
 
+    def share(self, name: str, records: dict[str, Record]) -> None:
+        """Keep the records of a resource where another part of the workspace keeps them."""
+        self._records[name] = self._parents[name] = records
+
     def add(self, name: str, /, **fields: Any) -> str:
         """Add a record; gives its key: the id, or several fields with a slash between them."""
         resource = RESOURCES[name]

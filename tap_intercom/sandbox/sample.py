@@ -16,6 +16,7 @@ from faker import Faker
 
 from .records import Record
 from .resource_sample import add_resources
+from .sample_details import DetailSample
 from .workspace import Workspace
 
 _DAY = 86_400
@@ -142,6 +143,8 @@ def generate(
     tags: int = 30,
     segments: int = 12,
     resources: int = 12,
+    tickets: int = 12,
+    details: int = 200,
     now: float | None = None,
     days: float = 365,
     timezone: str = "America/Los_Angeles",
@@ -149,6 +152,9 @@ def generate(
     """A workspace with sample data of these sizes, last edited at `now` (default: now).
 
     `resources` is about how many records each of the other tables has; 0 leaves them empty.
+    tickets: those of their own, beside the conversations that are tickets.
+    details: how many contacts, companies and conversations, the newest ones, may have notes,
+    events, calls and the like.
     """
     end = int(time.time() if now is None else now)
     workspace = Workspace(timezone=timezone)
@@ -157,11 +163,17 @@ def generate(
     making.team(admins, teams)
     making.attributes()
     making.tags_and_segments(tags, segments)
+    sample = DetailSample(workspace, seed, making.words.sentences, end)
+    sample.settings(end - making.span)
     making.companies(companies)
     making.contacts(contacts)
     making.conversations(conversations, parts)
     if resources:
         add_resources(workspace, seed, resources, end, int(days * _DAY))
+    sample.tickets([making.instant(number, tickets) for number in range(tickets)])
+    sample.contacts(details)
+    sample.companies(details)
+    sample.conversations(details)
     workspace.clock = time.time
     return workspace
 

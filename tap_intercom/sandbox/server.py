@@ -37,7 +37,11 @@ _EDITS = (
     "attach_",
     "detach_",
     "redact_",
-    "load_parts",
+    "link_",
+    "unlink_",
+    "subscribe_",
+    "unsubscribe_",
+    "load_",
     "reply",
     "index_now",
 )

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import html
 import re
-import threading
-import time
-from collections.abc import Callable, Sequence
-from hashlib import blake2b
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from . import records
-from .records import NESTED_LIMIT, PARTS_LIMIT, Record
+from .children import TABLES
+from .details import Details, note, subscription_type
+from .records import NESTED_LIMIT, PARTS_LIMIT, Record, update
 from .resource_store import ResourceStore
-from .tables import Table, json_text
+from .tables import json_text
+from .tickets import Tickets
 
-_NESTED_LISTS = ("tags", "companies", "notes")
+_NESTED_LISTS = {
+    "tags": "tag",
+    "companies": "company",
+    "notes": "note",
+    "opted_in_subscription_types": "subscription",
+    "opted_out_subscription_types": "subscription",
+}
 _BREAK = re.compile(r"<br\s*/?>|</p>\s*<p[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r'<a\s[^>]*href="([^"]*)"[^>]*>(.*?)</a>', re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
@@ -29,7 +35,7 @@ def plain_text(body: str) -> str:
     return html.unescape(_TAG.sub("", text))
 
 
-class Workspace:
+class Workspace(Tickets, Details):
     """The data of a workspace.
 
     Every edit moves updated_at of what it touches to `clock()`, unless the edit gives one.
@@ -44,22 +50,7 @@ class Workspace:
         timezone: str = "America/Los_Angeles",
         region: str = "US",
     ) -> None:
-        self.app: Record = {
-            "type": "app",
-            "id_code": id_code,
-            "name": name,
-            "created_at": 1_600_000_000,
-            "secure": True,
-            "identity_verification": False,
-            "timezone": timezone,
-            "region": region,
-        }
-        self.lock = threading.RLock()
-        self.clock: Callable[[], float] = time.time
-        self.search_lag: Callable[[], float] = lambda: 0.0
-        self.contacts = self._table()
-        self.companies = self._table()
-        self.conversations = self._table()
+        super().__init__(id_code=id_code, name=name, timezone=timezone, region=region)
         self.parts: dict[str, list[bytes]] = {}
         self.admins: dict[str, Record] = {}
         self.teams: dict[str, Record] = {}
@@ -73,19 +64,18 @@ class Workspace:
         self.contact_segment_ids: dict[str, tuple[str, ...]] = {}
         self.merged: dict[str, str] = {}
         self.merge_history: dict[str, list[Record]] = {}
-        self.ticket_ids: set[str] = set()
         self.resources = ResourceStore(id_code, lambda: self.clock(), {"teams": self.teams})
+        for name in ("ticket_types", "ticket_states", "subscription_types", "calls"):
+            self.resources.share(name, getattr(self, name))
+        self._company_contacts: dict[str, list[str]] | None = None
         self._full_lists: dict[str, dict[str, Record]] = {}
+        self._company_note_lists: dict[str, list[str]] = {}
         self._plain_parts: dict[str, bytes] = {}
-        self._numbers: dict[str, int] = {}
-
-    def _table(self) -> Table:
-        return Table(lambda: self.search_lag(), lambda: self.clock())
 
     def index_now(self) -> None:
         """Let search know every edit at once, whatever its lag is."""
         with self.lock:
-            for table in (self.contacts, self.companies, self.conversations):
+            for table in self.searched_tables:
                 table.index_until(float("inf"))
 
     # Contacts
@@ -110,6 +100,8 @@ class Workspace:
             self.contacts.remove(contact_id)
             for of_contact in (self.contact_segment_ids, self._full_lists, self.merge_history):
                 of_contact.pop(contact_id, None)
+            self._company_contacts = None
+            self._forget_details(contact_id)
 
     def merge_contacts(self, source_id: str, target_id: str) -> None:
         """Merge a contact into another one; the source is gone and its id points to the target."""
@@ -139,12 +131,45 @@ class Workspace:
     def detach_company(self, contact_id: str, company_id: str) -> None:
         self._edit_nested_list(contact_id, "companies", remove=company_id)
 
+    def add_contact_note(self, contact_id: str, **fields: Any) -> str:
+        """Write a note on a contact, at the front of its notes."""
+        with self.lock:
+            note_id = self._add_note("contact", contact_id, fields)
+            notes = [note_id, *self.nested_ids(contact_id, "notes")]
+            self.update_contact(contact_id, notes=notes)
+            return note_id
+
+    def delete_contact_note(self, contact_id: str, note_id: str) -> None:
+        self._edit_nested_list(contact_id, "notes", remove=note_id)
+
+    def subscribe_contact(self, contact_id: str, subscription_id: str) -> None:
+        """Let a contact choose to get what is sent to a subscription type."""
+        self._choose(contact_id, subscription_id, consent_type="opt_in")
+
+    def unsubscribe_contact(self, contact_id: str, subscription_id: str) -> None:
+        """Let a contact choose to get nothing of a subscription type."""
+        self._choose(contact_id, subscription_id, consent_type="opt_out")
+
+    def contact_notes(self, contact_id: str) -> list[Record]:
+        """The notes on a contact, newest first. Raises KeyError."""
+        contact = self.contact(contact_id)
+        notes = (contact["notes"] or {}).get("data", ())
+        return [self.note(each["id"], contact) for each in notes]
+
+    def subscriptions(self, contact_id: str) -> list[Record]:
+        """The subscription types that a contact has chosen or refused. Raises KeyError."""
+        ids = [
+            *self.nested_ids(contact_id, "opted_out_subscription_types"),
+            *self.nested_ids(contact_id, "opted_in_subscription_types"),
+        ]
+        return [self.subscription_types.get(each) or subscription_type(each) for each in ids]
+
     def contact(self, contact_id: str) -> Record:
         """A copy of a contact with its nested lists in full. Raises KeyError."""
         return self.contacts.get(contact_id) | self._full_lists.get(contact_id, {})
 
     def nested_ids(self, contact_id: str, field: str) -> list[str]:
-        """The ids of all tags or companies of a contact. Raises KeyError."""
+        """The ids in a nested list of a contact, all of them. Raises KeyError."""
         return [each["id"] for each in (self.contact(contact_id)[field] or {}).get("data", ())]
 
     def _put_contact(self, record: Record, fields: Record) -> None:
@@ -153,11 +178,12 @@ class Workspace:
         segment_ids = fields.pop("segments", None)
         if segment_ids is not None:
             self.contact_segment_ids[contact_id] = tuple(segment_ids)
-        for field, kind in (("tags", "tag"), ("companies", "company"), ("notes", "note")):
+        for field, kind in _NESTED_LISTS.items():
             if isinstance(fields.get(field), Sequence):
-                url = f"/contacts/{contact_id}/{field}"
+                path = "subscriptions" if kind == "subscription" else field
+                url = f"/contacts/{contact_id}/{path}"
                 fields[field] = records.nested_list(kind, fields[field], url)
-        _update(record, fields)
+        update(record, fields)
         if "email" in fields and "email_domain" not in fields:
             record["email_domain"] = (fields["email"] or "").rpartition("@")[2] or None
         full = {}
@@ -170,6 +196,7 @@ class Workspace:
             self._full_lists[contact_id] = full
         else:
             self._full_lists.pop(contact_id, None)
+        self._company_contacts = None
         self.contacts.put(record)
 
     def _edit_nested_list(
@@ -179,6 +206,23 @@ class Workspace:
             ids = self.nested_ids(contact_id, field)
             kept = [each for each in ids if each not in (add, remove)]
             self.update_contact(contact_id, **{field: kept + ([add] if add else [])})
+
+    def _choose(self, contact_id: str, subscription_id: str, consent_type: str) -> None:
+        """Note a choice where it is not what the type takes for granted."""
+        with self.lock:
+            default = self.subscription_types[subscription_id]["consent_type"]
+            way = "in" if default == "opt_in" else "out"
+            field = f"opted_{way}_subscription_types"
+            if consent_type == default:
+                self._edit_nested_list(contact_id, field, add=subscription_id)
+            else:
+                self._edit_nested_list(contact_id, field, remove=subscription_id)
+
+    def _add_note(self, kind: str, owner_id: str, fields: Record) -> str:
+        note_id = fields.get("id") or self._number_id("note", 410_000)
+        owner = {"type": kind, "id": owner_id}
+        self.notes[note_id] = note(note_id, owner, self._now()) | fields
+        return note_id
 
     # Companies
 
@@ -200,6 +244,28 @@ class Workspace:
     def delete_company(self, company_id: str) -> None:
         with self.lock:
             self.companies.remove(company_id)
+            self._company_note_lists.pop(company_id, None)
+
+    def add_company_note(self, company_id: str, **fields: Any) -> str:
+        """Write a note on a company, at the front of its notes."""
+        with self.lock:
+            note_id = self._add_note("company", company_id, fields)
+            self.update_company(company_id, notes=[note_id, *self._company_note_ids(company_id)])
+            return note_id
+
+    def company_notes(self, company_id: str) -> list[Record]:
+        """The notes on a company, newest first. Raises KeyError."""
+        company = self.companies.get(company_id)
+        return [self.note(each, company) for each in self._company_note_ids(company_id)]
+
+    def company_contact_ids(self, company_id: str) -> list[str]:
+        """The contacts of a company, in the order of their ids."""
+        if self._company_contacts is None:
+            self._company_contacts = {}
+            for _, contact_id in self.contacts.ids:
+                for each in self.nested_ids(contact_id, "companies"):
+                    self._company_contacts.setdefault(each, []).append(contact_id)
+        return self._company_contacts.get(company_id, [])
 
     def tag_company(self, company_id: str, tag_id: str) -> None:
         self._edit_company_tags(company_id, add=tag_id)
@@ -219,11 +285,23 @@ class Workspace:
                     for each in fields["segments"]
                 ],
             }
-        _update(record, fields)
+        company_id = record["id"]
+        if isinstance(fields.get("notes"), Sequence):
+            notes = records.nested_list("note", fields["notes"], f"/companies/{company_id}/notes")
+            self._company_note_lists[company_id] = list(fields["notes"])
+            fields["notes"] = notes | {
+                "type": "note.list",
+                "data": notes["data"][:NESTED_LIMIT],
+                "has_more": len(notes["data"]) > NESTED_LIMIT,
+            }
+        update(record, fields)
         for field in [field for field, value in record.items() if value is None]:
             if field in fields and field not in ("tags", "segments", "updated_at"):
                 del record[field]
         self.companies.put(record)
+
+    def _company_note_ids(self, company_id: str) -> list[str]:
+        return self._company_note_lists.get(company_id, [])
 
     def _edit_company_tags(
         self, company_id: str, *, add: str | None = None, remove: str | None = None
@@ -262,7 +340,8 @@ class Workspace:
             del self.parts[conversation_id]
             self.resources.add("deleted_conversations", id=conversation_id)
             self._plain_parts.pop(conversation_id, None)
-            self.ticket_ids.discard(conversation_id)
+            self._forget_ticket_of(conversation_id)
+            self._forget_details(conversation_id)
 
     def tag_conversation(
         self, conversation_id: str, tag_id: str, admin_id: str = "7000001"
@@ -288,7 +367,7 @@ class Workspace:
             part_id = fields.get("id") or self._number_id("part", 31_900_000)
             now = fields.get("created_at", self._now())
             record = records.conversation_part(part_id, now)
-            _update(record, fields)
+            update(record, fields)
             self.parts[conversation_id].append(json_text(record))
             self._touch_parts(conversation_id, record["updated_at"])
             return part_id
@@ -301,7 +380,7 @@ class Workspace:
         with self.lock:
             parts = self.parts[conversation_id]
             position, record = self._part(conversation_id, part_id)
-            _update(record, self._stamped(fields))
+            update(record, self._stamped(fields))
             parts[position] = json_text(record)
             self._touch_parts(conversation_id, record["updated_at"])
 
@@ -315,7 +394,7 @@ class Workspace:
             for fields in parts:
                 part_id = fields.get("id") or self._number_id("part", 31_900_000)
                 record = records.conversation_part(part_id, fields.get("created_at", self._now()))
-                _update(record, fields)
+                update(record, fields)
                 made.append(record | {"id": part_id})
             self.parts[conversation_id] = [json_text(each) for each in made]
             self._plain_parts.pop(conversation_id, None)
@@ -366,18 +445,9 @@ class Workspace:
             }
             tags = [tag | applied for tag in self._tag_names(fields["tags"])]
             fields["tags"] = {"type": "tag.list", "tags": tags}
-        _update(record, fields)
-        if record["ticket"]:
-            self.ticket_ids.add(record["id"])
-        else:
-            self.ticket_ids.discard(record["id"])
+        update(record, fields)
         self.conversations.put(record)
-
-    def _contact_reference(self, contact_id: str) -> Record:
-        external_id = None
-        if contact_id in self.contacts:
-            external_id = self.contacts.get(contact_id)["external_id"]
-        return {"type": "contact", "id": contact_id, "external_id": external_id}
+        self._put_ticket_of(record)
 
     def _other_tags(self, conversation_id: str, tag_id: str) -> list[Record]:
         tags = self.conversations.get(conversation_id)["tags"] or {}
@@ -513,7 +583,8 @@ class Workspace:
         """All living records of a stream, in full: nested lists, and parts beyond the cap, too.
 
         Conversation parts carry their `conversation_id`, and their bodies are HTML. Records that
-        are listed for one parent carry its id.
+        are listed for one parent carry its id; `children` tells of the tables whose rows belong to
+        other records.
         """
         with self.lock:
             match stream:
@@ -523,8 +594,6 @@ class Workspace:
                     return list(self.companies.records())
                 case "conversations":
                     return list(self.conversations.records())
-                case "tickets":
-                    return [self.conversations.get(each) for each in sorted(self.ticket_ids)]
                 case "conversation_parts":
                     return [
                         orjson.loads(text) | {"conversation_id": conversation_id}
@@ -548,49 +617,21 @@ class Workspace:
                         for admin_id in team["admin_ids"]
                     ]
                 case _:
+                    if stream in TABLES:
+                        return list(TABLES[stream](self))
                     return self.resources.truth(stream)
 
     def first_instant(self) -> int:
         """The earliest updated_at of all records; 0 when there are none."""
         with self.lock:
-            orders = [
-                table.index.order for table in (self.contacts, self.companies, self.conversations)
-            ]
+            orders = [table.index.order for table in self.searched_tables]
             starts = [order[0][0] for order in orders if order]
             segments = [*self.segments.values(), *self.company_segments.values()]
             return min(starts + [each["updated_at"] for each in segments], default=0)
 
-    # Ids and times
-
-    def _now(self) -> int:
-        return int(self.clock())
-
-    def _stamped(self, fields: Record) -> Record:
-        return {"updated_at": self._now()} | fields
-
-    def _number(self, kind: str) -> int:
-        number = self._numbers[kind] = self._numbers.get(kind, 0) + 1
-        return number
-
-    def _number_id(self, kind: str, start: int) -> str:
-        return str(start + self._number(kind))
-
-    def _hexadecimal_id(self, kind: str) -> str:
-        """24 hexadecimal digits, in no order, always the same ones for the n-th of its kind."""
-        return blake2b(b"%s%d" % (kind.encode(), self._number(kind)), digest_size=12).hexdigest()
-
 
 def without_nulls(record: Record) -> Record:
     return {field: value for field, value in record.items() if value is not None}
-
-
-def _update(record: Record, fields: Record) -> None:
-    """Set fields in place; objects that the API lets one patch are patched, not replaced."""
-    for field, value in fields.items():
-        if isinstance(value, dict) and field in ("custom_attributes", "source", "author"):
-            record[field] = (record.get(field) or {}) | value
-        else:
-            record[field] = value
 
 
 def _plain_part(text: bytes) -> bytes:

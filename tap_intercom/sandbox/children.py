@@ -1,0 +1,238 @@
+"""The truth about tables whose rows belong to a contact, a company, a conversation or a ticket.
+
+Rows are Intercom's own objects, or links between two records, with the id and the updated_at of
+the record that they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+
+from .records import Record
+
+if TYPE_CHECKING:
+    from .tables import Table
+    from .workspace import Workspace
+
+Rows = Iterator[Record]
+
+
+def tickets(workspace: Workspace) -> Rows:
+    """Without their parts, which are a table of their own."""
+    return workspace.tickets.records()
+
+
+def ticket_parts(workspace: Workspace) -> Rows:
+    for ticket, owner in _owners("ticket", workspace.tickets):
+        for text in workspace.ticket_parts[ticket["id"]]:
+            yield orjson.loads(text) | owner
+
+
+def ticket_contact(workspace: Workspace) -> Rows:
+    for ticket, owner in _owners("ticket", workspace.tickets):
+        yield from _contacts(ticket, owner)
+
+
+def ticket_link(workspace: Workspace) -> Rows:
+    for ticket, owner in _owners("ticket", workspace.tickets):
+        yield from _links(ticket, owner)
+
+
+def handling_events(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        for each in workspace.handling_events.get(conversation["id"], ()):
+            yield each | owner | {"teammate_id": str(each["teammate"]["id"])}
+
+
+def side_conversations(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        for each in workspace.side_conversations.get(conversation["id"], ()):
+            side_id, total_count = each["side_conversation_id"], each["total_count"]
+            yield {"side_conversation_id": side_id, "total_count": total_count} | owner
+
+
+def side_conversation_parts(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        for each in workspace.side_conversations.get(conversation["id"], ()):
+            for part in each["conversation_parts"]:
+                yield part | owner | {"side_conversation_id": each["side_conversation_id"]}
+
+
+def call_transcripts(workspace: Workspace) -> Rows:
+    """Of all calls of conversations, also of those without a transcript."""
+    for call in workspace.calls.values():
+        if call["conversation_id"] in workspace.conversations:
+            conversation = workspace.conversations.get(call["conversation_id"])
+            row = {"id": call["id"]} | _owner("conversation", conversation)
+            yield row | workspace.call_transcripts[call["id"]]
+
+
+def fin_voice_calls(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        for each in workspace.fin_voice_calls.get(conversation["id"], ()):
+            yield each | owner
+
+
+def conversation_contact(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        yield from _contacts(conversation, owner)
+
+
+def conversation_tag(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        for tag in (conversation["tags"] or {}).get("tags") or ():
+            applied = {name: tag.get(name) for name in ("applied_at", "applied_by")}
+            yield owner | {"tag_id": tag["id"], "tag_name": tag["name"]} | applied
+
+
+def conversation_teammate(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        teammates = conversation["teammates"] or {}
+        for each in teammates.get("admins") or teammates.get("teammates") or ():
+            yield owner | {"teammate_id": each["id"], "type": each["type"]}
+
+
+def conversation_link(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        yield from _links(conversation, owner)
+
+
+def contact_notes(workspace: Workspace) -> Rows:
+    for contact, owner in _owners("contact", workspace.contacts):
+        for each in workspace.contact_notes(contact["id"]):
+            yield each | owner
+
+
+def contact_segment(workspace: Workspace) -> Rows:
+    for contact, owner in _owners("contact", workspace.contacts):
+        for each in workspace.contact_segment_ids.get(contact["id"], ()):
+            if each in workspace.segments:
+                name = workspace.segments[each]["name"]
+                yield owner | {"segment_id": each, "segment_name": name}
+
+
+def contact_subscription(workspace: Workspace) -> Rows:
+    for contact, owner in _owners("contact", workspace.contacts):
+        for each in workspace.subscriptions(contact["id"]):
+            yield owner | {
+                "subscription_type_id": each["id"],
+                "state": each["state"],
+                "consent_type": each["consent_type"],
+            }
+
+
+def contact_merge_history(workspace: Workspace) -> Rows:
+    for contact, owner in _owners("contact", workspace.contacts):
+        if contact["role"] == "user":
+            for each in workspace.merge_history.get(contact["id"], ()):
+                yield each | owner
+
+
+def events(workspace: Workspace) -> Rows:
+    """Those of users that can still be listed."""
+    for contact, owner in _owners("contact", workspace.contacts):
+        if contact["role"] == "user":
+            for each in workspace.listed_events(contact["id"]):
+                yield each | owner
+
+
+def event_summaries(workspace: Workspace) -> Rows:
+    """Those of users."""
+    for contact, owner in _owners("contact", workspace.contacts):
+        if contact["role"] == "user":
+            for each in workspace.event_summaries(contact["id"]):
+                yield each | owner
+
+
+def contact_company(workspace: Workspace) -> Rows:
+    for contact, owner in _owners("contact", workspace.contacts):
+        for each in workspace.nested_ids(contact["id"], "companies"):
+            yield owner | {"company_id": each}
+
+
+def contact_tag(workspace: Workspace) -> Rows:
+    for contact, owner in _owners("contact", workspace.contacts):
+        for each in workspace.nested_ids(contact["id"], "tags"):
+            yield owner | {"tag_id": each}
+
+
+def company_notes(workspace: Workspace) -> Rows:
+    for company, owner in _owners("company", workspace.companies):
+        for each in workspace.company_notes(company["id"]):
+            yield each | owner
+
+
+def company_contact(workspace: Workspace) -> Rows:
+    for company, owner in _owners("company", workspace.companies):
+        for each in workspace.company_contact_ids(company["id"]):
+            yield owner | {"contact_id": each}
+
+
+def company_tag(workspace: Workspace) -> Rows:
+    for company, owner in _owners("company", workspace.companies):
+        for tag in (company.get("tags") or {}).get("tags") or ():
+            yield owner | {"tag_id": tag["id"], "tag_name": tag["name"]}
+
+
+def company_segment(workspace: Workspace) -> Rows:
+    for company, owner in _owners("company", workspace.companies):
+        for segment in (company.get("segments") or {}).get("segments") or ():
+            yield owner | {"segment_id": segment["id"], "segment_name": segment["name"]}
+
+
+TABLES: Mapping[str, Callable[[Workspace], Rows]] = {
+    table.__name__: table
+    for table in (
+        tickets,
+        ticket_parts,
+        ticket_contact,
+        ticket_link,
+        handling_events,
+        side_conversations,
+        side_conversation_parts,
+        call_transcripts,
+        fin_voice_calls,
+        conversation_contact,
+        conversation_tag,
+        conversation_teammate,
+        conversation_link,
+        contact_notes,
+        contact_segment,
+        contact_subscription,
+        contact_merge_history,
+        events,
+        event_summaries,
+        contact_company,
+        contact_tag,
+        company_notes,
+        company_contact,
+        company_tag,
+        company_segment,
+    )
+}
+
+
+def _owners(kind: str, table: Table) -> Iterator[tuple[Record, Record]]:
+    for record in table.records():
+        yield record, _owner(kind, record)
+
+
+def _owner(kind: str, record: Record) -> Record:
+    return {f"{kind}_id": record["id"], f"{kind}_updated_at": record["updated_at"]}
+
+
+def _contacts(record: Record, owner: Record) -> Rows:
+    for each in (record["contacts"] or {}).get("contacts") or ():
+        yield owner | {"contact_id": each["id"], "external_id": each.get("external_id")}
+
+
+def _links(record: Record, owner: Record) -> Rows:
+    for each in (record["linked_objects"] or {}).get("data") or ():
+        yield owner | {
+            "linked_object_type": each["type"],
+            "linked_object_id": each["id"],
+            "category": each.get("category"),
+        }
