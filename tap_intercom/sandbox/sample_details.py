@@ -171,7 +171,7 @@ class DetailSample:
             fields["author"] = {"type": "admin"} | {name: admin[name] for name in names}
         match position % 5:
             case 0:
-                fields |= {"body": self.text(), "external_id": None}
+                fields |= {"body": self.text(), "external_id": self.maybe("ext-1", 0.3)}
             case 1:
                 before, after = self.chance.sample(_STATES, 2)
                 fields |= {
