@@ -22,7 +22,7 @@ from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
 from tap_intercom.messages import write
 from tap_intercom.settings import Settings, load
 from tap_intercom.streams import STREAMS, reader_of
-from tap_intercom.streams.base import Stream
+from tap_intercom.streams.base import Probe
 
 FORMATS = ("text", "json")
 STDOUT = 1
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         replace(settings, max_retry_seconds=min(settings.max_retry_seconds, LONGEST_RETRY_SECONDS))
     )
     workspace = client.open_workspace()
-    check = _Check(client, settings)
+    check = _Check(client, settings, workspace)
     findings = [check.finding(name, name in selected) for name in STREAMS]
     mismatch = workspace.mismatch(settings.region)
     warnings = [mismatch] if mismatch else []
@@ -111,17 +111,20 @@ def _selected(catalog: Any, settings: Settings) -> set[str]:
 class _Check:
     """Finds out what there is to know of each stream, with one request for each path."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings, workspace: Workspace) -> None:
         self._client = client
         self._settings = settings
-        self._answers: dict[str, Answer | TapError] = {}
+        self._answers: dict[str, Answer | TapError] = {"/me": workspace.answer}
 
     def finding(self, name: str, is_selected: bool) -> Finding:
         stream = STREAMS[name]
         result, records, detail = NOT_IN_VERSION, None, None
         if stream.first_version <= self._settings.version:
             try:
-                records = stream.count(self._answer(STREAMS[reader_of(name)]))
+                reader = STREAMS[reader_of(name)]
+                answer = self._ask(reader.probe(self._settings))
+                total = reader.count(answer)
+                records = total if stream is reader else stream.count(answer)
                 result = REACHABLE
             except TapError as error:
                 result, detail = _meaning(error), str(error)
@@ -139,11 +142,11 @@ class _Check:
         return [
             f"{name}: the token lacks the permission {lack.permission}, so that Intercom leaves "
             f"out {lack.left_out}"
-            for lack in STREAMS[name].lacks(self._client, self._settings)
+            for lack in STREAMS[name].lacks(self._ask, self._settings)
         ]
 
-    def _answer(self, reader: Stream) -> Answer:
-        probe = reader.probe(self._settings)
+    def _ask(self, probe: Probe) -> Answer:
+        """The answer to a probe; each path is asked once. Raises TapError."""
         if probe.path not in self._answers:
             try:
                 self._answers[probe.path] = probe.send(self._client)

@@ -87,7 +87,7 @@ class Workspace:
     """Whom a token belongs to, and when Intercom said so. Source: GET /me (API-A4).
 
     id is the workspace's `id_code`, admin the name of the token's owner, None where Intercom does
-    not tell; now is in Unix seconds.
+    not tell; now is in Unix seconds, answer all that Intercom said.
     """
 
     id: str | None
@@ -96,6 +96,7 @@ class Workspace:
     timezone: str | None
     admin: str | None
     now: int
+    answer: Answer
 
     def mismatch(self, region: str) -> str | None:
         """What is wrong with the setting region; None where it fits or Intercom does not tell."""
@@ -209,6 +210,7 @@ class Client:
             timezone=app.get("timezone"),
             admin=answer.body.get("name"),
             now=int(self.now()),
+            answer=answer,
         )
 
     def token_works(self) -> bool:

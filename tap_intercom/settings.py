@@ -183,9 +183,9 @@ def _names(value: Any) -> Sequence[str]:
     """A list of texts; in one text, as the environment has it, commas part them."""
     if isinstance(value, str):
         value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         raise ValueError
-    return [_text(each) for each in value]
+    return tuple(_text(each) for each in value)
 
 
 def _lookback(value: Any) -> int | Mapping[str, int]:

@@ -15,6 +15,7 @@ from singer.catalog import Catalog
 from truth import FULL_TABLE, HASHED, STREAMS, assert_singer, assert_true
 
 from tap_intercom.sandbox import Sandbox, Workspace, generate
+from tap_intercom.streams import STREAMS as EVERY_STREAM
 
 Metadata = dict[tuple[str, ...], dict[str, Any]]
 
@@ -68,8 +69,20 @@ def streams_in_order(output: Output) -> list[str]:
 
 
 def test_discovery_finds_all_streams(discovered: dict[str, Any]) -> None:
-    assert [each["tap_stream_id"] for each in discovered["streams"]] == list(STREAMS)
-    assert [each["stream"] for each in discovered["streams"]] == list(STREAMS)
+    assert [each["tap_stream_id"] for each in discovered["streams"]] == list(EVERY_STREAM)
+    assert [each["stream"] for each in discovered["streams"]] == list(EVERY_STREAM)
+
+
+def test_what_is_beyond_the_core_is_not_read_unless_it_is_selected(
+    discovered: dict[str, Any],
+) -> None:
+    defaults = {
+        each["tap_stream_id"]: metadata_of(discovered, each["tap_stream_id"])[()][
+            "selected-by-default"
+        ]
+        for each in discovered["streams"]
+    }
+    assert {name for name, is_default in defaults.items() if is_default} == set(STREAMS)
 
 
 def test_discovery_writes_what_singer_reads(discovered: dict[str, Any]) -> None:
@@ -182,7 +195,7 @@ class TestCustomAttributes:
         output = run_tap("--config", tap.config(), "--discover")
         assert output.code == 0
         catalog = json.loads(output.stdout)
-        assert [each["tap_stream_id"] for each in catalog["streams"]] == list(STREAMS)
+        assert [each["tap_stream_id"] for each in catalog["streams"]] == list(EVERY_STREAM)
         for stream, model in (
             ("contacts", "contact"),
             ("companies", "company"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -104,7 +105,9 @@ class Details(Base):
         self.handling_events: dict[str, list[Record]] = {}
         self.side_conversations: dict[str, list[Record]] = {}
         self.calls: dict[str, Record] = {}
-        self.call_transcripts: dict[str, Record] = {}
+        self.call_transcripts: defaultdict[str, Record] = defaultdict(
+            lambda: {"transcript": [], "transcript_status": None}
+        )
         self.fin_voice_calls: dict[str, list[Record]] = {}
 
     def add_subscription_type(self, **fields: Any) -> str:

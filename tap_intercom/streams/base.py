@@ -229,7 +229,7 @@ class Stream:
         """How many records Intercom has, where the answer to the probe tells."""
         return total_count(answer.body)
 
-    def lacks(self, client: Client, settings: Settings) -> Iterator[Lack]:
+    def lacks(self, ask: Callable[[Probe], Answer], settings: Settings) -> Iterator[Lack]:
         """Yield what a token that may read the stream lacks to read all of it."""
         yield from ()
 

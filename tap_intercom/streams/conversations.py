@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tap_intercom.client import Answer, Client
+from tap_intercom.client import Answer
 from tap_intercom.errors import AuthError, ContractError
 from tap_intercom.pages import ByCursor, Numbered
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Lack, Reading, Record
+from tap_intercom.streams.base import Batch, Lack, Probe, Reading, Record
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, probe_search
@@ -289,7 +289,7 @@ class Conversations(SearchStream):
     is_selected_by_default = True
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        for lack in self.lacks(reading.client, reading.settings):
+        for lack in self.lacks(lambda probe: probe.send(reading.client), reading.settings):
             LOGGER.warning(
                 "%s: the token lacks the permission %s, so that Intercom leaves out %s",
                 self.name,
@@ -298,12 +298,12 @@ class Conversations(SearchStream):
             reading.findings.add(self.name, "permission missing", lack.permission)
         yield from super().batches(reading)
 
-    def lacks(self, client: Client, settings: Settings) -> Iterator[Lack]:
+    def lacks(self, ask: Callable[[Probe], Answer], settings: Settings) -> Iterator[Lack]:
         """Yield the permission for tickets, without which search leaves them out (API-A2)."""
         if settings.version < (2, 10):
             return
         try:
-            probe_search("/tickets/search").send(client)
+            ask(probe_search("/tickets/search"))
         except AuthError as error:
             if not error.is_of_plan:
                 yield Lack("Read tickets", "all conversations that are tickets")

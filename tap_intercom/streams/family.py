@@ -184,6 +184,10 @@ class DerivedStream(Stream):
         carried = {column: parent.get(name) for column, name in self.carried.items()}
         return [columns_of(entry, self.columns) | carried for entry in self.entries(parent)]
 
+    def count(self, answer: Answer) -> int | None:
+        """Unknown: the probe is that of the parent."""
+        return None
+
     def entries(self, parent: Record) -> list[Record]:
         """What in a record stands for the rows; where it is a bare id, an object with that."""
         found = parent.get(self.field)
