@@ -109,6 +109,10 @@ def _keep(answer: Answer) -> Answer:
     return answer
 
 
+# Where the body of an answer has a bare list, as those of a few endpoints are (API-F1, F3).
+BARE = ""
+
+
 class Client:
     """Sends requests within one budget; safe to use from many threads.
 
@@ -306,7 +310,7 @@ class Client:
         except ValueError as error:
             raise RetryableError(f"{request}: the answer is not JSON ({error})") from error
         if isinstance(body, list):
-            body = {"data": body}  # as a few lists come, in some versions (API-F1)
+            body = {BARE: body}
         if not isinstance(body, dict):
             raise ContractError(f"{request}: the answer is not a JSON object")
         if body.get("type") == "error.list":

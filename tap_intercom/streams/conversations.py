@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tap_intercom.client import Answer
+from tap_intercom.client import BARE, Answer
 from tap_intercom.errors import AuthError, ContractError
 from tap_intercom.pages import ByCursor, Numbered
 from tap_intercom.settings import Settings
@@ -185,6 +185,7 @@ class FinVoiceCalls(ChildStream):
 
     name = "fin_voice_calls"
     path = "/fin_voice/conversation/{id}"
+    records_key = BARE
     parent = "conversations"
     permission = READ_CONVERSATIONS
     cost = "1 for each changed conversation"

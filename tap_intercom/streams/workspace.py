@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from tap_intercom.client import Answer
+from tap_intercom.client import BARE, Answer
 from tap_intercom.errors import ContractError
 from tap_intercom.pages import ByCursor, Numbered, read_pages
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
 from tap_intercom.streams.lists import ListStream, ObjectStream
 from tap_intercom.times import DAY_SECONDS
@@ -166,6 +166,10 @@ class AwayStatusReasons(ListStream):
     path = "/away_status_reasons"
     permission = READ_ADMINS
     first_version = (2, 14)
+
+    def records(self, answer: Answer) -> list[Record]:
+        # A bare list in earlier versions (API-F1).
+        return list_of(answer.body, BARE if BARE in answer.body else self.records_key, self.path)
 
 
 class OfficeHoursExceptions(ChildStream):
