@@ -19,6 +19,7 @@ from tap_intercom.windows import Window, spans
 READ_ADMINS = "Read admins"
 NOT_DOCUMENTED = "not documented"
 WINDOW_OF_LOGS = 30 * DAY_SECONDS
+WINDOWS_AT_ONCE = 6
 
 
 class CurrentWorkspace(ObjectStream):
@@ -124,10 +125,15 @@ class ActivityLogs(ListStream):
         """Windows of 30 days: the pages of a long time would move for as long as they are read."""
         wanted = {name: plan.windows for name, plan in reading.plans.items()}
         start, limit = reading.origin.start_date, reading.origin.limit
-        for span in spans(wanted, range(start, limit, WINDOW_OF_LOGS)):
-            yield from self.read_list(reading, partial(self._get, reading, span.window), self.path)
-            reached = limit if span.window.end is None else span.window.end
-            yield Batch(reached={self.name: reached})
+        windows = [each.window for each in spans(wanted, range(start, limit, WINDOW_OF_LOGS))]
+        reads = [partial(self._read_window, reading, window) for window in windows]
+        for batches in reading.ahead.run(reads, WINDOWS_AT_ONCE):
+            yield from batches
+
+    def _read_window(self, reading: Reading, window: Window) -> Iterator[Batch]:
+        yield from self.read_list(reading, partial(self._get, reading, window), self.path)
+        limit = reading.origin.limit
+        yield Batch(reached={self.name: limit if window.end is None else window.end})
 
     @staticmethod
     def _get(
