@@ -15,29 +15,28 @@ _ISO_TEXT = re.compile(
 )
 
 DAY_SECONDS = 86_400
-_MOST_DAYS = 65_536
+_MOST_HOURS = 16_384
 
 
-class _DayTexts(dict[int, str]):
-    """The text of each day since 1970, made when it is asked for.
+class _HourTexts(dict[int, str]):
+    """The text of each hour since 1970, made when it is asked for.
 
-    Raises KeyError for a day that is not in the years 1 to 9999.
+    Raises KeyError for an hour that is not in the years 1 to 9999.
     """
 
-    def __missing__(self, day: int) -> str:
-        if not _FIRST_SECOND <= day * DAY_SECONDS <= _LAST_SECOND:
-            raise KeyError(day)
-        text = (_EPOCH + timedelta(days=day)).strftime("%Y-%m-%d").rjust(10, "0")
-        if len(self) < _MOST_DAYS:
-            self[day] = text
+    def __missing__(self, hour: int) -> str:
+        if not _FIRST_SECOND <= hour * 3600 <= _LAST_SECOND:
+            raise KeyError(hour)
+        text = (_EPOCH + timedelta(hours=hour)).isoformat()[:14]
+        if len(self) < _MOST_HOURS:
+            self[hour] = text
         return text
 
 
 # Tables, as this is the innermost step of writing a record: ten times a contact. The text of an
-# instant is its day's, its minute's and its second's, put together.
-DAY_TEXTS = _DayTexts()
-MINUTE_TEXTS = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
-SECOND_TEXTS = [f"{second:02}Z" for second in range(60)]
+# instant is its hour's, and that of the second in it.
+HOUR_TEXTS = _HourTexts()
+SECOND_TEXTS = [f"{second // 60:02}:{second % 60:02}Z" for second in range(3600)]
 
 
 def rfc3339(seconds: float) -> str | None:
@@ -51,8 +50,7 @@ def rfc3339(seconds: float) -> str | None:
     if type(seconds) is not int:
         whole = int(seconds // 1)
         return _with_fraction(whole, min(round((seconds - whole) * 1_000_000), 999_999))
-    minute = seconds // 60
-    return DAY_TEXTS[minute // 1440] + MINUTE_TEXTS[minute % 1440] + SECOND_TEXTS[seconds % 60]
+    return HOUR_TEXTS[seconds // 3600] + SECOND_TEXTS[seconds % 3600]
 
 
 def rfc3339_of(text: str) -> str | None:
