@@ -33,7 +33,6 @@ COMMANDS = {
 BUG_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130
 GARBAGE_THRESHOLD = 200_000
-M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
 STDOUT = 1
 
@@ -208,17 +207,14 @@ def _suit_memory_to_pages() -> None:
 
     Pages are freed by reference counts, so that the collector of cycles would look through them in
     vain, at a sixth of the time. Threads allocate from one place, as a place for each keeps what it
-    freed, a third of all; and answers go back to the system at once, or small things between them
-    keep a quarter. Source: mallopt(3); other C libraries have no such thing.
+    freed, a third of all. Source: mallopt(3); other C libraries have no such thing.
     """
     import ctypes
     import gc
 
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
     with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(M_ARENA_MAX, 1)
-        library.mallopt(M_MMAP_THRESHOLD, 131_072)
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _check_stdout() -> None:
