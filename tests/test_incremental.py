@@ -245,6 +245,8 @@ def test_bookmark_of_a_stream_that_is_not_selected_stays(tap: Tap) -> None:
 def test_catalog_with_one_stream_is_enough(tap: Tap) -> None:
     for entry in tap.discover()["streams"]:
         stream = entry["tap_stream_id"]
+        if stream not in STREAMS:
+            continue
         output = good(tap.sync(stream, catalog={"streams": [entry]}))
         assert_singer(output, [stream])
         assert_true(output, tap.sandbox.workspace, [stream])

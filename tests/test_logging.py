@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from conftest import Output, Tap
 from singer import metrics
+from truth import STREAMS
 from warm_tap import WarmTap
 
 from tap_intercom.sandbox.sample import generate
-from tap_intercom.streams import STREAMS
 
 TOKEN = "secret-token-of-the-log"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -15,12 +15,12 @@ import pytest
 from conftest import RUN, Output, Tap
 from conftest import selecting as selecting_in_place
 from terminal import Terminal
+from truth import STREAMS
 from warm_tap import SHORT_WAITS, WarmTap
 
 from tap_intercom.progress import duration, seconds_left
 from tap_intercom.sandbox import Sandbox, Workspace
 from tap_intercom.sandbox.sample import generate
-from tap_intercom.streams import STREAMS
 
 Catalog = dict[str, Any]
 

@@ -7,7 +7,7 @@ bookmark of its own, in terms of when its parents changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -127,10 +127,15 @@ class ParentStream(Stream):
         return found
 
     def emit(self, reading: Reading, page: Page) -> Iterator[Batch]:
-        """What is to be written of a page, its own lines before those of children."""
+        """What is to be written of a page, its own lines before those of children.
+
+        A parent has passed with its rows of the last child.
+        """
         yield page.batch
-        for child in self.children:
-            yield from self._emit_children(reading, child, page.parents.get(child.name, ()))
+        read = [child for child in self.children if page.parents.get(child.name)]
+        for child in read:
+            for batch in self._emit_children(reading, child, page.parents[child.name]):
+                yield batch if child is read[-1] else replace(batch, passed=0)
 
     def _emit_children(
         self, reading: Reading, child: ChildStream, parents: Sequence[Parent]
@@ -140,15 +145,14 @@ class ParentStream(Stream):
         Pages are read side by side, so that a later one may have failed first: each that leaves
         children out says so, before anything of it passes for complete.
         """
-        if not parents:
-            return
         error = reading.given_up.get(child.name)
         names = [each.name for each in child.family() if each.name in reading.selections]
         if error is None:
             try:
-                yield from reading.ahead.map(
-                    partial(child.read, reading), chunks(parents, child.parents_at_once)
-                )
+                pieces = chunks(parents, child.parents_at_once)
+                batches = reading.ahead.map(partial(child.read, reading), pieces)
+                for piece, batch in zip(pieces, batches, strict=True):
+                    yield replace(batch, passed=len(piece))
                 return
             except TapError as caught:
                 if set(reading.selections) <= {*reading.given_up, *names}:

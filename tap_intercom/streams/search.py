@@ -363,8 +363,11 @@ class SearchStream(ParentStream):
             done = self.read_page(reading, page.answer, page.places, lists)
         assert done is not None
         if self.has_children(span.streams):
-            yield from self.emit(reading, done)
-            yield Batch(passed=page.count)
+            passed = 0
+            for batch in self.emit(reading, done):
+                passed += batch.passed
+                yield batch
+            yield Batch(passed=page.count - passed)
         else:
             yield replace(done.batch, passed=page.count)
 
