@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -76,6 +76,10 @@ class Paging:
         """The parameters that ask for one record."""
         return {}
 
+    def limited(self, size: int | None) -> Paging:
+        """The same with pages of at most `size` records; None sets no limit."""
+        return self
+
     def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
         """The parameters that ask for a page; without its size unless `is_sized`."""
         return {}
@@ -95,6 +99,9 @@ class Numbered(Paging):
     @property
     def smallest(self) -> Mapping[str, Any]:
         return {"per_page": 1}
+
+    def limited(self, size: int | None) -> Paging:
+        return self if size is None else replace(self, size=min(size, self.size))
 
     def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
         size = {"per_page": self.size} if is_sized else {}
@@ -120,6 +127,9 @@ class ByCursor(Paging):
     @property
     def smallest(self) -> Mapping[str, Any]:
         return {"per_page": 1}
+
+    def limited(self, size: int | None) -> Paging:
+        return self if size is None else replace(self, size=min(size, self.size))
 
     def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
         size = {"per_page": self.size} if is_sized else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -71,7 +71,7 @@ class Reading:
 
     selections and plans hold those that are selected, by stream name. shared is the run's place
     for what one stream leaves to another. given_up: why a child is not read any more. last_gone:
-    whether each of the last records was gone when its details were asked for.
+    whether each of the last records was gone when its details were asked for, by stream.
     """
 
     client: Client
@@ -84,7 +84,9 @@ class Reading:
     workspace_id: str | None
     shared: Shared
     given_up: dict[str, TapError] = field(default_factory=dict)
-    last_gone: deque[bool] = field(default_factory=lambda: deque(maxlen=GONE_SAMPLE))
+    last_gone: defaultdict[str, deque[bool]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=GONE_SAMPLE))
+    )
 
     def note_gone(self, name: str, is_gone: bool, record_id: str) -> None:
         """Note whether a record was still there when its details were asked for.
@@ -92,11 +94,12 @@ class Reading:
         Raises ContractError when more than half of the last ones are gone: nobody deletes so
         many in a moment, so that the host or a permission is wrong.
         """
-        self.last_gone.append(is_gone)
+        last = self.last_gone[name]
+        last.append(is_gone)
         if not is_gone:
             return
         self.findings.add(name, "records skipped, since they were deleted meanwhile", record_id)
-        if sum(tuple(self.last_gone)) > GONE_SAMPLE // 2:
+        if sum(tuple(last)) > GONE_SAMPLE // 2:
             raise ContractError(
                 f"{name}: more than half of the last {GONE_SAMPLE} records are not found; "
                 "check base_url and the permissions of the token"

@@ -248,7 +248,7 @@ class ChildStream(ParentStream):
         return read_pages(
             reading.client.get,
             self.path.format(id=parent.id),
-            self.paging,
+            self.paging.limited(reading.settings.page_size),
             partial(self.read_answer, reading, parent),
             self.parameters(reading, parent),
         )

@@ -57,7 +57,8 @@ class ListStream(ParentStream):
                 tally.add(records, total_count(answer.body))
                 return self.read_page(reading, answer, self.places(reading, records))
 
-            for page in read_pages(send, path, self.paging, read, self.parameters(reading)):
+            paging = self.paging.limited(reading.settings.page_size)
+            for page in read_pages(send, path, paging, read, self.parameters(reading)):
                 yield from self.emit(reading, page)
                 if self.newest_first and tally.is_steady and not self._wants_more(reading, tally):
                     return

@@ -244,7 +244,7 @@ class DataConnectorExecutions(ChildStream):
             yield from read_pages(
                 reading.client.get,
                 self.path.format(id=parent.id),
-                self.paging,
+                self.paging.limited(reading.settings.page_size),
                 partial(self.read_answer, reading, parent),
                 {
                     "include_bodies": "true",
