@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jsonschema_rs
@@ -80,14 +82,39 @@ def assert_rows(output: Output, workspace: Workspace, name: str) -> None:
     assert not problems, "\n".join(problems[:FAULTS_SHOWN])
 
 
+@dataclass
+class Whole:
+    """One run of all streams, and how often it asked for what."""
+
+    output: Output
+    asked: Counter[tuple[str, str, str, str]]
+
+
 @pytest.fixture(scope="module")
-def whole(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Output:
-    """One run of all tables."""
+def run_of_all(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     with Sandbox(workspace) as sandbox:
         tap = Tap(sandbox, tmp_path_factory.mktemp("whole"))
-        output = tap.sync(*TABLES, custom_object_types=["Order"])
+        catalog = tap.discover()
+        sandbox.requests.clear()
+        output = tap.sync(*STREAMS, catalog=catalog, custom_object_types=["Order"])
+        asked = Counter(
+            (each.method, each.path, str(each.params), str(each.json)) for each in sandbox.requests
+        )
     assert output.code == 0, output.log
-    return output
+    return Whole(output, asked)
+
+
+@pytest.fixture(scope="module")
+def whole(run_of_all: Whole) -> Output:
+    return run_of_all.output
+
+
+def test_nothing_is_asked_for_twice(run_of_all: Whole) -> None:
+    """However many tables come with a list, it is read once."""
+    twice = {request[1] for request, count in run_of_all.asked.items() if count > 1}
+    # One opens the run, and is a table too.
+    assert twice <= {"/me"}
+    assert len(run_of_all.asked) > 500
 
 
 @pytest.mark.parametrize("name", TABLES)
