@@ -455,6 +455,16 @@ def test_a_search_filter_that_intercom_refuses_is_named(start_tap_on: Callable[.
     assert output.records("tags")
 
 
+def test_a_custom_object_type_that_is_not_there_is_named(
+    start_tap_on: Callable[..., Tap],
+) -> None:
+    tap = start_tap_on(generate(seed=1, contacts=5, companies=0, conversations=2, parts=2))
+    output = tap.sync("custom_object_instances", "tags", custom_object_types="Order, Ordre")
+    assert output.code == 2, output.log
+    assert "check 'Ordre' in the setting custom_object_types" in output.last_log_line
+    assert output.records("tags")
+
+
 def test_another_refusal_does_not_blame_the_search_filter(
     start_tap_on: Callable[..., Tap],
 ) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import orjson
 
 from tap_intercom.client import Answer, Client
+from tap_intercom.errors import ConfigError, ResponseError
 from tap_intercom.pages import ByTime, Numbered
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of
@@ -303,10 +304,17 @@ class CustomObjectInstances(ListStream):
         return None
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        types = reading.settings.custom_object_types or self._referred(reading.client)
-        for each in types:
+        named = reading.settings.custom_object_types
+        for each in named or self._referred(reading.client):
             path = f"{self.path}/{quote(each, safe='')}"
-            yield from self.read_list(reading, reading.client.get, path)
+            try:
+                yield from self.read_list(reading, reading.client.get, path)
+            except ResponseError as error:
+                if not (named and error.is_gone):
+                    raise
+                raise ConfigError(
+                    f"{error}; check {each!r} in the setting custom_object_types"
+                ) from error
         yield self.complete(reading)
 
     @staticmethod
