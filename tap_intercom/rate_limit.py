@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
@@ -23,17 +23,23 @@ LIMIT_WITHOUT_HEADERS = 150
 # Part of the allowance that may be used in a burst, so that a thread that comes late does not
 # leave its turn unused. The pace is lowered by as much: no window gets more than its allowance.
 BURST = 0.02
+# What is left of a window is not spread over less: it may have ended by then.
+SHORTEST_REST_SECONDS = 0.2
 # A wait that a person may wonder about.
 LONG_WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one answer says of the running window: requests, and seconds until it ends."""
+    """What one answer says of the running window: requests, and seconds until it ends.
+
+    window tells windows apart: when it ends, as the answer says it.
+    """
 
     limit: int
     remaining: int
     reset_seconds: float
+    window: float = 0.0
 
 
 @lru_cache(maxsize=64)
@@ -59,7 +65,7 @@ def read_headers(headers: Mapping[str, str]) -> Reading | None:
         return None
     date = date_seconds(headers.get("Date", ""))
     wait = WINDOW_SECONDS if date is None else min(max(reset - date, 0.0), WINDOW_SECONDS)
-    return Reading(limit, remaining, wait)
+    return Reading(limit, remaining, wait, reset)
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:
@@ -81,7 +87,7 @@ def allowed_interval(reading: Reading | None, share: float, in_flight: int) -> f
     per_second = limit * share * (1 - BURST) / WINDOW_SECONDS
     if reading is not None:
         rest = max(reading.remaining - in_flight, 1)
-        per_second = min(per_second, rest / max(reading.reset_seconds, 1.0))
+        per_second = min(per_second, rest / max(reading.reset_seconds, SHORTEST_REST_SECONDS))
     return 1.0 / per_second
 
 
@@ -115,6 +121,7 @@ class RateLimit:
         self._due = clock()
         self._blocked_until = self._due
         self._told_until = float("-inf")
+        self._window_end = self._due
         self._interval = allowed_interval(None, share, 0)
         self.last: Reading | None = None
 
@@ -169,10 +176,23 @@ class RateLimit:
         if reading is None:
             return
         with self._lock:
-            self.last = reading
+            self.last = reading = self._narrowed(reading)
             self._interval = allowed_interval(reading, self._share, self._in_flight)
             if reading.remaining <= self._in_flight:
                 self._block(reading.reset_seconds)
+
+    def _narrowed(self, reading: Reading) -> Reading:
+        """A reading with the earliest end that any answer of its window told.
+
+        Date has whole seconds and comes late, so that each answer tells an end that is up to a
+        second after the true one, never one before it.
+        """
+        now = self._clock()
+        end = now + reading.reset_seconds
+        if self.last is not None and self.last.window == reading.window:
+            end = min(end, self._window_end)
+        self._window_end = end
+        return replace(reading, reset_seconds=max(end - now, 0.0))
 
     def refused(self, headers: Mapping[str, str]) -> float:
         """Stop everybody after an answer with status 429; returns the seconds to wait."""

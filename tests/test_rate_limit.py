@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter, deque
+from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_intercom.rate_limit import (
+    SHORTEST_REST_SECONDS,
     WINDOW_SECONDS,
     RateLimit,
     Reading,
@@ -53,7 +56,7 @@ def headers(limit: int, remaining: int, reset: float, date: str = DATE) -> dict[
     ],
 )
 def test_the_window_ends_by_the_answers_own_clock(reset: int, expected: float) -> None:
-    assert read_headers(headers(166, 100, reset)) == Reading(166, 100, expected)
+    assert read_headers(headers(166, 100, reset)) == Reading(166, 100, expected, reset)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,7 @@ def test_the_pace_keeps_within_the_share_and_what_is_left(
     interval = allowed_interval(Reading(limit, remaining, reset), share, in_flight)
     assert interval > 0
     assert WINDOW_SECONDS / interval <= limit * share * (1 + 1e-9)
-    requests_until_reset = max(reset, 1.0) / interval
+    requests_until_reset = max(reset, SHORTEST_REST_SECONDS) / interval
     assert requests_until_reset <= max(remaining - in_flight, 1) * (1 + 1e-9)
 
 
@@ -126,6 +129,41 @@ def test_alone_the_whole_share_of_a_window_is_used() -> None:
         with limit.turn():
             turns += 1
     assert 0.95 * 0.9 * 1667 <= turns <= 0.9 * 1667
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    share=st.sampled_from([0.5, 0.9, 1.0]),
+    behind=st.floats(0, 10),
+    latency=st.floats(0, 0.2),
+    limit=st.sampled_from([167, 1667]),
+)
+def test_windows_are_used_whole_and_never_more_though_dates_have_whole_seconds(
+    share: float, behind: float, latency: float, limit: int
+) -> None:
+    clock = Clock()
+    budget = RateLimit(share, 64, clock, clock.sleep)
+    used: Counter[int] = Counter()
+    answers: deque[tuple[float, dict[str, str]]] = deque()
+
+    def answer() -> dict[str, str]:
+        """What Intercom, by its own clock, says to a request that comes now."""
+        now = NOON + clock.now + behind
+        window = int(now // WINDOW_SECONDS)
+        used[window] += 1
+        date = formatdate(int(now), usegmt=True)
+        return headers(limit, limit - used[window], (window + 1) * WINDOW_SECONDS, date)
+
+    budget.learn(answer())
+    begin = clock.now
+    while clock.now < begin + 4 * WINDOW_SECONDS:
+        with budget.turn():
+            answers.append((clock.now + latency, answer()))
+        while answers and answers[0][0] <= clock.now:
+            budget.learn(answers.popleft()[1])
+    assert max(used.values()) <= limit
+    whole = sorted(used)[1:-1]
+    assert all(used[window] >= 0.95 * share * limit for window in whole)
 
 
 def test_without_headers_150_in_a_window() -> None:
