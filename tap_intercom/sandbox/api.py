@@ -226,10 +226,11 @@ class Api:
     def contact(self, call: Call, contact_id: str) -> Answer:
         if contact_id in self.workspace.merged:
             raise self._merged(call, contact_id)
-        if contact_id not in self.workspace.contacts:
+        text = self.workspace.contacts.texts.get(contact_id)
+        text = self.workspace.archived.get(contact_id) if text is None else text
+        if text is None:
             raise RefusalError(404, "not_found", "User Not Found")
-        render = self.contact_text(call)
-        return Answer(render(contact_id, self.workspace.contacts.texts[contact_id]))
+        return Answer(self.contact_text(call)(contact_id, text))
 
     def _merged(self, call: Call, contact_id: str) -> RefusalError:
         if self.version(call) < (2, 16):

@@ -32,6 +32,8 @@ _EDITS = (
     "update_",
     "delete_",
     "merge_",
+    "archive_",
+    "unarchive_",
     "tag_",
     "untag_",
     "attach_",

@@ -62,6 +62,7 @@ class Workspace(Tickets, Details):
         }
         self.conversation_attributes: dict[str, Record] = {}
         self.contact_segment_ids: dict[str, tuple[str, ...]] = {}
+        self.archived: dict[str, bytes] = {}
         self.merged: dict[str, str] = {}
         self.merge_history: dict[str, list[Record]] = {}
         self.resources = ResourceStore(id_code, lambda: self.clock(), {"teams": self.teams})
@@ -102,6 +103,17 @@ class Workspace(Tickets, Details):
                 of_contact.pop(contact_id, None)
             self._company_contacts = None
             self._forget_details(contact_id)
+
+    def archive_contact(self, contact_id: str) -> None:
+        """Take a contact out of lists and searches; it is still found by its id."""
+        with self.lock:
+            self.archived[contact_id] = self.contacts.texts[contact_id]
+            self.contacts.remove(contact_id)
+
+    def unarchive_contact(self, contact_id: str) -> None:
+        """Bring an archived contact back as it was."""
+        with self.lock:
+            self.contacts.put(orjson.loads(self.archived.pop(contact_id)))
 
     def merge_contacts(self, source_id: str, target_id: str) -> None:
         """Merge a contact into another one; the source is gone and its id points to the target."""
