@@ -65,7 +65,7 @@ def discover(
         stream
         for stream in STREAMS.values()
         if stream.first_version <= settings.version
-        and (stream.is_selected_by_default or not is_only_default)
+        and (stream.is_default(settings) or not is_only_default)
     ]
     attributes = {
         model: _attributes(client, settings, model)
@@ -147,7 +147,7 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
         marks.setdefault(breadcrumb, {"inclusion": "available"})
     for breadcrumb in marks:
         # A field follows its stream, so that marking a stream alone is enough.
-        is_default = stream.is_selected_by_default if breadcrumb == () else True
+        is_default = stream.is_default(settings) if breadcrumb == () else True
         metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
 
@@ -269,7 +269,7 @@ def _selection(
             f"catalog: the schema of {stream.name} lacks its key {', '.join(lacking)}"
         )
     method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
-    is_full = not stream.is_incremental or method == "FULL_TABLE"
+    is_full = not stream.is_incremental or (method == "FULL_TABLE" and not stream.is_of_now)
     automatic = {*key, *([stream.replication_key] if stream.replication_key else [])}
     is_selected = _field_selector(marks, automatic)
     repairs = Repairs(stream.name)

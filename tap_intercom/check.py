@@ -104,7 +104,7 @@ def _selected(catalog: Any, settings: Settings) -> set[str]:
     return {
         name
         for name, stream in STREAMS.items()
-        if stream.is_selected_by_default and stream.first_version <= settings.version
+        if stream.is_default(settings) and stream.first_version <= settings.version
     }
 
 

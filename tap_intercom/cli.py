@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -192,6 +193,8 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
     _suit_memory_to_pages()
     catalog = read_catalog(options.catalog, options.properties)
     state = State({}) if options.state is None else read_state(read_json("state", options.state))
+    if options.state is not None and settings.known_ids_file is None:
+        settings = replace(settings, known_ids_file=f"{options.state}.ids")
     return Sync(Client(settings), settings, state, Messages(STDOUT), uninterrupted).run(catalog)
 
 

@@ -441,4 +441,4 @@ def _refused(request: str, response: requests.Response, content: bytes) -> Excep
         text += "; set api_version to one that has this endpoint"
     if response.status_code in (401, 402, 403):
         return AuthError(text, response.status_code, code)
-    return ResponseError(text, response.status_code, code)
+    return ResponseError(text, response.status_code, code, response.headers.get("Link", ""))

@@ -43,10 +43,12 @@ class AuthError(TapError):
     """Intercom refused the token, or the token lacks a permission.
 
     A 401 may mean either (API-B2); status tells the two statuses apart. code is Intercom's own
-    error code, or "" where it gave none.
+    error code, or "" where it gave none. stream is the one whose permission is asked for, where it
+    is not the one that is read.
     """
 
     exit_code = 3
+    stream: str | None = None
 
     def __init__(self, text: str, status: int = 401, code: str = "") -> None:
         super().__init__(text)
@@ -74,13 +76,15 @@ class ContractError(TapError):
 class ResponseError(ContractError):
     """Intercom refused a request with a status that neither waiting nor a permission cures.
 
-    status is the HTTP status; code is Intercom's own error code, or "" where it gave none.
+    status is the HTTP status; code is Intercom's own error code, or "" where it gave none. link is
+    the Link header, which names the contact that another one was merged into (API-A3).
     """
 
-    def __init__(self, text: str, status: int, code: str) -> None:
+    def __init__(self, text: str, status: int, code: str, link: str = "") -> None:
         super().__init__(text)
         self.status = status
         self.code = code
+        self.link = link
 
     @property
     def is_gone(self) -> bool:

@@ -201,6 +201,14 @@ def _lookback(value: Any) -> int | Mapping[str, int]:
         return {stream: seconds(number) for stream, number in _object(value).items()}
 
 
+def _detection(value: Any) -> str:
+    """A choice; YAML reads `off` as false."""
+    try:
+        return "table" if _boolean(value) else "off"
+    except ValueError:
+        return str(_DETECTION_CHOICE.read(value))
+
+
 def _is_search_value(value: Any, operator: str) -> bool:
     if operator in ("IN", "NIN"):
         return isinstance(value, list) and all(_is_search_value(each, "=") for each in value)
@@ -236,6 +244,8 @@ def _search_filters(value: Any) -> dict[str, dict[str, Any]]:
     return filters
 
 
+_DETECTION_CHOICE = _choice("off", "table")
+_DETECTION = _Kind(_DETECTION_CHOICE.allowed, _detection)
 _TEXT = _Kind("text", _text)
 _TOKEN = _Kind("a token: latin-1 characters without white space", _token)
 _HEADER_TEXT = _Kind("one line of latin-1 characters", _header_text)
@@ -350,6 +360,17 @@ class Settings:
         "Endpoint for companies; list needs the write permission and ends at 10,000 records.",
         _choice("scroll", "list"),
         "scroll",
+    )
+    detect_deletes: str = _setting(
+        "Whether to find out which contacts, companies and conversations are gone; table has them "
+        "come as rows of deletions.",
+        _DETECTION,
+        "off",
+    )
+    known_ids_file: str | None = _setting(
+        "File for the ids that detect_deletes compares with; one for each state.",
+        _TEXT,
+        note="the state file with .ids",
     )
     custom_object_types: Sequence[str] = _setting(
         "Types of custom objects to read; without it, those that conversation attributes refer to.",

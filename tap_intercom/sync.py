@@ -96,16 +96,18 @@ class Sync:
         if self._settings.add_workspace_id and workspace.id is None:
             raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
-        shared = Shared(reader_of(name) for name in selections)
+        shared = Shared(selections, (reader_of(name) for name in selections))
         for names in groups(list(selections), self._state.currently_syncing):
             reader = reader_of(names[0])
+            STREAMS[reader].begin(self._settings, workspace.id, shared)
+            is_of_now = STREAMS[reader].is_of_now
             lookback = max(
                 STREAMS[reader].lookback_seconds,
-                *(self._settings.lookback(name) for name in names),
+                *(0 if is_of_now else self._settings.lookback(name) for name in names),
             )
             origin = Origin(
                 start_date=self._settings.start_date,
-                end=self._settings.end_date,
+                end=None if is_of_now else self._settings.end_date,
                 workspace=workspace.id,
                 filters=hash_filters(self._settings.search_filters.get(reader)),
                 now=workspace.now,
@@ -223,7 +225,7 @@ class Sync:
             return AuthError(f"{error}. Intercom does not take the access token any more.", 401)
         if error.is_of_plan:
             return AuthError(f"{error}. The workspace's plan lacks this: deselect {name}.", 403)
-        permission = STREAMS[name].needs(self._settings)
+        permission = STREAMS[error.stream or name].needs(self._settings)
         return AuthError(
             f"{error}. The token lacks the permission {permission!r}: tick it in "
             f"Developer Hub > your app > Authentication, or deselect {name}.",
@@ -267,10 +269,11 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
         found.setdefault(reader_of(name), []).append(name)
     ordered = sorted(found, key=lambda reader: first not in found[reader])
     for reader in list(ordered):
-        before = STREAMS[reader].after
-        if before in ordered and ordered.index(before) > ordered.index(reader):
-            ordered.remove(reader)
-            ordered.insert(ordered.index(before) + 1, reader)
+        place = ordered.index(reader)
+        before = [ordered.index(each) for each in STREAMS[reader].after if each in ordered]
+        last = max(before, default=0)
+        if last > place:
+            ordered.insert(last, ordered.pop(place))
     return [sorted(found[reader], key=lambda name: name != reader) for reader in ordered]
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "tap_intercom"
 LAYERS = [
     ["errors", "times"],
     ["log", "signals", "documents", "tables"],
-    ["settings", "records", "windows", "read_ahead"],
+    ["settings", "records", "windows", "read_ahead", "known_ids"],
     ["findings", "rate_limit", "messages", "metrics"],
     ["state", "client"],
     ["pages", "pipeline"],

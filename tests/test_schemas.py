@@ -52,6 +52,7 @@ KEYS = {
     "conversation_tag": ("conversation_id", "tag_id"),
     "conversation_teammate": ("conversation_id", "teammate_id"),
     "custom_object_instances": ("type", "id"),
+    "deletions": ("stream", "id"),
     "event_summaries": ("contact_id", "name"),
     "events": ("_sdc_record_hash",),
     "handling_events": ("conversation_id", "teammate_id", "type", "timestamp"),
@@ -99,6 +100,7 @@ REPLICATION_KEYS = {
     "custom_object_instances": "updated_at",
     "data_connector_executions": "created_at",
     "deleted_conversations": "deleted_at",
+    "deletions": "seen_at",
     "event_summaries": "contact_updated_at",
     "events": "contact_updated_at",
     "fin_voice_calls": "conversation_updated_at",
@@ -192,6 +194,7 @@ LINKS = {
         "conversation_updated_at": "conversation_list_item.updated_at",
         "type": "conversation_list_item.teammates.teammates[].type",
     },
+    "deletions": {"id": "contact.id", "merged_into": "contact.id"},
     "team_admin": {"team_id": "team.id", "admin_id": "admin.id"},
     "ticket_contact": {
         "ticket_id": "ticket.id",
@@ -327,6 +330,7 @@ UNDESCRIBED = {
         "topics.topics[].name": "string",
         "topics.total_count": "integer",
     },
+    "deletions": {"stream": "string", "kind": "string", "seen_at": "date-time"},
     "event_summaries": {"contact_id": "string", "contact_updated_at": "date-time"},
     "events": {
         "_sdc_record_hash": "string",

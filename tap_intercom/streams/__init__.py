@@ -18,6 +18,7 @@ from tap_intercom.streams.conversations import (
     DeletedConversations,
     Macros,
 )
+from tap_intercom.streams.deletions import Deletions
 from tap_intercom.streams.knowledge import (
     Articles,
     Audiences,
@@ -70,6 +71,7 @@ READERS: list[Stream] = [
     CustomObjectInstances(),
     DataConnectors(),
     DeletedConversations(),
+    Deletions(),
     EmailSettings(),
     ExternalPages(),
     HelpCenters(),

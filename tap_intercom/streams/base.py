@@ -129,6 +129,8 @@ class Reading:
             for record in records:
                 record["_sdc_workspace_id"] = self.workspace_id
         lines = [record_line(prefix, transform(record)) for record in records]
+        if (written := self.shared.written.get(selection.name)) is not None:
+            written.update(str(record.get("id")) for record in records)
         return Batch(b"".join(lines), {selection.name: len(lines)})
 
     def wants(self, name: str, instant: int | None) -> bool:
@@ -138,9 +140,15 @@ class Reading:
 
 
 class Shared:
-    """What one stream leaves to another one of the same run, once it was read to its end."""
+    """What one stream leaves to another one of the same run, once it was read to its end.
 
-    def __init__(self, streams: Iterable[str]) -> None:
+    selections are those of the whole run; streams are what is read for them. written: the ids that
+    the run made lines of, for the tables that are in it.
+    """
+
+    def __init__(self, selections: Mapping[str, Selection], streams: Iterable[str]) -> None:
+        self.selections = selections
+        self.written: dict[str, set[str]] = {}
         self._ended = {name: threading.Event() for name in streams}
         self._left: dict[str, Any] = {}
 
@@ -189,8 +197,9 @@ class Stream:
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
     nested: fields that Intercom wraps as an object with a list, and the key of that list.
     attributes: the model whose custom attributes type the field attributes_field. parent: the
-    stream whose records this one's come from or are read for. after: the stream that leaves
-    something to this one. instant_field: when Intercom says that a record changed.
+    stream whose records this one's come from or are read for. after: the streams that leave
+    something to this one. is_of_now: whether it tells what is so now, once, so that neither a
+    period nor a full read applies. instant_field: when Intercom says that a record changed.
     lookback_seconds: the least that a bookmark stays behind the start of its run.
     is_selected_by_default: whether a run without a catalog reads it.
     """
@@ -207,7 +216,8 @@ class Stream:
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
     parent: ClassVar[str | None] = None
-    after: ClassVar[str | None] = None
+    after: ClassVar[Sequence[str]] = ()
+    is_of_now: ClassVar[bool] = False
     lookback_seconds: ClassVar[int] = 0
     instant_field: ClassVar[str] = "updated_at"
     is_selected_by_default: ClassVar[bool] = False
@@ -215,6 +225,13 @@ class Stream:
     @property
     def is_incremental(self) -> bool:
         return self.replication_key is not None
+
+    def is_default(self, settings: Settings) -> bool:
+        """Whether a run without a catalog reads it, with these settings."""
+        return self.is_selected_by_default
+
+    def begin(self, settings: Settings, workspace_id: str | None, shared: Shared) -> None:
+        """Make ready before any stream is read. Raises ConfigError where this one cannot be."""
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """Read the stream as planned, in order, and say what is complete on the way."""

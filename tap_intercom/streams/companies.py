@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
@@ -81,6 +81,13 @@ class CompanyContact(ChildStream):
     paging = NumberedOrByCursor(50)
 
 
+class Left(NamedTuple):
+    """What companies leave to others: the segments that they name, by id, and their own ids."""
+
+    segments: Mapping[str, Record]
+    ids: set[str]
+
+
 class Companies(ParentStream):
     """One record per company. Source: GET /companies/scroll.
 
@@ -115,14 +122,16 @@ class Companies(ParentStream):
         return Probe("/companies", first)
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        """All pages; the segments in them are left to company_segments."""
+        """All pages; the segments in them, and all ids, are left to others."""
         segments: dict[str, Record] = {}
+        ids: set[str] = set()
         for answer in read_companies(reading):
             records = self.records(answer)
             _collect_segments(records, segments)
+            ids.update(str(record.get("id")) for record in records)
             page = self.read_page(reading, answer, self.places(reading, records))
             yield from self.emit(reading, page)
-        reading.shared.leave(self.name, segments)
+        reading.shared.leave(self.name, Left(segments, ids))
         yield self.complete(reading)
 
 
@@ -148,7 +157,7 @@ class CompanySegments(ListStream):
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
     cost = "2, and those of companies where only companies tell the segments"
-    after = "companies"
+    after = ("companies",)
 
     def count(self, answer: Answer) -> int | None:
         """Unknown: the probe is that of segments, and does not tell whose they are."""
@@ -176,12 +185,12 @@ class CompanySegments(ListStream):
         yield reading.render(self.name, answer, poor)
         yield self.complete(reading)
 
-    def _carried(self, reading: Reading, is_needed: bool) -> dict[str, Record]:
+    def _carried(self, reading: Reading, is_needed: bool) -> Mapping[str, Record]:
         """Segments that companies name; companies are read for it where nothing else tells."""
         if reading.shared.reads(COMPANIES.name):
-            carried: dict[str, Record] | None = reading.shared.wait_for(COMPANIES.name)
-            if carried is not None:
-                return carried
+            left: Left | None = reading.shared.wait_for(COMPANIES.name)
+            if left is not None:
+                return left.segments
             if is_needed:
                 raise UnavailableError(
                     f"{self.name}: companies, which tell the segments, were not read"

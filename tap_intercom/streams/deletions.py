@@ -1,0 +1,251 @@
+"""Which contacts, companies and conversations are gone, as no answer of Intercom's tells it.
+
+All ids that there are now are compared with those of the last detection, and with what this run
+wrote. Lists move while they are read, so that each id that is missing is asked for by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
+from tap_intercom.known_ids import Detection, KnownIds, read_known_ids
+from tap_intercom.pages import ByCursor, Numbered, read_pages
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Batch, Reading, Record, Shared, Stream, list_of
+from tap_intercom.streams.companies import COMPANIES, Left, read_companies
+from tap_intercom.streams.contacts import USERS_AND_COMPANIES, Contacts
+from tap_intercom.streams.conversations import DeletedConversations
+from tap_intercom.times import rfc3339
+
+LOGGER = logging.getLogger("tap_intercom")
+
+LIST_PAGE_SIZE = 150
+MOST_WITHOUT_CONTROL = 20
+CONTROLS = 3
+DETECTED = {"companies": "data", "contacts": "data", "conversations": "conversations"}
+"""The streams whose records are looked for, and the key of their lists."""
+CANONICAL = re.compile(r'</contacts/([^/>]+)>;\s*rel="?canonical')
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detection found of a stream: rows for what is gone, and the ids to keep."""
+
+    rows: Sequence[Record]
+    ids: set[str]
+
+
+class Deletions(Stream):
+    """One record per contact, company or conversation that is gone since the last detection.
+
+    Of those that the catalog selects. Source: GET /contacts, GET /companies/scroll and GET
+    /conversations/deleted (GET /conversations before 2.16); GET by id for each that is missing.
+    """
+
+    name = "deletions"
+    path = "/contacts"
+    key_properties = ("stream", "id")
+    replication_key = "seen_at"
+    permission = USERS_AND_COMPANIES
+    cost = (
+        "1 for 150 contacts and for 60 conversations deleted since, none for companies that are "
+        "read anyway; 1 or 2 for each record that is missing"
+    )
+    after = tuple(DETECTED)
+    is_of_now = True
+
+    def is_default(self, settings: Settings) -> bool:
+        return settings.detect_deletes != "off"
+
+    def count(self, answer: Answer) -> int | None:
+        """Unknown: the probe counts contacts."""
+        return None
+
+    def begin(self, settings: Settings, workspace_id: str | None, shared: Shared) -> None:
+        """Look at the file, and have the ids kept that the run writes."""
+        if settings.detect_deletes == "off":
+            LOGGER.warning("%s: nothing is detected, since detect_deletes is off", self.name)
+            return
+        _known_ids(settings, workspace_id)
+        for name in DETECTED:
+            if name in shared.selections:
+                shared.written[shared.selections[name].name] = set()
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        if reading.settings.detect_deletes == "off":
+            return
+        known = _known_ids(reading.settings, reading.origin.workspace)
+        base = self._base(reading, known)
+        now = reading.origin.now
+        ids = dict(base.ids) if base else {}
+        until = base.conversations_until if base else None
+        for name in DETECTED:
+            if name not in reading.shared.selections:
+                continue
+            try:
+                if name == "conversations" and reading.settings.version >= (2, 16):
+                    found = _deleted_conversations(reading, ids, until)
+                    ids.pop(name, None)
+                    ids[DeletedConversations.name] = found.ids
+                else:
+                    found = _missing(reading, name, ids.get(name, ()))
+                    ids[name] = found.ids
+            except AuthError as error:
+                error.stream = name
+                raise
+            if name == "conversations":
+                until = now
+            yield self._written(reading, found.rows)
+        # Before the STATE that names it, see known_ids.py.
+        known.keep(base, Detection(now, ids, until))
+        yield Batch(reached={self.name: now})
+
+    def _base(self, reading: Reading, known: KnownIds) -> Detection | None:
+        bookmark = reading.plans[self.name].floor
+        base = known.base(bookmark)
+        if base is None and bookmark is not None:
+            LOGGER.warning(
+                "%s: %s is not there, so that detection begins again", self.name, known.path
+            )
+            reading.findings.add(self.name, "known ids are lost", str(known.path))
+        return base
+
+    def _written(self, reading: Reading, rows: Sequence[Record]) -> Batch:
+        answer = Answer(b"", {}, rfc3339(int(reading.client.now())) or "")
+        return reading.render(self.name, answer, lambda _: rows)
+
+
+def _known_ids(settings: Settings, workspace_id: str | None) -> KnownIds:
+    if not settings.known_ids_file:
+        raise ConfigError(
+            "config: known_ids_file: missing; detect_deletes needs it, or --state FILE, beside "
+            "which it is FILE.ids"
+        )
+    return read_known_ids(Path(settings.known_ids_file), workspace_id)
+
+
+def _row(reading: Reading, name: str, record_id: str, kind: str, into: str | None = None) -> Record:
+    return {
+        "stream": name,
+        "id": record_id,
+        "kind": kind,
+        "merged_into": into,
+        "seen_at": reading.origin.now,
+    }
+
+
+# -- By comparing lists --------------------------------------------------------------------------
+
+
+def _missing(reading: Reading, name: str, known: Collection[str]) -> Found:
+    """What was known, or written by this run, and is listed no more, if it is really gone."""
+    shared = reading.shared
+    left = shared.wait_for(name)
+    listed = left.ids if isinstance(left, Left) else _listed(reading, name)
+    missing = sorted({*known, *shared.written[shared.selections[name].name]} - listed)
+    if missing:
+        _check_that_a_record_is_found(reading, name, listed, len(missing))
+    found = list(reading.ahead.map(partial(_gone, reading, name), missing))
+    rows = [row for row in found if row is not None]
+    return Found(rows, listed | (set(missing) - {row["id"] for row in rows}))
+
+
+def _listed(reading: Reading, name: str) -> set[str]:
+    """The ids of all records. Source: GET /contacts, GET /conversations (API-D2), or the scroll."""
+    path = f"/{name}"
+
+    def ids(answer: Answer) -> set[str]:
+        return {str(each.get("id")) for each in list_of(answer.body, DETECTED[name], path)}
+
+    if name == COMPANIES.name:
+        return set().union(*map(ids, read_companies(reading)))
+    size = min(reading.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
+    return set().union(*read_pages(reading.client.get, path, ByCursor(size), ids))
+
+
+def _gone(reading: Reading, name: str, record_id: str) -> Record | None:
+    """The row for a record that is not listed; None where it is there all the same.
+
+    An archived contact is still found by its id, but no search shows it (API-H).
+    """
+    try:
+        _ask(reading, name, record_id)
+    except ResponseError as error:
+        if not error.is_gone:
+            raise
+        if error.status == 404:
+            return _row(reading, name, record_id, "deleted")
+        canonical = CANONICAL.search(error.link)
+        return _row(reading, name, record_id, "merged", canonical and canonical[1])
+    if name == Contacts.name:
+        query = {"field": "id", "operator": "=", "value": record_id}
+        answer = reading.client.post(Contacts.path, {"query": query})
+        if not list_of(answer.body, Contacts.records_key, Contacts.path):
+            return _row(reading, name, record_id, "archived")
+    return None
+
+
+def _ask(reading: Reading, name: str, record_id: str) -> None:
+    reading.client.get(f"/{name}/{quote(record_id, safe='')}")
+
+
+def _check_that_a_record_is_found(
+    reading: Reading, name: str, listed: set[str], missing: int
+) -> None:
+    """Raise ContractError where a 404 says nothing: then not even what is listed is found."""
+    for record_id in islice(listed, CONTROLS):
+        try:
+            _ask(reading, name, record_id)
+            return
+        except ResponseError as error:
+            if not error.is_gone:
+                raise
+    if listed or missing > MOST_WITHOUT_CONTROL:
+        found = "of those listed none is found" if listed else "none is listed any more"
+        raise ContractError(
+            f"{name}: {missing} records are missing, and {found}; check base_url and the "
+            "permissions of the token. If all were deleted, remove the known_ids_file."
+        )
+
+
+# -- By Intercom's own list ----------------------------------------------------------------------
+
+
+def _deleted_conversations(reading: Reading, known: dict[str, Any], until: int | None) -> Found:
+    """Conversations that were deleted since `until`, by the list that 2.16 has of them.
+
+    The list may lag, so that it is read from a lookback before, and the ids in that are kept.
+    """
+    stream = DeletedConversations()
+    now = reading.origin.now
+    lookback = reading.settings.lookback(stream.name)
+    since = (now if until is None else until) - lookback
+    before = set(known.get(stream.name, ()))
+    deleted: dict[str, int] = {}
+    for page in read_pages(
+        reading.client.get, stream.path, Numbered(60), stream.records, stream.params
+    ):
+        instants = {str(each.get("id")): stream.instant(each) or now for each in page}
+        deleted.update(instants)
+        if instants and max(instants.values()) < since:
+            break
+    # A first detection reports what is deleted while it runs: this run may have written it.
+    first = now if until is None else since
+    return Found(
+        [
+            _row(reading, "conversations", record_id, "deleted")
+            for record_id, deleted_at in deleted.items()
+            if deleted_at >= first and record_id not in before
+        ],
+        {record_id for record_id, deleted_at in deleted.items() if deleted_at >= now - lookback},
+    )
