@@ -16,6 +16,7 @@ from tap_intercom.records import Repairs, compile_record, prune_schema
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.base import Selection, Stream, list_of
+from tap_intercom.streams.deletions import DELETED_AT, DETECTED
 from tap_intercom.streams.tickets import TicketTypeAttributes
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -123,9 +124,9 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
         custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+    schema["properties"].update(_added_columns(stream, settings))
     key = list(stream.key_properties)
     if settings.add_workspace_id:
-        schema["properties"][WORKSPACE_ID] = {"type": "string"}
         key.append(WORKSPACE_ID)
     method = "INCREMENTAL" if stream.is_incremental else "FULL_TABLE"
     entry: Entry = {
@@ -150,6 +151,16 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
         is_default = stream.is_default(settings) if breadcrumb == () else True
         metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
+
+
+def _added_columns(stream: Stream, settings: Settings) -> Schema:
+    """The columns that settings add to a stream."""
+    columns: Schema = {}
+    if settings.add_workspace_id:
+        columns[WORKSPACE_ID] = {"type": "string"}
+    if settings.detect_deletes == "column" and stream.name in DETECTED:
+        columns[DELETED_AT] = DATE_TIME
+    return columns
 
 
 def load_schema(name: str) -> Schema:
@@ -257,11 +268,9 @@ def _selection(
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         raise ConfigError(f"catalog: {stream.name} has no schema with properties")
     key = list(stream.key_properties)
+    added = _added_columns(stream, settings)
+    schema = {**schema, "properties": {**schema["properties"], **added}}
     if settings.add_workspace_id:
-        schema = {
-            **schema,
-            "properties": {**schema["properties"], WORKSPACE_ID: {"type": "string"}},
-        }
         key.append(WORKSPACE_ID)
     lacking = [name for name in key if name not in schema["properties"]]
     if lacking:

@@ -121,9 +121,12 @@ class Progress:
         current.expected += batch.expected
         current.passed += batch.passed
         for written_name, count in batch.counts.items():
-            row = current.rows[written_name]
+            row = self._rows[written_name]
             row.records += count
-            if time.monotonic() - row.told_at >= metrics.INTERVAL_SECONDS:
+            if (
+                row.seconds is not None
+                or time.monotonic() - row.told_at >= metrics.INTERVAL_SECONDS
+            ):
                 _tell_count(row)
 
     def finished(self, stream: str, result: str) -> None:

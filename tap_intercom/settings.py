@@ -244,7 +244,7 @@ def _search_filters(value: Any) -> dict[str, dict[str, Any]]:
     return filters
 
 
-_DETECTION_CHOICE = _choice("off", "table")
+_DETECTION_CHOICE = _choice("off", "table", "column")
 _DETECTION = _Kind(_DETECTION_CHOICE.allowed, _detection)
 _TEXT = _Kind("text", _text)
 _TOKEN = _Kind("a token: latin-1 characters without white space", _token)
@@ -362,8 +362,8 @@ class Settings:
         "scroll",
     )
     detect_deletes: str = _setting(
-        "Whether to find out which contacts, companies and conversations are gone; table has them "
-        "come as rows of deletions.",
+        "Whether to find out which contacts, companies and conversations are gone: table has them "
+        "come as rows of deletions, column also as _sdc_deleted_at in their own tables.",
         _DETECTION,
         "off",
     )

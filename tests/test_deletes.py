@@ -218,6 +218,36 @@ def test_full_table_takes_no_row_away(detection: Begin) -> None:
     assert len(runs.target.tables["deletions"]) == 1
 
 
+def test_a_column_marks_the_records_themselves(detection: Begin) -> None:
+    runs = detection(detect_deletes="column", add_workspace_id=True)
+    runs.detect()
+    assert "_sdc_deleted_at" in runs.outputs[-1].schema("contacts")["properties"]
+    assert "_sdc_deleted_at" not in runs.outputs[-1].schema("deletions")["properties"]
+    assert {each["_sdc_deleted_at"] for each in runs.outputs[-1].records("contacts")} == {None}
+    runs.workspace.delete_contact("c1")
+    runs.workspace.delete_company("o1")
+    runs.workspace.delete_conversation("1")
+    runs.clock.instant += 24 * HOUR
+    assert len(runs.detect()) == 3
+    output = runs.outputs[-1]
+    seen_at = output.records("deletions")[0]["seen_at"]
+    for name, record_id in {"contacts": "c1", "companies": "o1", "conversations": "1"}.items():
+        marked = {"id": record_id, "_sdc_deleted_at": seen_at, "_sdc_workspace_id": "sandbox1"}
+        assert marked in output.records(name)
+
+
+def test_a_full_read_needs_no_marks(detection: Begin) -> None:
+    def whole(catalog: Catalog) -> None:
+        for entry in catalog["streams"]:
+            entry["replication_method"] = "FULL_TABLE"
+
+    runs = detection(detect_deletes="column")
+    runs.detect(edit_catalog=whole)
+    runs.workspace.delete_contact("c1")
+    assert runs.detect(edit_catalog=whole) == [("contacts", "c1", "deleted")]
+    assert "c1" not in runs.outputs[-1].ids("contacts")
+
+
 # -- What is there -------------------------------------------------------------------------------
 
 
@@ -446,7 +476,15 @@ def test_without_a_state_file_the_setting_is_asked_for(
 
 @pytest.mark.parametrize(
     ("value", "refused"),
-    [("table", False), (True, False), ("off", False), (False, False), ("all", True), (3, True)],
+    [
+        ("table", False),
+        ("column", False),
+        (True, False),
+        ("off", False),
+        (False, False),
+        ("all", True),
+        (3, True),
+    ],
 )
 def test_values_of_the_setting(detection: Begin, value: Any, refused: bool) -> None:
     runs = detection(detect_deletes=value)

@@ -19,16 +19,19 @@ from urllib.parse import quote
 from tap_intercom.client import Answer
 from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
 from tap_intercom.known_ids import Detection, KnownIds, read_known_ids
+from tap_intercom.messages import record_line, record_prefix
 from tap_intercom.pages import ByCursor, Numbered, read_pages
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Reading, Record, Shared, Stream, list_of
 from tap_intercom.streams.companies import COMPANIES, Left, read_companies
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, Contacts
 from tap_intercom.streams.conversations import DeletedConversations
+from tap_intercom.streams.family import joined
 from tap_intercom.times import rfc3339
 
 LOGGER = logging.getLogger("tap_intercom")
 
+DELETED_AT = "_sdc_deleted_at"
 LIST_PAGE_SIZE = 150
 MOST_WITHOUT_CONTROL = 20
 CONTROLS = 3
@@ -105,7 +108,7 @@ class Deletions(Stream):
                 raise
             if name == "conversations":
                 until = now
-            yield self._written(reading, found.rows)
+            yield joined([self._written(reading, found.rows), _marks(reading, name, found.rows)])
         # Before the STATE that names it, see known_ids.py.
         known.keep(base, Detection(now, ids, until))
         yield Batch(reached={self.name: now})
@@ -123,6 +126,26 @@ class Deletions(Stream):
     def _written(self, reading: Reading, rows: Sequence[Record]) -> Batch:
         answer = Answer(b"", {}, rfc3339(int(reading.client.now())) or "")
         return reading.render(self.name, answer, lambda _: rows)
+
+
+def _marks(reading: Reading, name: str, rows: Sequence[Record]) -> Batch:
+    """What marks the records themselves as gone: their keys and DELETED_AT, and nothing else.
+
+    In a full read ACTIVATE_VERSION has removed them.
+    """
+    selection = reading.shared.selections[name]
+    is_wanted = reading.settings.detect_deletes == "column" and selection.has(DELETED_AT)
+    if not (rows and is_wanted and selection.version is None):
+        return Batch()
+    prefix = record_prefix(selection.name, rfc3339(int(reading.client.now())) or "", None)
+    deleted_at = rfc3339(reading.origin.now)
+    lines = []
+    for row in rows:
+        record = {"id": row["id"], DELETED_AT: deleted_at}
+        if reading.settings.add_workspace_id:
+            record["_sdc_workspace_id"] = reading.workspace_id
+        lines.append(record_line(prefix, record))
+    return Batch(b"".join(lines), {selection.name: len(lines)})
 
 
 def _known_ids(settings: Settings, workspace_id: str | None) -> KnownIds:
