@@ -286,7 +286,7 @@ def undescribed_ticket_type(path: str) -> dict[str, str]:
 
 # Fields of real answers that the description lacks, and our own.
 UNDESCRIBED = {
-    "article_statistics": {"article_id": "string"},
+    "article_statistics": {"article_id": "string", "conversations": "integer"},
     "article_versions": {"article_updated_at": "date-time"},
     "call_transcripts": {
         "transcript": "array",
