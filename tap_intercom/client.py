@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, overload
+from typing import Any, BinaryIO, TypeVar, overload
 from urllib.parse import urlsplit
 
 import backoff
 import orjson
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
@@ -48,12 +49,16 @@ LONGEST_RETRY_WAIT_SECONDS = 60.0
 # summer time that machines are commonly wrong by.
 CLOCK_MARGIN_SECONDS = 3_600
 RETRIED_STATUSES = (408, 429)
+# What an export answers with while others run (API-C1), which no window of ten seconds ends.
+JOBS_PENDING = re.compile(r"pending .*export jobs")
+DOWNLOAD_BYTES = 65_536
 
 RETRYABLE = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.HTTPError,
 )
 
 
@@ -196,6 +201,15 @@ class Client:
         answer: Answer = self._send_until_not_limited("GET", path, params, None, _keep, True)
         return answer
 
+    def download(self, path: str, file: BinaryIO) -> Answer:
+        """Write the body of an answer, as it came, to a file, from its start at each try.
+
+        `Content-Encoding: zip`, which exports come with, is no coding that anybody decodes
+        (API-I1). The answer that this gives has no body.
+        """
+        answer: Answer = self._send_until_answered("GET", path, None, None, _keep, file=file)
+        return answer
+
     def open_workspace(self) -> Workspace:
         """Check the token and take over Intercom's clock, with the request that opens a run."""
         try:
@@ -257,6 +271,7 @@ class Client:
         body: Mapping[str, Any] | None,
         read: Callable[[Answer], Any],
         urgent: bool = False,
+        file: BinaryIO | None = None,
     ) -> Any:
         """One try: one request in its turn, and what its answer means."""
         request = f"{method} {path}"
@@ -269,12 +284,17 @@ class Client:
                     self._base_url + path,
                     params=params,
                     data=None if body is None else orjson.dumps(body),
+                    headers=None if file is None else {"Accept": "application/octet-stream"},
                     timeout=self._timeout,
                     allow_redirects=False,
                     stream=True,
                 )
-                # All at once: by the 10 KB that `content` reads, threads wait for each other.
-                content = b"".join(response.iter_content(None))
+                if file is not None and 200 <= response.status_code < 300:
+                    content = b""
+                    _save(response, file)
+                else:
+                    # All at once: by the 10 KB that `content` reads, threads wait for each other.
+                    content = b"".join(response.iter_content(None))
                 status = response.status_code
             except requests.exceptions.SSLError as error:
                 raise _tls_error(request, error) from error
@@ -288,23 +308,22 @@ class Client:
                 seconds = time.monotonic() - started
                 LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
                 self.requests.note(self._reader, endpoint(path), seconds, 200 <= status < 300)
-        if response.status_code == 429:
+        if response.status_code == 429 and not _waits_for_a_job(response, content):
             wait = self._rate_limit.refused(response.headers)
             raise RetryableError(
                 f"{request}: 429, rate limit reached for {wait:.0f} s", rate_limited=True
             )
         self._rate_limit.learn(response.headers)
         with self._one_at_a_time:
-            answer = self._read(request, response, content)
+            _check_status(request, response, content)
+            if file is None:
+                answer = self._read(request, response, content)
+            else:
+                answer = Answer(b"", {}, rfc3339(int(self.now())) or "")
             self._gave_up.clear()
             return read(answer)
 
     def _read(self, request: str, response: requests.Response, content: bytes) -> Answer:
-        status = response.status_code
-        if status >= 500 or status in RETRIED_STATUSES:
-            raise RetryableError(f"{request}: {_refusal(response, content)}")
-        if not 200 <= status < 300:
-            raise _refused(request, response, content)
         try:
             body, replaced = parse(content)
         except ValueError as error:
@@ -407,6 +426,41 @@ def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
         f"{request}: {_reason(error)}. Behind a proxy with its own certificate authority, "
         "set REQUESTS_CA_BUNDLE to its file."
     )
+
+
+def _save(response: requests.Response, file: BinaryIO) -> None:
+    """Write the raw body to a file. Raises a retryable error where it is not whole."""
+    file.seek(0)
+    file.truncate()
+    for piece in response.raw.stream(DOWNLOAD_BYTES, decode_content=False):
+        file.write(piece)
+    expected = response.headers.get("Content-Length")
+    if expected is not None and int(expected) != file.tell():
+        raise requests.ConnectionError(f"{file.tell()} of {expected} bytes came")
+
+
+def _waits_for_a_job(response: requests.Response, content: bytes) -> bool:
+    """Whether an answer says of export jobs what waiting for the rate limit cannot cure."""
+    return bool(JOBS_PENDING.search(_error_of(response, content)[1]))
+
+
+def _check_status(request: str, response: requests.Response, content: bytes) -> None:
+    """Raise the error that a refusal comes to."""
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    is_of_job = _waits_for_a_job(response, content) or _is_of_failed_job(status, content)
+    if (status >= 500 or status in RETRIED_STATUSES) and not is_of_job:
+        raise RetryableError(f"{request}: {_refusal(response, content)}")
+    raise _refused(request, response, content)
+
+
+def _is_of_failed_job(status: int, content: bytes) -> bool:
+    """Whether an answer is that of a failed export, which no other try changes (API-I1)."""
+    try:
+        return status == 504 and bool(parse(content).value["status"] == "failed")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _refusal(response: requests.Response, content: bytes) -> str:
