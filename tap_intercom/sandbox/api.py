@@ -15,6 +15,7 @@ import orjson
 from . import fields, search
 from .calls import Answer, Call, RefusalError, json_answer
 from .detail_endpoints import DetailEndpoints
+from .exports import Exports
 from .oauth import Authorization
 from .options import Options, Permission
 from .pages import Cursors, Result, numbered_answer, sort_key
@@ -53,8 +54,10 @@ class Api:
         self._results: dict[object, Result] = {}
         resources = ResourceAnswers(workspace, options, self._cursors)
         self.details = DetailEndpoints(self)
+        exports = Exports(workspace, options, self.version)
         oauth = Authorization(workspace, options)
         reading: tuple[Permission, ...] = ("users_companies_read",)
+        exporting: tuple[Permission, ...] = ("export_content_data",)
         self.routes = [
             Route("GET", "/me", self.me),
             Route("GET", "/contacts/{id}", self.contact, reading),
@@ -89,6 +92,10 @@ class Api:
             Route("GET", "/oauth/authorize", oauth.authorize),
             Route("GET", "/oauth/deny", oauth.deny),
             Route("GET", "/articles/{id}", resources.article, ("articles",)),
+            Route("POST", "/export/content/data", exports.enqueue, exporting),
+            Route("GET", "/export/content/data/{id}", exports.status, exporting),
+            Route("POST", "/export/cancel/{id}", exports.cancel, exporting),
+            Route("GET", "/download/content/data/{id}", exports.download, exporting),
             *(
                 Route(
                     "GET", each.path, partial(resources.listed, each), each.permissions, each.since

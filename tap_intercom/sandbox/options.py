@@ -22,6 +22,8 @@ Permission = Literal[
     "data_connectors",
     "ip_allowlist",
     "events",
+    "export_content_data",
+    "export_reporting_data",
 ]
 PERMISSIONS: frozenset[str] = frozenset(get_args(Permission))
 
@@ -49,6 +51,12 @@ class Options:
     company_segments_listed whether `/segments?type=company` gives company segments
     scroll_ttl              a scroll ends so long after its last use
     scroll_closes_at_end    whether the empty page ends the scroll at once
+    export_looks            how often a job is asked about before it is complete
+    exports_refused         how often a job may not start yet, since one of another app is pending
+    export_result           what jobs come to
+    content_file            how the file of a content export is packed: all groups in an archive,
+                            or receipts only
+    export_times            how the files write times: Unix seconds, ISO 8601, or with a space
     client_id and so on     the app that OAuth knows; its codes live for code_lifetime
     """
 
@@ -74,6 +82,11 @@ class Options:
     scroll_page_size: int = 100
     scroll_ttl: float = 60.0
     scroll_closes_at_end: bool = True
+    export_looks: int = 2
+    exports_refused: int = 0
+    export_result: Literal["complete", "failed", "canceled"] = "complete"
+    content_file: Literal["zip", "gzip", "plain"] = "zip"
+    export_times: Literal["seconds", "iso", "space"] = "seconds"
     client_id: str = "sandbox-client"
     client_secret: str = "sandbox-secret"
     redirect_uri: str = "https://example.com/oauth/callback"

@@ -14,6 +14,7 @@ from typing import Any
 
 from faker import Faker
 
+from .export_sample import add_export_rows
 from .records import Record
 from .resource_sample import add_resources
 from .sample_details import DetailSample
@@ -170,6 +171,7 @@ def generate(
     making.conversations(conversations, parts)
     if resources:
         add_resources(workspace, seed, resources, end, int(days * _DAY))
+        add_export_rows(workspace, seed, 3 * resources, end, int(days * _DAY))
     sample.tickets([making.instant(number, tickets) for number in range(tickets)])
     sample.contacts(details)
     sample.companies(details)

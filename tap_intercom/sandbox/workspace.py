@@ -12,6 +12,7 @@ import orjson
 from . import records
 from .children import TABLES
 from .details import Details, note, subscription_type
+from .export_groups import CONTENT_PREFIX, GROUPS
 from .records import NESTED_LIMIT, PARTS_LIMIT, Record, update
 from .resource_store import ResourceStore
 from .tables import json_text
@@ -69,6 +70,7 @@ class Workspace(Tickets, Details):
         for name in ("ticket_types", "ticket_states", "subscription_types", "calls"):
             self.resources.share(name, getattr(self, name))
         self._company_contacts: dict[str, list[str]] | None = None
+        self.export_rows: dict[str, list[Record]] = {group: [] for group in GROUPS}
         self._full_lists: dict[str, dict[str, Record]] = {}
         self._company_note_lists: dict[str, list[str]] = {}
         self._plain_parts: dict[str, bytes] = {}
@@ -589,14 +591,26 @@ class Workspace(Tickets, Details):
         with self.lock:
             self.resources.delete(table, key)
 
+    # Exports
+
+    def add_export_row(self, group: str, sent_at: int, **columns: Any) -> None:
+        """Add a row of the content export, by when its message was sent; columns may be new."""
+        with self.lock:
+            empty = dict.fromkeys(GROUPS[group])
+            self.export_rows[group].append({"sent_at": sent_at} | empty | columns)
+
+    def update_export_row(self, group: str, number: int, **columns: Any) -> None:
+        with self.lock:
+            self.export_rows[group][number].update(columns)
+
     # The truth
 
     def truth(self, stream: str) -> list[Record]:
         """All living records of a stream, in full: nested lists, and parts beyond the cap, too.
 
         Conversation parts carry their `conversation_id`, and their bodies are HTML. Records that
-        are listed for one parent carry its id; `children` tells of the tables whose rows belong to
-        other records.
+        are listed for one parent carry its id, rows of exports the `sent_at` of their message;
+        `children` tells of the tables whose rows belong to other records.
         """
         with self.lock:
             match stream:
@@ -628,6 +642,9 @@ class Workspace(Tickets, Details):
                         for team in self.teams.values()
                         for admin_id in team["admin_ids"]
                     ]
+                case _ if stream.startswith(CONTENT_PREFIX):
+                    rows = self.export_rows[stream.removeprefix(CONTENT_PREFIX)]
+                    return [dict(each) for each in rows]
                 case _:
                     if stream in TABLES:
                         return list(TABLES[stream](self))

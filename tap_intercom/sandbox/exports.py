@@ -1,0 +1,155 @@
+"""Intercom's exports: jobs that take a while, and the files that they come to."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from .calls import Answer, Call, RefusalError, json_answer
+from .export_groups import GROUPS, is_time
+from .options import Options
+from .records import Record
+from .workspace import Workspace
+
+_DAY = 86_400
+_MISSPELLED = frozenset({(2, 7), (2, 8), (2, 9), (2, 10), (2, 12), (2, 13)})
+_ENDED = ("completed", "no_data", "failed", "canceled")
+
+
+@dataclass
+class Job:
+    """A job of the content export, over whole days of UTC."""
+
+    identifier: str
+    first_day: int
+    last_day: int
+    status: str = "pending"
+    looks: int = 0
+
+    def holds(self, sent_at: int) -> bool:
+        return self.first_day <= sent_at // _DAY <= self.last_day
+
+
+class Exports:
+    """Jobs, of which one may be pending at a time."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        options: Options,
+        version: Callable[[Call], tuple[int, int]],
+    ) -> None:
+        self._workspace = workspace
+        self._options = options
+        self._version = version
+        self._jobs: dict[str, Job] = {}
+
+    def enqueue(self, call: Call) -> Answer:
+        """Start a job. Raises RefusalError."""
+        body = call.json()
+        days = []
+        for name in ("created_at_after", "created_at_before"):
+            instant = body.get(name) if isinstance(body, dict) else None
+            if not isinstance(instant, int):
+                raise RefusalError(400, "parameter_missing", f"{name} must be a Unix timestamp")
+            days.append(instant // _DAY)
+        is_refused = self._options.exports_refused > 0
+        self._options.exports_refused -= is_refused
+        if is_refused or any(job.status not in _ENDED for job in self._jobs.values()):
+            raise RefusalError(
+                429,
+                "rate_limit_exceeded",
+                "Exceeded rate limit of 1 pending message data export jobs",
+            )
+        job = Job(uuid4().hex[:16], days[0], days[1])
+        self._jobs[job.identifier] = job
+        return self._told(call, job)
+
+    def status(self, call: Call, identifier: str) -> Answer:
+        """What has become of a job; every look brings it on. Raises RefusalError."""
+        job = self._job(identifier)
+        if job.status not in _ENDED:
+            job.looks += 1
+            job.status = "in_progress"
+            if job.looks >= self._options.export_looks:
+                has_rows = any(self._rows(job, group) for group in GROUPS)
+                result = self._options.export_result
+                is_complete = result == "complete"
+                job.status = ("completed" if has_rows else "no_data") if is_complete else result
+        return self._told(call, job)
+
+    def cancel(self, call: Call, identifier: str) -> Answer:
+        """Raises RefusalError."""
+        job = self._job(identifier)
+        job.status = "canceled"
+        return self._told(call, job)
+
+    def download(self, call: Call, identifier: str) -> Answer:
+        """The file of a completed job. Raises RefusalError."""
+        job = self._job(identifier)
+        if job.status != "completed":
+            raise RefusalError(404, "not_found", "The requested resource does not exist.")
+        if call.headers.get("accept") != "application/octet-stream":
+            raise RefusalError(406, "client_error", "Accept must be application/octet-stream")
+        files = {group: self._csv(rows) for group in GROUPS if (rows := self._rows(job, group))}
+        kind = "application/octet-stream"
+        if self._options.content_file == "zip":
+            packed = _archive(files, self._workspace.clock())
+            # Not a coding of HTTP, but what Intercom says.
+            return Answer(packed, headers={"Content-Encoding": "zip"}, content_type=kind)
+        alone = files.get("receipt", b"")
+        if self._options.content_file == "gzip":
+            alone = gzip.compress(alone)
+        return Answer(alone, content_type=kind)
+
+    def _job(self, identifier: str) -> Job:
+        if identifier not in self._jobs:
+            raise RefusalError(404, "not_found", "The requested resource does not exist.")
+        return self._jobs[identifier]
+
+    def _told(self, call: Call, job: Job) -> Answer:
+        name = "job_identfier" if self._version(call) in _MISSPELLED else "job_identifier"
+        url = f"/download/content/data/{job.identifier}" if job.status == "completed" else ""
+        body = {name: job.identifier, "status": job.status, "download_url": url}
+        if job.status == "failed":
+            return Answer(orjson.dumps(body), 504)
+        return json_answer(body | {"download_expires_at": ""})
+
+    def _rows(self, job: Job, group: str) -> list[Record]:
+        rows = self._workspace.export_rows[group]
+        return [each for each in rows if job.holds(each["sent_at"])]
+
+    def _csv(self, rows: Sequence[Record]) -> bytes:
+        """A file with all columns that any of the rows has."""
+        names = list(dict.fromkeys(name for row in rows for name in row if name != "sent_at"))
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(names)
+        writer.writerows([self._cell(name, row.get(name)) for name in names] for row in rows)
+        return text.getvalue().encode()
+
+    def _cell(self, name: str, value: Any) -> Any:
+        if value is None or not (is_time(name) and isinstance(value, int)):
+            return "" if value is None else value
+        if self._options.export_times == "seconds":
+            return value
+        text = datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        return text if self._options.export_times == "space" else text.replace(" ", "T") + "Z"
+
+
+def _archive(files: dict[str, bytes], now: float) -> bytes:
+    stamp = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%d-%H%M%S")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for group, content in files.items():
+            archive.writestr(f"{group}_{stamp}.csv", content)
+    return packed.getvalue()
