@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from singer import metadata
@@ -15,7 +13,7 @@ from tap_intercom.errors import AuthError, ConfigError, ResponseError
 from tap_intercom.records import Repairs, compile_record, prune_schema
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
-from tap_intercom.streams.base import Selection, Stream, list_of
+from tap_intercom.streams.base import Selection, Stream, list_of, load_schema
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
 from tap_intercom.streams.tickets import TicketTypeAttributes
 
@@ -161,13 +159,6 @@ def _added_columns(stream: Stream, settings: Settings) -> Schema:
     if settings.detect_deletes == "column" and stream.name in DETECTED:
         columns[DELETED_AT] = DATE_TIME
     return columns
-
-
-def load_schema(name: str) -> Schema:
-    """The schema file of a stream."""
-    text = (files("tap_intercom") / "schemas" / f"{name}.json").read_text(encoding="utf-8")
-    schema: Schema = json.loads(text)
-    return schema
 
 
 def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:

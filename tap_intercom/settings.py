@@ -252,6 +252,7 @@ _HEADER_TEXT = _Kind("one line of latin-1 characters", _header_text)
 _BOOLEAN = _Kind("true or false", _boolean)
 _INSTANT = _Kind("a date: RFC 3339, YYYY-MM-DD or MM/DD/YYYY (month first), UTC", _instant)
 _COUNT = _numbers(_whole_number, "a whole number from 1", lambda number: number >= 1)
+_DAYS = _numbers(_whole_number, "a whole number from 0", lambda number: number >= 0)
 _BASE_URL = _Kind("an https:// URL, or http:// to this machine (loopback)", _base_url)
 _API_VERSION = _Kind(f"2.{_FIRST_VERSION} to 2.{_LAST_VERSION}, or Preview", _api_version)
 _LOOKBACK = _Kind("a whole number from 0, or an object stream: number", _lookback)
@@ -376,6 +377,14 @@ class Settings:
         "Types of custom objects to read; without it, those that conversation attributes refer to.",
         _NAMES,
         (),
+    )
+    export_lookback_days: int = _setting(
+        "Days of messages that exports read again: what becomes of a message comes with its day.",
+        _DAYS,
+        30,
+    )
+    export_wait_seconds: float = _setting(
+        "Seconds to wait for Intercom to complete an export.", _SECONDS, 3600.0
     )
     user_agent: str = _setting(
         "User-Agent header of each request.", _HEADER_TEXT, f"tap-intercom/{__version__}"

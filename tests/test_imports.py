@@ -17,7 +17,7 @@ LAYERS = [
     ["settings", "records", "windows", "read_ahead", "known_ids"],
     ["findings", "rate_limit", "messages", "metrics"],
     ["state", "client"],
-    ["pages", "pipeline"],
+    ["pages", "export_jobs", "pipeline"],
     ["streams"],
     ["progress", "catalog", "about", "oauth"],
     ["sync", "check", "selection"],

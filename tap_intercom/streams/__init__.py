@@ -19,6 +19,7 @@ from tap_intercom.streams.conversations import (
     Macros,
 )
 from tap_intercom.streams.deletions import Deletions
+from tap_intercom.streams.exports import Receipts
 from tap_intercom.streams.knowledge import (
     Articles,
     Audiences,
@@ -81,6 +82,7 @@ READERS: list[Stream] = [
     Newsfeeds(),
     NewsItems(),
     OfficeHoursSchedules(),
+    Receipts(),
     Segments(),
     SubscriptionTypes(),
     Tags(),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any, ClassVar, NamedTuple
 
+import orjson
+
 from tap_intercom.client import Answer, Client
-from tap_intercom.errors import ContractError, TapError
+from tap_intercom.errors import ContractError, ResponseError, TapError
 from tap_intercom.findings import Findings
 from tap_intercom.messages import record_line, record_prefix
 from tap_intercom.pages import total_count
@@ -171,16 +175,25 @@ class Shared:
 
 @dataclass(frozen=True)
 class Probe:
-    """One small request that shows whether a token may read a table; body is None for a GET."""
+    """One small request that shows whether a token may read a table; body is None for a GET.
+
+    may_be_absent: whether a 404 shows it as well.
+    """
 
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    may_be_absent: bool = False
 
     def send(self, client: Client) -> Answer:
-        if self.body is None:
-            return client.get(self.path, self.params)
-        return client.post(self.path, self.body, self.params)
+        try:
+            if self.body is None:
+                return client.get(self.path, self.params)
+            return client.post(self.path, self.body, self.params)
+        except ResponseError as error:
+            if not (self.may_be_absent and error.is_gone):
+                raise
+            return Answer(b"", {}, "")
 
 
 class Lack(NamedTuple):
@@ -272,6 +285,18 @@ class Stream:
             if type(wrapped) is dict:
                 record[name] = wrapped.get(key)
         return record
+
+
+def load_schema(name: str) -> dict[str, Any]:
+    """The schema file of a stream."""
+    text = (files("tap_intercom") / "schemas" / f"{name}.json").read_bytes()
+    schema: dict[str, Any] = orjson.loads(text)
+    return schema
+
+
+def record_hash(values: Sequence[Any]) -> str:
+    """A key for a record that has none, of the values that tell it from others."""
+    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
 from urllib.parse import quote
-
-import orjson
 
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ConfigError, ResponseError
 from tap_intercom.pages import ByTime, Numbered
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of, record_hash
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, WholeList
@@ -26,11 +24,6 @@ COLUMNS_OF_CONTACT = tuple(OF_CONTACT)
 def may_have_notes(record: Record) -> bool:
     """Whether a contact or company has notes, or does not tell."""
     return (record.get("notes") or {}).get("total_count") != 0
-
-
-def record_hash(values: Sequence[Any]) -> str:
-    """A key for a record that has none, of the values that tell it from others."""
-    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 class ContactTag(DerivedStream):
