@@ -9,12 +9,13 @@ from typing import Any
 from singer import metadata
 
 from tap_intercom.client import Client
-from tap_intercom.errors import AuthError, ConfigError, ResponseError
+from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
 from tap_intercom.records import Repairs, compile_record, prune_schema
 from tap_intercom.settings import Settings
-from tap_intercom.streams import STREAMS
+from tap_intercom.streams import STREAMS, stream_of
 from tap_intercom.streams.base import Selection, Stream, list_of, load_schema
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
+from tap_intercom.streams.reporting import DATASETS, Described, ReportingDataset
 from tap_intercom.streams.tickets import TicketTypeAttributes
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -25,6 +26,7 @@ Entry = dict[str, Any]
 
 WORKSPACE_ID = "_sdc_workspace_id"
 CUSTOM_ATTRIBUTES = "custom_attributes"
+QUALIFIED_ID = "tap-intercom.qualified-id"
 # Longest column name of PostgreSQL; targets that flatten put the field's name before it.
 LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
 
@@ -58,7 +60,8 @@ def discover(
 ) -> dict[str, Any]:
     """The catalog of all streams that the API version has, custom attributes typed.
 
-    With is_only_default, of those that are selected by default.
+    The datasets of the reporting export are among them, where the token may read them. With
+    is_only_default, of those that are selected by default.
     """
     streams = [
         stream
@@ -70,12 +73,12 @@ def discover(
         model: _attributes(client, settings, model)
         for model in sorted({stream.attributes for stream in streams if stream.attributes})
     }
-    return {
-        "streams": [
-            _entry(stream, settings, attributes.get(stream.attributes or "", []))
-            for stream in streams
-        ]
-    }
+    found = [
+        _entry(stream, settings, attributes.get(stream.attributes or "", [])) for stream in streams
+    ]
+    if not is_only_default and settings.version >= ReportingDataset.first_version:
+        found += [_entry_of_dataset(each, settings) for each in _datasets(client)]
+    return {"streams": found}
 
 
 def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
@@ -117,33 +120,35 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
     return [attribute for attribute in found if attribute.get("custom") is not False]
 
 
+def _datasets(client: Client) -> list[Described]:
+    """The datasets of the reporting export; none where the token may not read them."""
+    try:
+        found = list_of(client.get(DATASETS).body, "data", DATASETS)
+    except (AuthError, ResponseError) as error:
+        LOGGER.info(
+            "no streams of the reporting export, which needs the permission %r: %s",
+            ReportingDataset.permission,
+            error,
+        )
+        return []
+    datasets = []
+    for each in found:
+        try:
+            datasets.append(Described(each))
+        except ContractError as error:
+            LOGGER.warning("left out: %s", error)
+    return datasets
+
+
 def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
     schema = load_schema(stream.name)
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
         custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
     schema["properties"].update(_added_columns(stream, settings))
-    key = list(stream.key_properties)
-    if settings.add_workspace_id:
-        key.append(WORKSPACE_ID)
-    method = "INCREMENTAL" if stream.is_incremental else "FULL_TABLE"
-    entry: Entry = {
-        "tap_stream_id": stream.name,
-        "stream": stream.name,
-        "key_properties": key,
-        "replication_method": method,
-        "schema": schema,
-    }
-    if stream.replication_key is not None:
-        entry["replication_key"] = stream.replication_key
-    replication_keys = [stream.replication_key] if stream.replication_key else []
-    marks = metadata.to_map(
-        metadata.get_standard_metadata(schema, stream.name, key, replication_keys, method)
+    entry, marks = _with_marks(
+        stream.name, schema, stream.key_properties, stream.replication_key, settings
     )
-    for name in replication_keys:
-        marks["properties", name]["inclusion"] = "automatic"
-    for breadcrumb in breadcrumbs(schema, ()):
-        marks.setdefault(breadcrumb, {"inclusion": "available"})
     for breadcrumb in marks:
         # A field follows its stream, so that marking a stream alone is enough.
         is_default = stream.is_default(settings) if breadcrumb == () else True
@@ -159,6 +164,50 @@ def _added_columns(stream: Stream, settings: Settings) -> Schema:
     if settings.detect_deletes == "column" and stream.name in DETECTED:
         columns[DELETED_AT] = DATE_TIME
     return columns
+
+
+def _entry_of_dataset(dataset: Described, settings: Settings) -> Entry:
+    entry, marks = _with_marks(
+        dataset.name, dataset.schema, dataset.key_properties, dataset.replication_key, settings
+    )
+    for breadcrumb in marks:
+        metadata.write(marks, breadcrumb, "selected-by-default", breadcrumb != ())
+    for name, attribute in dataset.attributes.items():
+        metadata.write(marks, ("properties", name), QUALIFIED_ID, attribute)
+    return {**entry, "metadata": metadata.to_list(marks)}
+
+
+def _with_marks(
+    name: str,
+    schema: Schema,
+    key_properties: Sequence[str],
+    replication_key: str | None,
+    settings: Settings,
+) -> tuple[Entry, Any]:
+    """An entry without its metadata, and what these say by themselves, by breadcrumb."""
+    key = list(key_properties)
+    if settings.add_workspace_id:
+        schema["properties"][WORKSPACE_ID] = {"type": "string"}
+        key.append(WORKSPACE_ID)
+    method = "FULL_TABLE" if replication_key is None else "INCREMENTAL"
+    entry: Entry = {
+        "tap_stream_id": name,
+        "stream": name,
+        "key_properties": key,
+        "replication_method": method,
+        "schema": schema,
+    }
+    replication_keys = [] if replication_key is None else [replication_key]
+    if replication_key is not None:
+        entry["replication_key"] = replication_key
+    marks = metadata.to_map(
+        metadata.get_standard_metadata(schema, name, key, replication_keys, method)
+    )
+    for column in replication_keys:
+        marks["properties", column]["inclusion"] = "automatic"
+    for breadcrumb in breadcrumbs(schema, ()):
+        marks.setdefault(breadcrumb, {"inclusion": "available"})
+    return entry, marks
 
 
 def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
@@ -183,12 +232,13 @@ def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selectio
         marks = marks_of(name, entry)
         if not _is_selected(marks.get((), {}), entry, name):
             continue
-        stream = STREAMS.get(name)
-        if stream is None:
+        try:
+            stream = stream_of(name)
+        except KeyError:
             raise ConfigError(
                 f"catalog: it selects the stream {name}, which this tap does not have. "
                 f"It has {', '.join(STREAMS)}."
-            )
+            ) from None
         if settings.version < stream.first_version:
             raise ConfigError(
                 f"catalog: it selects {name}, which api_version {settings.api_version} lacks"
@@ -258,9 +308,17 @@ def _selection(
     schema = entry.get("schema")
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         raise ConfigError(f"catalog: {stream.name} has no schema with properties")
-    key = list(stream.key_properties)
+    key, replication_key = list(stream.key_properties), stream.replication_key
     added = _added_columns(stream, settings)
     schema = {**schema, "properties": {**schema["properties"], **added}}
+    attributes = {}
+    if isinstance(stream, ReportingDataset):
+        key, replication_key = _told_of_dataset(stream.name, entry, marks)
+        attributes = {
+            name: str(marks["properties", name][QUALIFIED_ID])
+            for name in schema["properties"]
+            if QUALIFIED_ID in marks.get(("properties", name), {})
+        }
     if settings.add_workspace_id:
         key.append(WORKSPACE_ID)
     lacking = [name for name in key if name not in schema["properties"]]
@@ -269,14 +327,15 @@ def _selection(
             f"catalog: the schema of {stream.name} lacks its key {', '.join(lacking)}"
         )
     method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
-    is_full = not stream.is_incremental or (method == "FULL_TABLE" and not stream.is_of_now)
-    automatic = {*key, *([stream.replication_key] if stream.replication_key else [])}
+    is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_of_now)
+    automatic = {*key, *([replication_key] if replication_key else [])}
     is_selected = _field_selector(marks, automatic)
     repairs = Repairs(stream.name)
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=prune_schema(schema, is_selected),
         key_properties=key,
+        replication_key=replication_key,
         version=version if is_full else None,
         transform=compile_record(
             schema,
@@ -286,4 +345,24 @@ def _selection(
             key_properties=key,
         ),
         repairs=repairs,
+        attributes={
+            name: attribute
+            for name, attribute in attributes.items()
+            if is_selected(("properties", name))
+        },
     )
+
+
+def _told_of_dataset(
+    name: str, entry: Entry, marks: Mapping[Breadcrumb, Mapping[str, Any]]
+) -> tuple[list[str], str | None]:
+    """Key and replication key of a dataset, which only its catalog entry tells."""
+    table = marks.get((), {})
+    key = table.get("table-key-properties") or entry.get("key_properties")
+    times = table.get("valid-replication-keys") or [entry.get("replication_key")]
+    if not key or not any(QUALIFIED_ID in mark for mark in marks.values()):
+        raise ConfigError(
+            f"catalog: {name} lacks its key, or what Intercom calls its columns (metadata "
+            f"{QUALIFIED_ID}): discover again"
+        )
+    return [column for column in key if column != WORKSPACE_ID], times[0]

@@ -21,7 +21,7 @@ from tap_intercom.documents import read_catalog
 from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
 from tap_intercom.messages import write
 from tap_intercom.settings import Settings, load
-from tap_intercom.streams import STREAMS, reader_of
+from tap_intercom.streams import STREAMS, reader_of, stream_of
 from tap_intercom.streams.base import Probe
 
 FORMATS = ("text", "json")
@@ -73,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
     )
     workspace = client.open_workspace()
     check = _Check(client, settings, workspace)
-    findings = [check.finding(name, name in selected) for name in STREAMS]
+    datasets = sorted(selected - STREAMS.keys())
+    findings = [check.finding(name, name in selected) for name in (*STREAMS, *datasets)]
     mismatch = workspace.mismatch(settings.region)
     warnings = [mismatch] if mismatch else []
     for finding in findings:
@@ -117,11 +118,11 @@ class _Check:
         self._answers: dict[str, Answer | TapError] = {"/me": workspace.answer}
 
     def finding(self, name: str, is_selected: bool) -> Finding:
-        stream = STREAMS[name]
+        stream = stream_of(name)
         result, records, detail = NOT_IN_VERSION, None, None
         if stream.first_version <= self._settings.version:
             try:
-                reader = STREAMS[reader_of(name)]
+                reader = stream_of(reader_of(name))
                 answer = self._ask(reader.probe(self._settings))
                 total = reader.count(answer)
                 records = total if stream is reader else stream.count(answer)
@@ -142,7 +143,7 @@ class _Check:
         return [
             f"{name}: the token lacks the permission {lack.permission}, so that Intercom leaves "
             f"out {lack.left_out}"
-            for lack in STREAMS[name].lacks(self._ask, self._settings)
+            for lack in stream_of(name).lacks(self._ask, self._settings)
         ]
 
     def _ask(self, probe: Probe) -> Answer:

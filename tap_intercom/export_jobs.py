@@ -10,6 +10,7 @@ import gzip
 import io
 import logging
 import sys
+import threading
 import time
 import zipfile
 import zlib
@@ -34,12 +35,16 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Kind(NamedTuple):
-    """Where exports of a kind are enqueued, asked about and downloaded; `{id}` is the job's."""
+    """Where exports of a kind are enqueued, asked about and downloaded; `{id}` is the job's.
+
+    places: for as many jobs as a workspace may have pending (API-C1).
+    """
 
     name: str
     enqueue: str
     status: str
     download: str
+    places: threading.BoundedSemaphore
 
 
 CONTENT = Kind(
@@ -47,6 +52,14 @@ CONTENT = Kind(
     "/export/content/data",
     "/export/content/data/{id}",
     "/download/content/data/{id}",
+    threading.BoundedSemaphore(1),
+)
+REPORTING = Kind(
+    "reporting export",
+    "/export/reporting_data/enqueue",
+    "/export/reporting_data/{id}",
+    "/download/reporting_data/{id}",
+    threading.BoundedSemaphore(5),
 )
 
 
@@ -64,9 +77,10 @@ def export(
     start_within: seconds to wait for other jobs of the workspace, end_within: for this one. Raises
     UnavailableError when they pass, and when Intercom gives the job up.
     """
-    job = _enqueue(client, kind, body, start_within)
-    if not _has_data(client, kind, job, end_within):
-        return None
+    with kind.places:
+        job = _enqueue(client, kind, body, start_within)
+        if not _has_data(client, kind, job, end_within):
+            return None
     try:
         return client.download(kind.download.format(id=job), file)
     except OSError as error:

@@ -21,7 +21,7 @@ from tap_intercom.client import Client
 from tap_intercom.findings import Findings
 from tap_intercom.signals import start_thread
 from tap_intercom.state import State
-from tap_intercom.streams import STREAMS
+from tap_intercom.streams import stream_of
 from tap_intercom.streams.base import Batch, Selection
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Progress:
         """Requests for a stream: a child's are those to its own path, its reader's the others."""
         requests = self._client.requests
         if row.name != row.reader:
-            return requests.count(row.reader, STREAMS[row.name].path)
+            return requests.count(row.reader, stream_of(row.name).path)
         others = [each for each in self._rows.values() if each.reader == row.name != each.name]
         return requests.count(row.reader) - sum(self._requests(each) for each in others)
 

@@ -21,7 +21,7 @@ from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.settings import Settings
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import Origin, State, hash_filters
-from tap_intercom.streams import STREAMS, reader_of
+from tap_intercom.streams import reader_of, stream_of
 from tap_intercom.streams.base import Batch, Reading, Selection, Shared
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -99,10 +99,10 @@ class Sync:
         shared = Shared(selections, (reader_of(name) for name in selections))
         for names in groups(list(selections), self._state.currently_syncing):
             reader = reader_of(names[0])
-            STREAMS[reader].begin(self._settings, workspace.id, shared)
-            is_of_now = STREAMS[reader].is_of_now
+            stream_of(reader).begin(self._settings, workspace.id, shared)
+            is_of_now = stream_of(reader).is_of_now
             lookback = max(
-                STREAMS[reader].lookback_seconds,
+                stream_of(reader).lookback_seconds,
                 *(0 if is_of_now else self._settings.lookback(name) for name in names),
             )
             origin = Origin(
@@ -125,11 +125,11 @@ class Sync:
                         name,
                         origin,
                         lookback=lookback,
-                        parent=STREAMS[name].parent,
+                        parent=stream_of(name).parent,
                         whole=selections[name].version is not None,
                     )
                     for name in names
-                    if STREAMS[name].is_incremental
+                    if selections[name].replication_key is not None
                 },
                 workspace_id=workspace.id,
                 shared=shared,
@@ -147,8 +147,8 @@ class Sync:
 
     def _write(self, reading: Reading, batches: Iterator[Batch]) -> None:
         """Write all of a group of streams; one that fails does not stop the others."""
-        for name, selection in reading.selections.items():
-            replication_key = STREAMS[name].replication_key
+        for selection in reading.selections.values():
+            replication_key = selection.replication_key
             if replication_key is not None and not selection.has(replication_key):
                 replication_key = None  # a catalog made by hand lacks the column
             with self._uninterrupted():
@@ -225,7 +225,7 @@ class Sync:
             return AuthError(f"{error}. Intercom does not take the access token any more.", 401)
         if error.is_of_plan:
             return AuthError(f"{error}. The workspace's plan lacks this: deselect {name}.", 403)
-        permission = STREAMS[error.stream or name].needs(self._settings)
+        permission = stream_of(error.stream or name).needs(self._settings)
         return AuthError(
             f"{error}. The token lacks the permission {permission!r}: tick it in "
             f"Developer Hub > your app > Authentication, or deselect {name}.",
@@ -270,7 +270,7 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
     ordered = sorted(found, key=lambda reader: first not in found[reader])
     for reader in list(ordered):
         place = ordered.index(reader)
-        before = [ordered.index(each) for each in STREAMS[reader].after if each in ordered]
+        before = [ordered.index(each) for each in stream_of(reader).after if each in ordered]
         last = max(before, default=0)
         if last > place:
             ordered.insert(last, ordered.pop(place))
@@ -284,6 +284,6 @@ def _read(reading: Reading) -> Iterator[Batch]:
     has_work = is_full or any(plan.windows for plan in reading.plans.values())
     try:
         if has_work:
-            yield from STREAMS[reader].batches(reading)
+            yield from stream_of(reader).batches(reading)
     finally:
         reading.shared.end(reader)

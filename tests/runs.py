@@ -67,7 +67,7 @@ class Runs:
         self.target = Target()
         self.outputs: list[Output] = []
         self._warm_tap = warm_tap
-        self._catalog = catalog
+        self.catalog = catalog
         self._settings = settings
 
     def start(
@@ -79,7 +79,7 @@ class Runs:
         **settings: Any,
     ) -> Run:
         """A run that the caller ends, and gives to `take`."""
-        catalog = deepcopy(self._catalog)
+        catalog = deepcopy(self.catalog)
         edit_catalog(catalog)
         arguments = self.tap.arguments(
             *streams, catalog=catalog, state=self.state, **{**self._settings, **settings}

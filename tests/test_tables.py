@@ -15,7 +15,7 @@ from truth import differences, instant_text
 
 from tap_intercom.sandbox import Sandbox, Workspace, generate
 from tap_intercom.streams import STREAMS
-from tap_intercom.streams.contacts import record_hash
+from tap_intercom.streams.base import record_hash
 
 TABLES = sorted(set(STREAMS) - set(CORE))
 INCREMENTAL = [name for name in TABLES if STREAMS[name].is_incremental]

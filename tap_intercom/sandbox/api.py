@@ -20,6 +20,7 @@ from .oauth import Authorization
 from .options import Options, Permission
 from .pages import Cursors, Result, numbered_answer, sort_key
 from .records import Record
+from .reporting import ReportingExports
 from .resource_answers import ResourceAnswers
 from .resources import RESOURCES
 from .routes import Route
@@ -55,9 +56,13 @@ class Api:
         resources = ResourceAnswers(workspace, options, self._cursors)
         self.details = DetailEndpoints(self)
         exports = Exports(workspace, options, self.version)
+        reporting = self.reporting = ReportingExports(workspace, options)
         oauth = Authorization(workspace, options)
         reading: tuple[Permission, ...] = ("users_companies_read",)
         exporting: tuple[Permission, ...] = ("export_content_data",)
+        datasets: tuple[Permission, ...] = ("export_reporting_data",)
+        kind = "reporting_data"
+        path = f"/export/{kind}"
         self.routes = [
             Route("GET", "/me", self.me),
             Route("GET", "/contacts/{id}", self.contact, reading),
@@ -96,6 +101,10 @@ class Api:
             Route("GET", "/export/content/data/{id}", exports.status, exporting),
             Route("POST", "/export/cancel/{id}", exports.cancel, exporting),
             Route("GET", "/download/content/data/{id}", exports.download, exporting),
+            Route("GET", f"{path}/get_datasets", reporting.datasets, datasets, since=(2, 14)),
+            Route("POST", f"{path}/enqueue", reporting.enqueue, datasets, since=(2, 14)),
+            Route("GET", f"{path}/{{id}}", reporting.status, datasets, since=(2, 14)),
+            Route("GET", f"/download/{kind}/{{id}}", reporting.download, datasets, since=(2, 14)),
             *(
                 Route(
                     "GET", each.path, partial(resources.listed, each), each.permissions, each.since

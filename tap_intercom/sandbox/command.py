@@ -20,6 +20,8 @@ _MISSING = (
     "the sandbox needs: pip install 'tap-intercom[sandbox]'"
 )
 
+_DATASET_ROWS = 40
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         conversations=args.conversations,
         parts=args.parts,
         tickets=args.tickets,
+        datasets=_DATASET_ROWS,
         days=args.days,
     )
     rate_limit = args.rate_limit or None

@@ -1,4 +1,4 @@
-"""Sample rows of the content data export: messages, and what became of them."""
+"""Sample rows of exports: messages and what became of them, and datasets of reporting."""
 
 from __future__ import annotations
 
@@ -47,6 +47,38 @@ _QUESTIONS = ("How satisfied are you, all in all?", 'What does "easy" mean to yo
 def add_export_rows(workspace: Workspace, seed: int, count: int, end: int, span: int) -> None:
     """Add `count` messages, sent evenly over the `span` seconds before `end`."""
     _Making(workspace, random.Random(f"exports {seed}"), end).messages(count, span)
+
+
+_CONVERSATION = (
+    "conversation.conversation_id",
+    "timestamp.conversation_started_at",
+    "conversation.channel",
+    "conversation.conversation_handling_time",
+    # Custom attributes of a contact and of a conversation, with the same name.
+    "people.Plan",
+    "conversation.Plan",
+)
+_TIME_IN_STATE = (
+    "ticket.ticket_time_in_state",
+    "timestamp.ticket_created_at",
+    "standard.current_ticket_state_category",
+)
+
+
+def add_datasets(workspace: Workspace, seed: int, count: int, end: int, span: int) -> None:
+    """Add two datasets of `count` rows, spread evenly over the `span` seconds before `end`."""
+    chance = random.Random(f"datasets {seed}")
+    workspace.add_dataset("conversation", "conversation_started_at", _CONVERSATION)
+    workspace.add_dataset("ticket_time_in_state", "ticket_created_at", _TIME_IN_STATE)
+    for number in range(count):
+        at = end - span + (2 * number + 1) * span // (2 * count)
+        plans = [chance.choice(("free", "team", None)) for _ in range(2)]
+        values = (215_480_000 + number, at, "email", chance.randint(10, 9_000), *plans)
+        row = dict(zip(_CONVERSATION, values, strict=True))
+        workspace.add_dataset_row("conversation", row)
+        values_of_ticket = (chance.randint(10, 9_000), at, chance.choice(("open", "waiting")))
+        row = dict(zip(_TIME_IN_STATE, values_of_ticket, strict=True))
+        workspace.add_dataset_row("ticket_time_in_state", row)
 
 
 class _Making:

@@ -56,6 +56,7 @@ class Options:
     export_result           what jobs come to
     content_file            how the file of a content export is packed: all groups in an archive,
                             or receipts only
+    reporting_file          how the file of a reporting export is packed
     export_times            how the files write times: Unix seconds, ISO 8601, or with a space
     client_id and so on     the app that OAuth knows; its codes live for code_lifetime
     """
@@ -86,6 +87,7 @@ class Options:
     exports_refused: int = 0
     export_result: Literal["complete", "failed", "canceled"] = "complete"
     content_file: Literal["zip", "gzip", "plain"] = "zip"
+    reporting_file: Literal["plain", "gzip"] = "plain"
     export_times: Literal["seconds", "iso", "space"] = "seconds"
     client_id: str = "sandbox-client"
     client_secret: str = "sandbox-secret"

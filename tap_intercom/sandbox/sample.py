@@ -14,7 +14,7 @@ from typing import Any
 
 from faker import Faker
 
-from .export_sample import add_export_rows
+from .export_sample import add_datasets, add_export_rows
 from .records import Record
 from .resource_sample import add_resources
 from .sample_details import DetailSample
@@ -146,6 +146,7 @@ def generate(
     resources: int = 12,
     tickets: int = 12,
     details: int = 200,
+    datasets: int = 0,
     now: float | None = None,
     days: float = 365,
     timezone: str = "America/Los_Angeles",
@@ -156,6 +157,7 @@ def generate(
     tickets: those of their own, beside the conversations that are tickets.
     details: how many contacts, companies and conversations, the newest ones, may have notes,
     events, calls and the like.
+    `datasets` is how many rows each dataset of the reporting export has; without, there are none.
     """
     end = int(time.time() if now is None else now)
     workspace = Workspace(timezone=timezone)
@@ -172,6 +174,8 @@ def generate(
     if resources:
         add_resources(workspace, seed, resources, end, int(days * _DAY))
         add_export_rows(workspace, seed, 3 * resources, end, int(days * _DAY))
+    if datasets:
+        add_datasets(workspace, seed, datasets, end, int(days * _DAY))
     sample.tickets([making.instant(number, tickets) for number in range(tickets)])
     sample.contacts(details)
     sample.companies(details)

@@ -70,6 +70,8 @@ class Workspace(Tickets, Details):
         for name in ("ticket_types", "ticket_states", "subscription_types", "calls"):
             self.resources.share(name, getattr(self, name))
         self._company_contacts: dict[str, list[str]] | None = None
+        self.datasets: dict[str, Record] = {}
+        self.dataset_rows: dict[str, list[Record]] = {}
         self.export_rows: dict[str, list[Record]] = {group: [] for group in GROUPS}
         self._full_lists: dict[str, dict[str, Record]] = {}
         self._company_note_lists: dict[str, list[str]] = {}
@@ -603,6 +605,37 @@ class Workspace(Tickets, Details):
         with self.lock:
             self.export_rows[group][number].update(columns)
 
+    def add_dataset(self, dataset_id: str, time: str | None, attributes: Sequence[str]) -> None:
+        """Add a dataset of the reporting export; attributes are qualified ids.
+
+        time: the one, by its plain id, that jobs filter by.
+        """
+        with self.lock:
+            self.datasets[dataset_id] = {
+                "id": dataset_id,
+                "name": dataset_id.replace("_", " ").capitalize(),
+                "description": f"Rows about {dataset_id.replace('_', ' ')}.",
+                "default_time_attribute_id": time,
+                "attributes": [
+                    {
+                        "id": each.partition(".")[2],
+                        "qualified_id": each,
+                        "name": each.partition(".")[2].replace("_", " ").capitalize(),
+                    }
+                    for each in attributes
+                ],
+            }
+            self.dataset_rows.setdefault(dataset_id, [])
+
+    def add_dataset_row(self, dataset_id: str, row: Record) -> None:
+        """Add a row of a dataset, by the qualified ids of its attributes."""
+        with self.lock:
+            self.dataset_rows[dataset_id].append(dict(row))
+
+    def update_dataset_row(self, dataset_id: str, number: int, row: Record) -> None:
+        with self.lock:
+            self.dataset_rows[dataset_id][number].update(row)
+
     # The truth
 
     def truth(self, stream: str) -> list[Record]:
@@ -644,6 +677,9 @@ class Workspace(Tickets, Details):
                     ]
                 case _ if stream.startswith(CONTENT_PREFIX):
                     rows = self.export_rows[stream.removeprefix(CONTENT_PREFIX)]
+                    return [dict(each) for each in rows]
+                case _ if stream.startswith("reporting_"):
+                    rows = self.dataset_rows[stream.removeprefix("reporting_")]
                     return [dict(each) for each in rows]
                 case _:
                     if stream in TABLES:

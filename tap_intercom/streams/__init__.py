@@ -1,4 +1,4 @@
-"""All tables, by name."""
+"""All tables, by name; datasets of the reporting export are there besides, as a workspace has."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from tap_intercom.streams.knowledge import (
     Newsfeeds,
     NewsItems,
 )
+from tap_intercom.streams.reporting import dataset_stream, is_dataset
 from tap_intercom.streams.tickets import Tickets, TicketStates, TicketTypes
 from tap_intercom.streams.workspace import (
     ActivityLogEventTypes,
@@ -97,7 +98,12 @@ STREAMS: dict[str, Stream] = {
 }
 
 
+def stream_of(name: str) -> Stream:
+    """The stream of a name, which may be that of a dataset. Raises KeyError."""
+    return dataset_stream(name) if is_dataset(name) else STREAMS[name]
+
+
 def reader_of(name: str) -> str:
     """The stream that a stream is read with: itself, or the first of its parents."""
-    parent = STREAMS[name].parent
+    parent = stream_of(name).parent
     return name if parent is None else reader_of(parent)

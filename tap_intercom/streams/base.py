@@ -54,16 +54,19 @@ class Batch:
 class Selection:
     """What the catalog wants of a stream: its fields, and how it is replicated.
 
-    schema: what the SCHEMA message says. version: of a full read, else None. transform: makes a
-    record fit the schema.
+    schema: what the SCHEMA message says. replication_key: None where it is always read in full.
+    version: of a full read, else None. transform: makes a record fit the schema. attributes: what
+    Intercom calls the columns of a dataset that discovery found.
     """
 
     name: str
     schema: Mapping[str, Any]
     key_properties: Sequence[str]
+    replication_key: str | None
     version: int | None
     transform: Callable[[Record], Record]
     repairs: Repairs
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, property_name: str) -> bool:
         return property_name in self.schema["properties"]

@@ -1,0 +1,272 @@
+"""The datasets of the reporting export, which differ between workspaces: discovery finds them.
+
+A dataset has a column for each attribute, custom ones among them. Catalogs keep what Intercom calls
+them, since a run has to ask for them by that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, BinaryIO
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import ContractError, ResponseError
+from tap_intercom.export_jobs import REPORTING, csv_files, csv_rows, export
+from tap_intercom.settings import Settings
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, record_hash
+from tap_intercom.streams.exports import RECORD_HASH, ROWS_AT_ONCE, instant, windows_of
+from tap_intercom.times import DAY_SECONDS, rfc3339
+from tap_intercom.windows import Window, spans
+
+LOGGER = logging.getLogger("tap_intercom")
+
+PREFIX = "reporting_"
+DATASETS = "/export/reporting_data/get_datasets"
+WINDOW_SECONDS = 30 * DAY_SECONDS
+WINDOWS_AT_ONCE = 5
+# What workspaces without extended retention keep (API-I2).
+REACH_SECONDS = 730 * DAY_SECONDS
+LONGEST_COLUMN_BYTES = 63
+
+# The attribute that tells a row from all others, by dataset (API-I2).
+IDS = {
+    "admin_status_change": "teammate_status_id",
+    "consolidated_conversation_part": "action_id",
+    "conversation": "conversation_id",
+    "conversation_rating_sent": "conversation_rating_id",
+    "tickets": "ticket_id",
+}
+# Intercom does not tell types; these attributes of its own are times (API-I2).
+TIMES = frozenset(
+    {
+        "action_time",
+        "conversation_created_at",
+        "conversation_first_closed_at",
+        "conversation_first_teammate_reply_at",
+        "conversation_rating_updated_at",
+        "conversation_started_at",
+        "conversation_state_ended_at",
+        "conversation_state_started_at",
+        "conversation_updated_at",
+        "fin_ai_agent_rating_updated_at",
+        "last_conversation_rating_updated_at",
+        "sla_hit_at",
+        "sla_missed_at",
+        "sla_started_at",
+        "teammate_status_period_ended_at",
+        "teammate_status_period_started_at",
+        "ticket_created_at",
+        "ticket_last_resolved_at",
+    }
+)
+
+
+class ReportingDataset(Stream):
+    """One record per row of a dataset. Source: POST /export/reporting_data/enqueue."""
+
+    path = REPORTING.enqueue
+    permission = "Reporting data export"
+    cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
+    first_version = (2, 14)
+    key_properties = ()
+
+    def probe(self, settings: Settings) -> Probe:
+        return Probe(DATASETS)
+
+    def count(self, answer: Answer) -> int | None:
+        """Unknown before a job ran."""
+        return None
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        """Windows of the dataset's own time; rows change later, so the last days come again."""
+        origin = reading.origin
+        plan = reading.plans.get(self.name)
+        windows = [Window(origin.start_date, origin.end)]
+        if plan is not None:
+            lookback = reading.settings.export_lookback_days * DAY_SECONDS
+            windows = windows_of(plan, origin, lookback)
+        windows = self._within_reach(windows, origin.now - REACH_SECONDS)
+        refused: set[str] = set()
+        first = min((window.start for window in windows), default=origin.now)
+        found = spans({self.name: windows}, range(first, origin.now, WINDOW_SECONDS))
+        jobs = [partial(self._read, reading, span.window, refused) for span in found]
+        reads = reading.ahead.run(jobs, WINDOWS_AT_ONCE)
+        for span, batches in zip(found, reads, strict=True):
+            yield from batches
+            if plan is not None:
+                reached = origin.limit if span.window.end is None else span.window.end
+                yield Batch(reached={self.name: reached})
+
+    def _within_reach(self, windows: Sequence[Window], earliest: int) -> list[Window]:
+        if any(window.start < earliest for window in windows):
+            LOGGER.info(
+                "%s: read from %s on, as Intercom keeps reporting data for two years",
+                self.name,
+                rfc3339(earliest),
+            )
+        return [
+            Window(max(window.start, earliest), window.end)
+            for window in windows
+            if window.end is None or window.end > earliest
+        ]
+
+    def _read(self, reading: Reading, window: Window, refused: set[str]) -> Iterator[Batch]:
+        """The rows of a window. refused: attributes that Intercom does not know any more."""
+        with tempfile.TemporaryFile(prefix="tap-intercom-") as file:
+            columns, answer = self._export(reading, window, refused, file)
+            if answer is None:
+                return
+            for _, content in csv_files(file):
+                rows = csv_rows(content)
+                header = next(rows, columns)
+                if len(header) != len(columns):
+                    raise ContractError(
+                        f"{self.name}: the export has {len(header)} columns where "
+                        f"{len(columns)} were asked for, so that they cannot be told apart"
+                    )
+                while records := self._records(reading, columns, islice(rows, ROWS_AT_ONCE)):
+                    yield self._batch(reading, answer, records)
+
+    def _export(
+        self, reading: Reading, window: Window, refused: set[str], file: BinaryIO
+    ) -> tuple[list[str], Answer | None]:
+        """Export a window; gives the columns of the file in their order."""
+        attributes = reading.selections[self.name].attributes
+        while True:
+            columns = [name for name, attribute in attributes.items() if attribute not in refused]
+            asked = [attributes[name] for name in columns]
+            body = {
+                "dataset_id": self.name.removeprefix(PREFIX),
+                "attribute_ids": asked,
+                "start_time": window.start,
+                "end_time": reading.origin.now if window.end is None else window.end,
+            }
+            try:
+                answer = export(
+                    reading.client,
+                    REPORTING,
+                    body,
+                    file,
+                    start_within=reading.settings.max_retry_seconds,
+                    end_within=reading.settings.export_wait_seconds,
+                )
+            except ResponseError as error:
+                named = invalid_attributes(str(error), asked)
+                if error.status != 400 or not named or len(named) == len(asked):
+                    raise
+                if not named <= refused:
+                    LOGGER.warning(
+                        "%s: Intercom knows these attributes no more, so that their columns stay "
+                        "empty: %s",
+                        self.name,
+                        ", ".join(sorted(named)),
+                    )
+                refused |= named
+            else:
+                return columns, answer
+
+    def _records(
+        self, reading: Reading, columns: Sequence[str], rows: Iterator[Sequence[str]]
+    ) -> list[Record]:
+        selection = reading.selections[self.name]
+        properties = selection.schema["properties"]
+        is_time = [properties[name].get("format") == "date-time" for name in columns]
+        is_hashed = RECORD_HASH in selection.key_properties
+        records: list[Record] = []
+        for row in rows:
+            # By position: two attributes may have the same name (API-I2).
+            record: Record = {
+                name: instant(cell) if as_time else cell or None
+                for name, cell, as_time in zip(columns, row, is_time, strict=True)
+            }
+            if is_hashed:
+                record[RECORD_HASH] = record_hash(sorted(record.items()))
+            records.append(record)
+        return records
+
+    def _batch(self, reading: Reading, answer: Answer, records: Sequence[Record]) -> Batch:
+        return reading.render(self.name, answer, lambda _: records)
+
+
+def dataset_stream(name: str) -> ReportingDataset:
+    """The stream of a dataset, whatever it is; its key and columns are in the catalog."""
+    kind: type[ReportingDataset] = type("Dataset", (ReportingDataset,), {"name": name})
+    return kind()
+
+
+def is_dataset(name: str) -> bool:
+    return name.startswith(PREFIX)
+
+
+class Described:
+    """What discovery makes of a dataset: its stream, schema, keys and the attributes of columns.
+
+    Raises ContractError for one that Intercom does not describe as it should.
+    """
+
+    def __init__(self, dataset: Mapping[str, Any]) -> None:
+        identifier = dataset.get("id")
+        attributes = dataset.get("attributes")
+        if not isinstance(identifier, str) or not re.fullmatch("[a-z0-9_]+", identifier):
+            raise ContractError(f"dataset {identifier!r} has no id that a stream can be called by")
+        if not isinstance(attributes, list) or not attributes:
+            raise ContractError(f"dataset {identifier} has no attributes")
+        identities = {
+            str(each.get("qualified_id") or each["id"]): str(each["id"])
+            for each in attributes
+            if isinstance(each, dict) and each.get("id")
+        }
+        default = dataset.get("default_time_attribute_id")
+        names = column_names(list(identities))
+        self.name = PREFIX + identifier
+        self.attributes = {names[qualified]: qualified for qualified in identities}
+        by_id: dict[str, str] = {}
+        for qualified, plain in identities.items():
+            by_id.setdefault(plain, names[qualified])
+            by_id.setdefault(qualified, names[qualified])
+        self.replication_key = by_id.get(str(default))
+        key = by_id.get(IDS.get(identifier, ""))
+        self.key_properties = [RECORD_HASH if key is None else key]
+        times = {names[qualified] for qualified, plain in identities.items() if plain in TIMES}
+        times |= {self.replication_key} if self.replication_key else set()
+        properties: dict[str, Any] = {self.key_properties[0]: {"type": "string"}}
+        for name in self.attributes:
+            form = {"format": "date-time"} if name in times else {}
+            properties.setdefault(name, {"type": ["null", "string"], **form})
+        self.schema = {"type": "object", "properties": properties}
+
+
+def column_names(qualified_ids: Sequence[str]) -> dict[str, str]:
+    """A name that every database takes for each attribute.
+
+    Where that is too long, or the same for two, a hash of what Intercom calls it ends it, so that
+    it is the same in each discovery.
+    """
+    plain = {
+        each: re.sub("[^a-z0-9]+", "_", each.lower()).strip("_") or "attribute"
+        for each in qualified_ids
+    }
+    counts = Counter(plain.values())
+
+    def name(qualified: str) -> str:
+        found = plain[qualified]
+        if counts[found] == 1 and len(found) <= LONGEST_COLUMN_BYTES and not found[0].isdigit():
+            return found
+        digest = hashlib.sha256(qualified.encode()).hexdigest()[:8]
+        return f"a_{found}"[: LONGEST_COLUMN_BYTES - len(digest) - 1] + f"_{digest}"
+
+    return {each: name(each) for each in qualified_ids}
+
+
+def invalid_attributes(message: str, asked: Sequence[str]) -> set[str]:
+    """Those of the attributes that a refusal names, by their whole name or its last part."""
+    _, _, names = message.partition(" dataset: ")
+    named = {name.strip(" .)'\"") for name in names.split(",")}
+    return {each for each in asked if each in named or each.rpartition(".")[2] in named}

@@ -1,0 +1,333 @@
+"""Datasets of the reporting export: found by discovery, read as files, by column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from conftest import Output, Tap
+from runs import Clock
+from test_check import check
+from test_exports import DAYS, FIRST_DAY, NOW, SHORT, ExportRuns
+from truth import instant_text
+from warm_tap import WarmTap
+
+from tap_intercom.sandbox import Sandbox, Workspace, generate
+from tap_intercom.streams.reporting import LONGEST_COLUMN_BYTES, column_names, invalid_attributes
+from tap_intercom.times import DAY_SECONDS, rfc3339
+
+Record = dict[str, Any]
+Catalog = dict[str, Any]
+StartRuns = Callable[..., ExportRuns]
+
+CONVERSATION = "reporting_conversation"
+STATES = "reporting_ticket_time_in_state"
+ENQUEUE = "/export/reporting_data/enqueue"
+DATASETS = "/export/reporting_data/get_datasets"
+KEY = "conversation_conversation_id"
+TIME = "timestamp_conversation_started_at"
+
+
+@pytest.fixture
+def start_runs(
+    start_sandbox: Callable[..., Sandbox], tmp_path: Path, warm_tap: WarmTap
+) -> StartRuns:
+    """Runs on a sandbox of its own, with the catalog that discovery gives."""
+
+    def start(workspace: Workspace | None = None, **options: Any) -> ExportRuns:
+        sample = workspace or generate(
+            seed=2, contacts=0, companies=0, conversations=0, parts=0, datasets=40,
+            now=NOW, days=DAYS,
+        )  # fmt: skip
+        sandbox = start_sandbox(sample, clock=Clock(NOW), **options)
+        tap = Tap(sandbox, tmp_path)
+        catalog = warm_tap.run("--config", tap.config(), "--discover").messages[0]
+        sandbox.clear_requests()
+        return ExportRuns(sandbox, tmp_path, warm_tap, catalog, start_date=rfc3339(FIRST_DAY))
+
+    return start
+
+
+def run(runs: ExportRuns, *streams: str, **how: Any) -> Output:
+    return runs.run(*(streams or (CONVERSATION, STATES)), numbers=SHORT, **how)
+
+
+def entry_of(runs: ExportRuns, name: str) -> Record:
+    (entry,) = [each for each in runs.catalog["streams"] if each["tap_stream_id"] == name]
+    found: Record = entry
+    return found
+
+
+def rows(output: Output, name: str) -> list[str]:
+    """The rows of a dataset as texts that compare, without our own column."""
+    return sorted(
+        json.dumps({k: v for k, v in row.items() if k != "_sdc_record_hash"}, sort_keys=True)
+        for row in output.records(name)
+    )
+
+
+def truth(runs: ExportRuns, name: str) -> list[str]:
+    def value(attribute: str, found: Any) -> Any:
+        if attribute.startswith("timestamp."):
+            return instant_text(found)
+        return None if found is None else str(found)
+
+    return sorted(
+        json.dumps(
+            {
+                attribute.replace(".", "_").lower(): value(attribute, found)
+                for attribute, found in row.items()
+            },
+            sort_keys=True,
+        )
+        for row in runs.sandbox.truth(name)
+    )
+
+
+def jobs(runs: ExportRuns) -> list[Record]:
+    return [r.json for r in runs.sandbox.requests if r.path == ENQUEUE and r.status == 200]
+
+
+class TestDiscovery:
+    def test_a_dataset_is_a_stream_with_a_column_for_each_attribute(
+        self, start_runs: StartRuns
+    ) -> None:
+        entry = entry_of(start_runs(), CONVERSATION)
+        text = {"type": ["null", "string"]}
+        assert entry["key_properties"] == [KEY]
+        assert entry["replication_key"] == TIME
+        assert entry["schema"]["properties"] == {
+            KEY: {"type": "string"},
+            TIME: {**text, "format": "date-time"},
+            "conversation_channel": text,
+            "conversation_conversation_handling_time": text,
+            "people_plan": text,
+            "conversation_plan": text,
+        }
+        marks = {tuple(each["breadcrumb"]): each["metadata"] for each in entry["metadata"]}
+        assert marks[()]["selected-by-default"] is False
+        assert marks[()]["table-key-properties"] == [KEY]
+        assert marks[()]["valid-replication-keys"] == [TIME]
+        qualified = {
+            place[1]: mark["tap-intercom.qualified-id"] for place, mark in marks.items() if place
+        }
+        assert qualified["people_plan"] == "people.Plan"
+        assert qualified[TIME] == "timestamp.conversation_started_at"
+        assert entry_of(start_runs(), STATES)["key_properties"] == ["_sdc_record_hash"]
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_without_the_permission_there_are_none(
+        self, start_runs: StartRuns, status: int, warm_tap: WarmTap
+    ) -> None:
+        runs = start_runs()
+        runs.sandbox.options.permissions.remove("export_reporting_data")
+        runs.sandbox.options.refusal_status = status
+        output = warm_tap.run("--config", runs.tap.config(), "--discover")
+        assert output.code == 0
+        names = {each["tap_stream_id"] for each in output.messages[0]["streams"]}
+        assert CONVERSATION not in names
+        assert "tags" in names
+        (line,) = [each for each in output.log.splitlines() if "reporting" in each]
+        assert line.startswith("INFO no streams of the reporting export")
+
+    def test_a_run_without_a_catalog_does_not_ask(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        output = runs._warm_tap.run("--config", runs.tap.config(), numbers=SHORT)
+        assert output.code == 0, output.log
+        assert DATASETS not in {request.path for request in runs.sandbox.requests}
+
+    def test_versions_before_2_14_have_none(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        runs._warm_tap.run("--config", runs.tap.config(api_version="2.13"), "--discover")
+        assert DATASETS not in {request.path for request in runs.sandbox.requests}
+
+    def test_a_dataset_that_cannot_be_a_stream_is_left_out(self, start_runs: StartRuns) -> None:
+        workspace = Workspace()
+        workspace.add_dataset("Odd one", None, ["a.b"])
+        workspace.add_dataset("empty", None, [])
+        workspace.add_dataset("fine", None, ["a.b"])
+        names = {each["tap_stream_id"] for each in start_runs(workspace).catalog["streams"]}
+        assert {name for name in names if name.startswith("reporting_")} == {"reporting_fine"}
+
+
+class TestSync:
+    @pytest.mark.parametrize("packing", ["plain", "gzip"])
+    def test_every_dataset_equals_the_truth(self, start_runs: StartRuns, packing: str) -> None:
+        runs = start_runs(reporting_file=packing)
+        output = run(runs)
+        assert output.code == 0, output.log
+        for name in (CONVERSATION, STATES):
+            assert rows(output, name) == truth(runs, name)
+            assert len(output.records(name)) == 40
+            validator = jsonschema_rs.Draft7Validator(output.schema(name), validate_formats=True)
+            for record in output.records(name):
+                validator.validate(record)
+            assert runs.bookmarks[name]["updated_at"] == rfc3339(NOW - 600)
+        assert len({row["_sdc_record_hash"] for row in output.records(STATES)}) == 40
+
+    def test_windows_are_of_30_days_and_five_jobs_run_at_once(self, start_runs: StartRuns) -> None:
+        runs = start_runs(export_looks=6)
+        output = run(runs, CONVERSATION, STATES, start_date="2024-10-01")
+        assert output.code == 0, output.log
+        assert runs.sandbox.api.reporting.most_pending == 5
+        asked = sorted((job["start_time"], job["end_time"]) for job in jobs(runs))
+        assert len(asked) > 40
+        assert max(end - start for start, end in asked) == 30 * DAY_SECONDS
+        assert not [r for r in runs.sandbox.requests if r.status == 429]
+
+    def test_only_selected_columns_are_asked_for(self, start_runs: StartRuns) -> None:
+        def without_channel(catalog: Catalog) -> None:
+            for entry in catalog["streams"]:
+                for each in entry["metadata"]:
+                    if each["breadcrumb"] == ["properties", "conversation_channel"]:
+                        each["metadata"]["selected"] = False
+
+        runs = start_runs()
+        output = run(runs, CONVERSATION, edit_catalog=without_channel)
+        assert output.code == 0, output.log
+        assert all("conversation.channel" not in job["attribute_ids"] for job in jobs(runs))
+        assert all("conversation_channel" not in row for row in output.records(CONVERSATION))
+        assert {row["people_plan"] for row in output.records(CONVERSATION)} == {
+            "free", "team", None,
+        }  # fmt: skip
+
+    def test_the_last_days_are_read_again(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        run(runs, CONVERSATION)
+        runs.sandbox.clear_requests()
+        number = len(runs.sandbox.truth(CONVERSATION)) - 1
+        runs.sandbox.workspace.update_dataset_row(
+            "conversation", number, {"conversation.channel": "chat"}
+        )
+        output = run(runs, CONVERSATION)
+        assert output.code == 0, output.log
+        read_from = NOW - 600 - 30 * DAY_SECONDS
+        first = min(job["start_time"] for job in jobs(runs))
+        assert first == read_from - read_from % DAY_SECONDS
+        assert [row["conversation_channel"] for row in output.records(CONVERSATION)].count(
+            "chat"
+        ) == 1
+
+    def test_nothing_is_asked_for_that_intercom_does_not_keep(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        output = run(runs, CONVERSATION, start_date="2015-01-01")
+        assert output.code == 0, output.log
+        assert min(job["start_time"] for job in jobs(runs)) == NOW - 730 * DAY_SECONDS
+        assert output.log.count("keeps reporting data for two years") == 1
+        assert runs.bookmarks[CONVERSATION]["since"] == "2015-01-01T00:00:00Z"
+
+    def test_an_attribute_that_is_gone_stays_empty(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        dataset = runs.sandbox.workspace.datasets["conversation"]
+        dataset["attributes"] = [
+            each for each in dataset["attributes"] if each["qualified_id"] != "people.Plan"
+        ]
+        output = run(runs, CONVERSATION)
+        assert output.code == 0, output.log
+        assert len(output.records(CONVERSATION)) == 40
+        assert {row["people_plan"] for row in output.records(CONVERSATION)} == {None}
+        assert {row["conversation_plan"] for row in output.records(CONVERSATION)} > {None}
+        assert "knows these attributes no more" in output.log
+        assert "people.Plan" in output.log
+
+    def test_a_dataset_without_a_time_is_read_in_full(self, start_runs: StartRuns) -> None:
+        workspace = Workspace()
+        workspace.add_dataset("fine", None, ["a.b"])
+        workspace.add_dataset_row("fine", {"a.b": "1"})
+        runs = start_runs(workspace)
+        output = run(runs, "reporting_fine", start_date=rfc3339(NOW - 9 * DAY_SECONDS))
+        assert output.code == 0, output.log
+        assert [row["a_b"] for row in output.records("reporting_fine")] == ["1"]
+        assert output.count("ACTIVATE_VERSION", "reporting_fine") == 1
+        assert runs.bookmarks == {}
+
+    def test_other_jobs_of_the_workspace_are_waited_for(self, start_runs: StartRuns) -> None:
+        runs = start_runs(exports_refused=7)
+        output = run(runs, CONVERSATION)
+        assert output.code == 0, output.log
+        assert rows(output, CONVERSATION) == truth(runs, CONVERSATION)
+        assert "for another job of this workspace to end" in output.log
+
+    def test_a_failed_job_is_an_error(self, start_runs: StartRuns) -> None:
+        runs = start_runs(export_result="failed")
+        output = run(runs, CONVERSATION)
+        assert output.code == 4
+        assert "Intercom says that the job" in output.last_log_line
+        assert runs.bookmarks == {}
+
+    def test_columns_that_were_not_asked_for_are_an_error(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        runs.sandbox.faults.add(
+            "answer", "/download/", times=None, answer=lambda _: (200, {}, b"a,b\n1,2\n")
+        )
+        output = run(runs, CONVERSATION)
+        assert output.code == 5
+        assert "2 columns where 6 were asked for" in output.last_log_line
+
+    def test_a_missing_permission_is_named(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        runs.sandbox.options.permissions.remove("export_reporting_data")
+        output = run(runs, CONVERSATION)
+        assert output.code == 3
+        assert "the permission 'Reporting data export'" in output.last_log_line
+
+    def test_a_catalog_that_does_not_tell_the_columns_is_refused(
+        self, start_runs: StartRuns
+    ) -> None:
+        def forget(catalog: Catalog) -> None:
+            for entry in catalog["streams"]:
+                for each in entry["metadata"]:
+                    each["metadata"].pop("tap-intercom.qualified-id", None)
+
+        output = run(start_runs(), CONVERSATION, edit_catalog=forget)
+        assert output.code == 2
+        assert "discover again" in output.last_log_line
+
+    def test_the_workspace_is_part_of_the_key_on_request(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        output = run(runs, CONVERSATION, add_workspace_id=True)
+        assert output.code == 0, output.log
+        (schema,) = [each for each in output.messages if each["type"] == "SCHEMA"]
+        assert schema["key_properties"] == [KEY, "_sdc_workspace_id"]
+        assert {row["_sdc_workspace_id"] for row in output.records(CONVERSATION)} == {"sandbox1"}
+
+    def test_check_tells_of_a_selected_dataset(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        arguments = runs.tap.arguments(CONVERSATION, catalog=deepcopy(runs.catalog))
+        catalog = arguments[arguments.index("--catalog") + 1]
+        assert check(runs.tap, "--catalog", catalog).results[CONVERSATION] == "reachable"
+        runs.sandbox.options.permissions.remove("export_reporting_data")
+        results = check(runs.tap, "--catalog", catalog).results
+        assert results[CONVERSATION] == "missing permission"
+
+
+def test_names_of_columns_are_safe_and_stay_the_same() -> None:
+    ids = ["conversation.Plan", "people.plan", "people.Plan", "people.計画", "a." + "b" * 80, "1.a"]
+    names = column_names(ids)
+    assert names["conversation.Plan"] == "conversation_plan"
+    assert len(set(names.values())) == len(ids)
+    for name in names.values():
+        assert len(name.encode()) <= LONGEST_COLUMN_BYTES
+        assert name.isascii()
+        assert name.replace("_", "").isalnum()
+        assert name == name.lower()
+        assert name[0].isalpha()
+    assert column_names(ids[::-1]) == names
+    assert names["people.plan"].startswith("a_people_plan_")
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("attribute_ids invalid for conversation dataset: people.x", {"people.x"}),
+        ("(400, bad_request: attribute_ids invalid for a dataset: x, y.z)", {"people.x", "y.z"}),
+        ("imaginary is not a valid dataset_id", set()),
+    ],
+)
+def test_a_refusal_names_attributes(message: str, named: set[str]) -> None:
+    assert invalid_attributes(message, ["people.x", "y.z", "w"]) == named
