@@ -17,7 +17,12 @@ from tap_intercom.sandbox import Sandbox, Workspace, generate
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.base import record_hash
 
-TABLES = sorted(set(STREAMS) - set(CORE))
+# Exports and deletions have tests of their own: they are read by other means than lists.
+TABLES = sorted(
+    name
+    for name in STREAMS.keys() - set(CORE) - {"deletions"}
+    if not name.startswith("content_export_")
+)
 INCREMENTAL = [name for name in TABLES if STREAMS[name].is_incremental]
 FULL = [name for name in TABLES if not STREAMS[name].is_incremental]
 FAULTS_SHOWN = 10
@@ -96,7 +101,7 @@ def run_of_all(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -
         tap = Tap(sandbox, tmp_path_factory.mktemp("whole"))
         catalog = tap.discover()
         sandbox.requests.clear()
-        output = tap.sync(*STREAMS, catalog=catalog, custom_object_types=["Order"])
+        output = tap.sync(*CORE, *TABLES, catalog=catalog, custom_object_types=["Order"])
         asked = Counter(
             (each.method, each.path, str(each.params), str(each.json)) for each in sandbox.requests
         )
