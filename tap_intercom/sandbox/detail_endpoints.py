@@ -151,7 +151,7 @@ class DetailEndpoints:
         listed = self.workspace.listed_events(contact_id)
         # `before` counts from the oldest event on, since new ones come at the other end.
         gone = len(self.workspace.events.get(contact_id, ())) - len(listed)
-        per_page = call.number("per_page", _EVENTS_PER_PAGE)
+        per_page = call.number("per_page", self.api.options.most_rows or _EVENTS_PER_PAGE)
         end = len(listed)
         if "before" in call.query:
             end = max(call.number("before", 1) - gone, 0)

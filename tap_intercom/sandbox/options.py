@@ -47,6 +47,7 @@ class Options:
     cursor_lifetime         a cursor is good for so many later searches
     large_pages             what becomes of a page size above the maximum, where contacts and
                             conversations are not what is asked for
+    most_rows               no page holds more, whatever is asked for; None: no such limit
     search_lag              how long search does not know of an edit
     company_segments_listed whether `/segments?type=company` gives company segments
     scroll_ttl              a scroll ends so long after its last use
@@ -78,6 +79,7 @@ class Options:
     cursors: Literal["value", "position"] = "value"
     cursor_lifetime: int | None = None
     large_pages: Literal["refused", "capped"] = "refused"
+    most_rows: int | None = None
     search_lag: float = 0.0
     company_segments_listed: bool = True
     scroll_page_size: int = 100

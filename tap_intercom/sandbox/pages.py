@@ -149,7 +149,7 @@ def page_size(asked: int, maximum: int, options: Options) -> int:
     """The size of the page that is given. Raises RefusalError."""
     if asked > maximum and options.large_pages == "refused":
         raise RefusalError(400, "parameter_invalid", f"per_page must be at most {maximum}")
-    return min(asked, maximum)
+    return min(asked, maximum, options.most_rows or maximum)
 
 
 def numbered_page(

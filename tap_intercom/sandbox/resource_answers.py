@@ -29,7 +29,8 @@ class ResourceAnswers:
         """What a list gives. Raises RefusalError."""
         if parent_id is not None and not self._store.has_parent(resource, parent_id):
             raise RefusalError(404, resource.missing, "Resource Not Found")
-        records = self._store.listed(resource.name, parent_id)
+        is_ordered = self._options.sort_honoured
+        records = self._store.listed(resource.name, parent_id, is_ordered=is_ordered)
         for each in resource.filters:
             records = self._filtered(each, call, records)
         if call.query.get("order") == "asc" and resource.name == "deleted_conversations":

@@ -72,13 +72,15 @@ class ResourceStore:
     def has_parent(self, resource: Resource, parent_id: str) -> bool:
         return parent_id in self._parents[resource.parent]
 
-    def listed(self, name: str, parent_id: str | None = None) -> list[Record]:
-        """The records, or those of one parent, in the order of the list."""
+    def listed(
+        self, name: str, parent_id: str | None = None, *, is_ordered: bool = True
+    ) -> list[Record]:
+        """The records, or those of one parent, in the order of the list or else of making."""
         resource = RESOURCES[name]
         records = self._of_newsfeeds() if name == "newsfeed_items" else self._kept(name)
         if parent_id is not None:
             records = [each for each in records if each[resource.parent_field] == parent_id]
-        if resource.newest_first:
+        if resource.newest_first and is_ordered:
             records.sort(key=lambda each: order_key(resource, each), reverse=True)
         return records
 
