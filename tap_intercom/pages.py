@@ -22,12 +22,20 @@ def total_count(body: Mapping[str, Any]) -> int | None:
     return total if isinstance(total, int) else None
 
 
+def pages_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an answer says of its pages. Raises ContractError where that is no object."""
+    pages = body.get("pages") or {}
+    if not isinstance(pages, dict):
+        raise ContractError("pages is of no known form, so the list may go on")
+    return pages
+
+
 def next_cursor(body: Mapping[str, Any]) -> str | None:
     """The cursor of the next page, or None on the last one.
 
     `pages.next` is an object in most answers, and a bare cursor or a URL that holds it in some.
     """
-    following = (body.get("pages") or {}).get("next")
+    following = pages_of(body).get("next")
     if isinstance(following, dict):
         following = following.get("starting_after")
     if not following:
@@ -108,13 +116,27 @@ class Numbered(Paging):
         return {"page": position or "1", **size}
 
     def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        pages = body.get("pages") or {}
+        pages = pages_of(body)
         total = pages.get("total_pages") or body.get("total_pages")
         page = int(position or 1)
         if total is None:
             # Where their number is not told, the next one may be.
-            return str(page + 1) if pages.get("next") else None
-        return str(page + 1) if page < int(total) else None
+            return _next_number(pages.get("next"))
+        if not isinstance(total, int):
+            raise ContractError("total_pages is no number, so the list may go on")
+        return str(page + 1) if page < total else None
+
+
+def _next_number(following: Any) -> str | None:
+    """The number in `pages.next`, which is an object, or a URL with it."""
+    if not following:
+        return None
+    found = following.get("page") if isinstance(following, dict) else None
+    if isinstance(following, str):
+        found = parse_qs(urlsplit(following).query).get("page", [None])[0]
+    if not str(found).isdecimal():
+        raise ContractError("pages.next is of no known form, so the list may go on")
+    return str(found)
 
 
 @dataclass(frozen=True)
@@ -148,7 +170,7 @@ class NumberedOrByCursor(Numbered):
         return {"per_page": self.size, "starting_after": position.removeprefix(_CURSOR)}
 
     def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        following = (body.get("pages") or {}).get("next")
+        following = pages_of(body).get("next")
         if isinstance(following, dict):
             cursor = next_cursor(body)
             return None if cursor is None else _CURSOR + cursor
@@ -162,7 +184,7 @@ class ByTime(Paging):
         return {} if position is None else {"before": position}
 
     def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        url = (body.get("pages") or {}).get("next")
+        url = pages_of(body).get("next")
         if not url:
             return None
         found = parse_qs(urlsplit(str(url)).query).get("before")
