@@ -217,7 +217,9 @@ class Stream:
     something to this one. is_of_now: whether it tells what is so now, once, so that neither a
     period nor a full read applies. instant_field: when Intercom says that a record changed.
     lookback_seconds: the least that a bookmark stays behind the start of its run.
-    is_selected_by_default: whether a run without a catalog reads it.
+    id_field: what tells a record of a list from the others. only_grows: whether records neither
+    leave that list nor change in it. is_selected_by_default: whether a run without a catalog reads
+    it.
     """
 
     name: ClassVar[str]
@@ -236,6 +238,8 @@ class Stream:
     is_of_now: ClassVar[bool] = False
     lookback_seconds: ClassVar[int] = 0
     instant_field: ClassVar[str] = "updated_at"
+    id_field: ClassVar[str] = "id"
+    only_grows: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
 
     @property

@@ -79,6 +79,7 @@ class ContactNotes(ChildStream):
     permission = USERS_AND_COMPANIES
     cost = "1 for each changed contact with notes"
     replication_key = "contact_updated_at"
+    instant_field = "created_at"
     parent_columns = COLUMNS_OF_CONTACT
     paging = Numbered(50)
 
@@ -132,6 +133,7 @@ class Events(ChildStream):
     key_properties = ("_sdc_record_hash",)
     replication_key = "contact_updated_at"
     parent_columns = COLUMNS_OF_CONTACT
+    only_grows = True
     paging = ByTime()
 
     def may_have_any(self, parent: Record) -> bool:

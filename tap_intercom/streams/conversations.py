@@ -10,7 +10,7 @@ from tap_intercom.client import BARE, Answer
 from tap_intercom.errors import AuthError, ContractError
 from tap_intercom.pages import ByCursor, Numbered
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Lack, Probe, Reading, Record
+from tap_intercom.streams.base import Batch, Lack, Probe, Reading, Record, instant_of
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, probe_search
@@ -133,10 +133,16 @@ class SideConversations(ChildStream):
     cost = "1 for each changed conversation"
     first_version = (2, 16)
     key_properties = ("side_conversation_id",)
+    id_field = "side_conversation_id"
     replication_key = "conversation_updated_at"
     parent_columns = COLUMNS_OF_CONVERSATION
     paging = Numbered(50)
     derived = (SideConversationParts(),)
+
+    def instant(self, record: Record) -> int | None:
+        """When its newest part was made."""
+        parts = record.get("conversation_parts") or ()
+        return max((instant_of(part.get("created_at")) or 0 for part in parts), default=None)
 
     def prepare(self, record: Record) -> Record:
         record.pop("conversation_parts", None)  # they have a table of their own

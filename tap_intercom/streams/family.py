@@ -13,8 +13,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ResponseError, TapError
-from tap_intercom.pages import WHOLE, Paging, read_pages
+from tap_intercom.pages import WHOLE, Paging
 from tap_intercom.streams.base import Batch, Reading, Record, Stream
+from tap_intercom.streams.passes import read_until_whole
 
 Places = Mapping[str, Sequence[int]]
 """Which records of an answer each stream wants, by the places that they have in it."""
@@ -33,6 +34,10 @@ class Page:
 
     batch: Batch
     parents: Mapping[str, Sequence[Parent]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return self.batch.size + sum(100 * len(each) for each in self.parents.values())
 
 
 class ParentStream(Stream):
@@ -245,12 +250,19 @@ class ChildStream(ParentStream):
 
     def pages(self, reading: Reading, parent: Parent) -> Iterator[Batch]:
         """The rows of a parent, a batch for each page."""
-        return read_pages(
+        path, params = self.path.format(id=parent.id), self.parameters(reading, parent)
+        read = partial(self.read_answer, reading, parent)
+        if self.paging is WHOLE:
+            yield reading.client.get(path, params, read=read)
+            return
+        yield from read_until_whole(
+            reading,
+            self,
             reading.client.get,
-            self.path.format(id=parent.id),
-            self.paging.limited(reading.settings.page_size),
-            partial(self.read_answer, reading, parent),
-            self.parameters(reading, parent),
+            path,
+            self.paging,
+            lambda answer, _: read(answer),
+            params,
         )
 
     def read_answer(self, reading: Reading, parent: Parent, answer: Answer) -> Batch:

@@ -45,6 +45,7 @@ class ArticleVersions(ChildStream):
     cost = "1 for each changed article"
     first_version = (2, 16)
     replication_key = "article_updated_at"
+    instant_field = "created_at"
     parent_columns = ("article_id", "article_updated_at")
     paging = Numbered(50, has_guessed_size=True)
 

@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.pages import WHOLE, Paging, Send, read_pages, total_count
+from tap_intercom.pages import WHOLE, Paging, Send, total_count
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record
 from tap_intercom.streams.family import Page, ParentStream
+from tap_intercom.streams.passes import Pass, read_until_whole
 from tap_intercom.streams.tally import Tally
-
-MOST_PASSES = 5
 
 
 class ListStream(ParentStream):
@@ -43,35 +42,25 @@ class ListStream(ParentStream):
         return self.params
 
     def read_list(self, reading: Reading, send: Send, path: str) -> Iterator[Batch]:
-        """Read a list until a pass over it was complete.
+        """Read a list until a pass over it was complete, or showed all that is wanted."""
 
-        Pages by number move when records leave: what stood on the next page is on the one that was
-        read. Two passes that show the same are all that can be had.
-        """
-        previous: Tally | None = None
-        for _ in range(MOST_PASSES):
-            tally = Tally(self.newest_first, self.instant)
+        def read(answer: Answer, tally: Pass) -> Page:
+            records = self.records(answer)
+            places = self.places(reading, records)
+            if tally.known:
+                places = {
+                    name: [at for at in wanted if tally.is_new(records[at])]
+                    for name, wanted in places.items()
+                }
+            return self.read_page(reading, answer, places)
 
-            def read(answer: Answer, tally: Tally = tally) -> Page:
-                records = self.records(answer)
-                tally.add(records, total_count(answer.body))
-                return self.read_page(reading, answer, self.places(reading, records))
+        def is_enough(tally: Pass) -> bool:
+            return self.newest_first and tally.is_steady and not self._wants_more(reading, tally)
 
-            paging = self.paging.limited(reading.settings.page_size)
-            for page in read_pages(send, path, paging, read, self.parameters(reading)):
-                yield from self.emit(reading, page)
-                if self.newest_first and tally.is_steady and not self._wants_more(reading, tally):
-                    return
-            if tally.is_complete:
-                return
-            if previous is not None and tally.shows_the_same(previous):
-                self._report_shortfall(reading, tally)
-                return
-            previous = tally
-        raise ContractError(
-            f"{self.name}: the list kept moving while it was read {MOST_PASSES} times, so that "
-            "some records may be missing; the next run reads it again"
-        )
+        for page in read_until_whole(
+            reading, self, send, path, self.paging, read, self.parameters(reading), is_enough
+        ):
+            yield from self.emit(reading, page)
 
     def _wants_more(self, reading: Reading, tally: Tally) -> bool:
         """Whether any plan wants what is older than the last record that came."""
@@ -80,13 +69,6 @@ class ListStream(ParentStream):
             return True
         starts = [window.start for plan in reading.plans.values() for window in plan.windows]
         return tally.last is None or tally.last >= min(starts)
-
-    def _report_shortfall(self, reading: Reading, tally: Tally) -> None:
-        missing = tally.total - tally.distinct
-        text = f"{missing} of {tally.total} that Intercom counts"
-        if reading.settings.strict:
-            raise ContractError(f"{self.name}: records did not come, {text} (setting strict)")
-        reading.findings.add(self.name, "records that the list counts did not come", text, missing)
 
 
 class ObjectStream(ListStream):

@@ -15,15 +15,20 @@ class Tally:
     """Which records came, against how many Intercom counts.
 
     Keeps eight bytes for a record, since a window of days may hold millions. instant tells when a
-    record changed; last is that of the last one that came and told.
+    record changed, id_field which one it is; last is the instant of the last one that came and
+    told. is_counted: whether every page told a count, tells_times whether every record told when.
     """
 
     def __init__(
         self,
         newest_first: bool = False,
         instant: Callable[[Record], int | None] = updated_at,
+        id_field: str = "id",
     ) -> None:
         self.newest_first = newest_first
+        self.id_field = id_field
+        self.is_counted = True
+        self.tells_times = True
         self.last: int | None = None
         self._instant = instant
         self.total = 0
@@ -39,14 +44,16 @@ class Tally:
     def add(self, records: Sequence[Record], total: int | None) -> None:
         """Count a page."""
         self.pages += 1
+        self.is_counted = self.is_counted and total is not None
         self._falls = self._falls or total is None or total < self.total
         self.total = max(self.total, total or 0)
         if self.pages == 1:
             self.first_total = self.total
-        self._hashes.extend(hash(record.get("id")) for record in records)
+        self._hashes.extend(hash(record.get(self.id_field)) for record in records)
         instants = [instant for record in records if (instant := self._instant(record)) is not None]
         self.newest = max([self.newest, *instants])
-        if len(instants) < len(records) or not self._goes_on(instants):
+        self.tells_times = self.tells_times and len(instants) == len(records)
+        if not (self.tells_times and self._goes_on(instants)):
             self._is_in_order = False
 
     def _goes_on(self, instants: list[int]) -> bool:

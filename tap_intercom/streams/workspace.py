@@ -8,11 +8,12 @@ from typing import Any
 
 from tap_intercom.client import BARE, Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.pages import ByCursor, Numbered, read_pages
+from tap_intercom.pages import ByCursor, Numbered
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
 from tap_intercom.streams.lists import ListStream, ObjectStream
+from tap_intercom.streams.passes import read_until_whole
 from tap_intercom.times import DAY_SECONDS
 from tap_intercom.windows import Window, spans
 
@@ -116,6 +117,7 @@ class ActivityLogs(ListStream):
     cost = "1 for 250 new entries, and for each 30 days"
     replication_key = "created_at"
     instant_field = "created_at"
+    only_grows = True
     paging = Numbered(250)
 
     def probe(self, settings: Settings) -> Probe:
@@ -235,17 +237,21 @@ class DataConnectorExecutions(ChildStream):
     first_version = (2, 16)
     replication_key = "created_at"
     parent_columns = ("data_connector_id",)
+    instant_field = "created_at"
+    only_grows = True
     paging = ByCursor(30)
     follows_parent = False
 
     def pages(self, reading: Reading, parent: Parent) -> Iterator[Batch]:
         # Without bounds Intercom shows the last hour only.
         for window in reading.plans[self.name].windows:
-            yield from read_pages(
+            yield from read_until_whole(
+                reading,
+                self,
                 reading.client.get,
                 self.path.format(id=parent.id),
-                self.paging.limited(reading.settings.page_size),
-                partial(self.read_answer, reading, parent),
+                self.paging,
+                lambda answer, _: self.read_answer(reading, parent, answer),
                 {
                     "include_bodies": "true",
                     "start_ts": max(window.start - 1, 0),

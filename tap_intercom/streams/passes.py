@@ -1,0 +1,103 @@
+"""Lists in pages that move while they are read, read until a pass over them was complete.
+
+Pages by number move when records leave: what stood on the next page is on the one that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import ContractError
+from tap_intercom.pages import Paging, Send, read_pages, total_count
+from tap_intercom.streams.base import Reading, Record, Stream
+from tap_intercom.streams.tally import Tally
+
+MOST_PASSES = 5
+
+Page = TypeVar("Page")
+
+
+class Pass(Tally):
+    """A tally of one pass over a list that may change meanwhile.
+
+    began: when the pass did, in Unix seconds. known: hashes of the ids that came in passes before.
+    """
+
+    def __init__(self, stream: Stream, began: int, known: set[int]) -> None:
+        super().__init__(newest_first=True, instant=stream.instant, id_field=stream.id_field)
+        self.known = known
+        self._began = began
+        self._only_grows = stream.only_grows
+
+    @property
+    def has_all(self) -> bool:
+        """Whether no record that was there all the time can be missing.
+
+        One that comes may hide from the count that another one left, unless it comes in front of
+        all that was read.
+        """
+        if self.pages == 1 or self._only_grows:
+            return self.is_complete
+        if not self.is_counted or not self.is_complete:
+            return False
+        return self.is_sorted or (self.tells_times and self.newest < self._began)
+
+    def is_new(self, record: Record) -> bool:
+        """Whether a record did not come in a pass before.
+
+        One that did and changed since is the next run's.
+        """
+        return hash(record.get(self.id_field)) not in self.known
+
+
+def read_until_whole(
+    reading: Reading,
+    stream: Stream,
+    send: Send,
+    path: str,
+    paging: Paging,
+    read: Callable[[Answer, Pass], Page],
+    params: Mapping[str, Any],
+    is_enough: Callable[[Pass], bool] = lambda tally: False,
+) -> Iterator[Page]:
+    """Yield what `read` makes of each page, until a pass was complete or is enough.
+
+    Two passes that show the same are all that can be had. Raises ContractError where there are no
+    such two.
+    """
+    paging = paging.limited(reading.settings.page_size)
+    previous: Pass | None = None
+    for _ in range(MOST_PASSES):
+        known = set() if previous is None else previous.known | previous.ids
+        tally = Pass(stream, int(reading.client.now()), known)
+
+        def count_and_read(answer: Answer, tally: Pass = tally) -> Page:
+            tally.add(stream.records(answer), total_count(answer.body))
+            return read(answer, tally)
+
+        for page in read_pages(send, path, paging, count_and_read, params):
+            yield page
+            if is_enough(tally):
+                return
+        if tally.has_all:
+            return
+        if previous is not None and tally.shows_the_same(previous):
+            _report_shortfall(reading, stream, path, tally)
+            return
+        previous = tally
+    raise ContractError(
+        f"{stream.name}: the list {path} kept moving while it was read {MOST_PASSES} times, so "
+        "that some records may be missing; the next run reads it again"
+    )
+
+
+def _report_shortfall(reading: Reading, stream: Stream, path: str, tally: Tally) -> None:
+    missing = tally.total - tally.distinct
+    if missing <= 0:
+        return
+    text = f"{missing} of {tally.total} that Intercom counts in {path}"
+    if reading.settings.strict:
+        raise ContractError(f"{stream.name}: records did not come, {text} (setting strict)")
+    reading.findings.add(stream.name, "records that the list counts did not come", text, missing)
