@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -91,9 +91,7 @@ class Reading:
     workspace_id: str | None
     shared: Shared
     given_up: dict[str, TapError] = field(default_factory=dict)
-    last_gone: defaultdict[str, deque[bool]] = field(
-        default_factory=lambda: defaultdict(lambda: deque(maxlen=GONE_SAMPLE))
-    )
+    last_gone: dict[str, deque[bool]] = field(default_factory=dict)
 
     def note_gone(self, name: str, is_gone: bool, record_id: str) -> None:
         """Note whether a record was still there when its details were asked for.
@@ -101,7 +99,7 @@ class Reading:
         Raises ContractError when more than half of the last ones are gone: nobody deletes so
         many in a moment, so that the host or a permission is wrong.
         """
-        last = self.last_gone[name]
+        last = self.last_gone.setdefault(name, deque(maxlen=GONE_SAMPLE))
         last.append(is_gone)
         if not is_gone:
             return

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tap_intercom.client import BARE, Answer
-from tap_intercom.errors import AuthError, ContractError
+from tap_intercom.errors import AuthError, ContractError, ResponseError
 from tap_intercom.pages import ByCursor, Numbered
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Lack, Probe, Reading, Record, instant_of
-from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of
+from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of, joined
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, probe_search
 
@@ -176,11 +176,23 @@ class CallTranscripts(ChildStream):
                 row["conversation_updated_at"] = updated_at.get(str(row["conversation_id"]))
             return found
 
-        return reading.client.post(
-            self.path,
-            {"conversation_ids": list(updated_at)},
-            read=lambda answer: reading.render(self.name, answer, rows),
-        )
+        try:
+            batch = reading.client.post(
+                self.path,
+                {"conversation_ids": list(updated_at)},
+                read=lambda answer: reading.render(self.name, answer, rows),
+            )
+        except ResponseError as error:
+            if not error.is_gone:
+                raise
+            if len(parents) > 1:
+                # One that is gone does not stand for the others.
+                return joined([self.read(reading, [parent]) for parent in parents])
+            reading.note_gone(self.name, True, str(parents[0].id))
+            return Batch()
+        for parent in parents:
+            reading.note_gone(self.name, False, str(parent.id))
+        return batch
 
 
 class FinVoiceCalls(ChildStream):

@@ -427,12 +427,14 @@ class SearchStream(ParentStream):
                 whole.paging,
                 lambda answer: list_of(answer.body, whole.key, path),
             )
-            return [entry for page in pages for entry in page]
+            entries = [entry for page in pages for entry in page]
         except ResponseError as error:
             if not error.is_gone:
                 raise
             reading.note_gone(self.name, True, record_id)
             return None
+        reading.note_gone(self.name, False, record_id)
+        return entries
 
     def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
         missing = tally.total - tally.distinct
