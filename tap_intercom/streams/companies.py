@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from tap_intercom.client import Answer
@@ -11,7 +12,7 @@ from tap_intercom.pages import Numbered, NumberedOrByCursor, read_pages, total_c
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have_notes
-from tap_intercom.streams.family import ChildStream, DerivedStream, ParentStream
+from tap_intercom.streams.family import ChildStream, DerivedStream, Page, ParentStream
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.scroll import scroll_pages
 
@@ -59,6 +60,7 @@ class CompanyNotes(ChildStream):
     cost = "1 for each changed company with notes"
     first_version = (2, 15)
     replication_key = "company_updated_at"
+    instant_field = "created_at"
     parent_columns = ("company_id", "company_updated_at")
     paging = Numbered(50)
 
@@ -124,15 +126,20 @@ class Companies(ParentStream):
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """All pages; the segments in them, and all ids, are left to others."""
         segments: dict[str, Record] = {}
-        ids: set[str] = set()
+        left = Left({}, set())
+        # Read ahead: a scroll ends a minute after its last use, however long its children take.
+        for pages in reading.ahead.run([partial(self._pages, reading, left)], 1):
+            for page in pages:
+                yield from self.emit(reading, page)
+        reading.shared.leave(self.name, left)
+        yield self.complete(reading)
+
+    def _pages(self, reading: Reading, left: Left) -> Iterator[Page]:
         for answer in read_companies(reading):
             records = self.records(answer)
-            _collect_segments(records, segments)
-            ids.update(str(record.get("id")) for record in records)
-            page = self.read_page(reading, answer, self.places(reading, records))
-            yield from self.emit(reading, page)
-        reading.shared.leave(self.name, Left(segments, ids))
-        yield self.complete(reading)
+            _collect_segments(records, left.segments)
+            left.ids.update(str(record.get("id")) for record in records)
+            yield self.read_page(reading, answer, self.places(reading, records))
 
 
 class CompanyAttributes(AttributeStream):
