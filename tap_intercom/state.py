@@ -177,10 +177,13 @@ class State:
             # A window that is read once more begins before what its first pass had reached.
             return
         self._reached[stream] = reached
-        if plan.missing is not None and plan.since is not None and reached <= plan.since:
-            self._advance_missing(stream, plan.since, origin, reached)
+        is_before = plan.floor is not None and reached < plan.floor
+        # What lies beyond the missing period, yet before the bookmark, was read by earlier runs.
+        is_missing = plan.since is not None and (reached <= plan.since or is_before)
+        if plan.missing is not None and plan.since is not None and is_missing:
+            self._advance_missing(stream, plan.since, origin, min(reached, plan.since))
             return
-        if plan.floor is not None and reached < plan.floor:
+        if is_before:
             return
         since = origin.start_date if plan.since is None else min(plan.since, origin.start_date)
         entry = {**plan.extra, "updated_at": rfc3339(reached), "since": rfc3339(since)}
