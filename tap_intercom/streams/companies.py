@@ -84,9 +84,12 @@ class CompanyContact(ChildStream):
 
 
 class Left(NamedTuple):
-    """What companies leave to others: the segments that they name, by id, and their own ids."""
+    """What companies leave to others: the segments that they name, by id.
 
-    segments: Mapping[str, Record]
+    And their own ids, where deletes are detected: they may be millions.
+    """
+
+    segments: dict[str, Record]
     ids: set[str]
 
 
@@ -125,7 +128,6 @@ class Companies(ParentStream):
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """All pages; the segments in them, and all ids, are left to others."""
-        segments: dict[str, Record] = {}
         left = Left({}, set())
         # Read ahead: a scroll ends a minute after its last use, however long its children take.
         for pages in reading.ahead.run([partial(self._pages, reading, left)], 1):
@@ -135,10 +137,12 @@ class Companies(ParentStream):
         yield self.complete(reading)
 
     def _pages(self, reading: Reading, left: Left) -> Iterator[Page]:
+        is_compared = reading.shared.reads("deletions")
         for answer in read_companies(reading):
             records = self.records(answer)
             _collect_segments(records, left.segments)
-            left.ids.update(str(record.get("id")) for record in records)
+            if is_compared:
+                left.ids.update(str(record.get("id")) for record in records)
             yield self.read_page(reading, answer, self.places(reading, records))
 
 
