@@ -77,6 +77,8 @@ class Progress:
         self._state = state
         self._findings = findings
         self._rows: dict[str, _Row] = {}
+        # By the names that a catalog gives them.
+        self._written: dict[str, _Row] = {}
         self._current = _Current()
         self._ended = threading.Event()
         self._started_at = time.monotonic()
@@ -114,6 +116,7 @@ class Progress:
             for name, selection in selections.items()
         }
         self._rows.update({row.name: row for row in rows.values()})
+        self._written.update(rows)
         self._current = _Current(rows)
 
     def wrote(self, batch: Batch) -> None:
@@ -121,7 +124,7 @@ class Progress:
         current.expected += batch.expected
         current.passed += batch.passed
         for written_name, count in batch.counts.items():
-            row = self._rows[written_name]
+            row = self._written[written_name]
             row.records += count
             if (
                 row.seconds is not None

@@ -210,10 +210,15 @@ def warm_tap() -> Iterator[WarmTap]:
 
 
 @pytest.fixture(scope="session")
-def plain_catalog(warm_tap: WarmTap, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The catalog of a workspace without attributes of its own; not to be changed."""
+def plain_catalog_text(warm_tap: WarmTap, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The catalog of a workspace without attributes of its own, as discovery writes it."""
     with Sandbox(Workspace()) as sandbox:
         tap = Tap(sandbox, tmp_path_factory.mktemp("catalog"))
-        output = warm_tap.run("--config", tap.config(), "--discover")
-    catalog: dict[str, Any] = output.messages[0]
+        return warm_tap.run("--config", tap.config(), "--discover").stdout.decode()
+
+
+@pytest.fixture
+def plain_catalog(plain_catalog_text: str) -> dict[str, Any]:
+    """The same, for each test anew."""
+    catalog: dict[str, Any] = json.loads(plain_catalog_text)
     return catalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -109,10 +110,10 @@ def on_a_terminal(
 
 
 @pytest.fixture(scope="module")
-def shown(plain_catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> str:
+def shown(plain_catalog_text: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a run over 40 conversations showed."""
     workspace = generate(seed=2, contacts=3, companies=3, conversations=40, parts=80)
-    catalog = selecting(plain_catalog, "conversations", "conversation_parts")
+    catalog = selecting(json.loads(plain_catalog_text), "conversations", "conversation_parts")
     with Sandbox(workspace, rate_limit=100) as sandbox:
         return on_a_terminal(sandbox, tmp_path_factory.mktemp("terminal"), catalog)
 
