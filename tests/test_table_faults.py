@@ -231,6 +231,20 @@ def test_cursor_that_comes_twice_is_no_end(start: Callable[..., Faulty], name: s
     faulty.assert_nothing_is_lost(*kind.streams)
 
 
+@pytest.mark.parametrize(("times", "code"), [(1, 0), (FOR_EVER, 5)], ids=["once", "for ever"])
+def test_list_is_read_again_after_its_cursor_died(
+    faulty: Faulty, times: int | None, code: int
+) -> None:
+    faulty.add(KINDS["cursor"], kind="dead_cursor", times=times)
+    first = faulty.run("macros")
+    assert first.code == code, first.log
+    faulty.sandbox.faults.clear()
+    if code:
+        faulty.assert_failed(first, code, "macros")
+        faulty.run("macros")
+    faulty.assert_nothing_is_lost("macros")
+
+
 @pytest.mark.parametrize(
     "pages", [{"next": 7}, {"next": [1]}, "2", [2], {"next": 7, "total_pages": "many"}]
 )

@@ -5,14 +5,17 @@ Pages by number move when records leave: what stood on the next page is on the o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from tap_intercom.client import Answer
-from tap_intercom.errors import ContractError
-from tap_intercom.pages import Paging, Send, read_pages, total_count
+from tap_intercom.errors import ContractError, ResponseError
+from tap_intercom.pages import ByCursor, Paging, Send, read_pages, total_count
 from tap_intercom.streams.base import Reading, Record, Stream
 from tap_intercom.streams.tally import Tally
+
+LOGGER = logging.getLogger("tap_intercom")
 
 MOST_PASSES = 5
 
@@ -77,19 +80,27 @@ def read_until_whole(
             tally.add(stream.records(answer), total_count(answer.body))
             return read(answer, tally)
 
-        for page in read_pages(send, path, paging, count_and_read, params):
-            yield page
-            if is_enough(tally):
-                return
+        try:
+            for page in read_pages(send, path, paging, count_and_read, params):
+                yield page
+                if is_enough(tally):
+                    return
+        except ResponseError as error:
+            # How long a cursor lives is not known (API-K27); the first page has none.
+            if not isinstance(paging, ByCursor) or error.status != 400 or tally.pages == 0:
+                raise
+            LOGGER.info("%s: the page cursor expired; the list is read again", stream.name)
+            tally.is_broken_off = True
         if tally.has_all:
             return
-        if previous is not None and tally.shows_the_same(previous):
+        is_settled = previous is not None and tally.shows_the_same(previous)
+        if is_settled and not tally.is_broken_off:
             _report_shortfall(reading, stream, path, tally)
             return
         previous = tally
     raise ContractError(
-        f"{stream.name}: the list {path} kept moving while it was read {MOST_PASSES} times, so "
-        "that some records may be missing; the next run reads it again"
+        f"{stream.name}: the list {path} kept moving, or its cursors expired, while it was read "
+        f"{MOST_PASSES} times, so that some records may be missing; the next run reads it again"
     )
 
 
