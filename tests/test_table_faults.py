@@ -85,15 +85,33 @@ PAGED = {
     for name, kind in KINDS.items()
     if name not in ("list", "child of many parents at once")
 }
+GATEWAY_PAGE = "<html>upstream</html>"
 PASSING: dict[str, Details] = {
     "429": {"status": 429, "headers": {"Retry-After": "0"}},
-    "503 HTML": {"status": 503, "body": "<html>upstream</html>"},
+    "429 without headers": {"status": 429},
+    "429 burst": {"status": 429, "headers": {"Retry-After": "0"}, "times": 8},
+    "408": {"status": 408},
+    "500": {"status": 500},
+    "502 HTML": {"status": 502, "body": GATEWAY_PAGE},
+    "503 HTML": {"status": 503, "body": GATEWAY_PAGE},
+    "504 HTML": {"status": 504, "body": GATEWAY_PAGE},
+    "reset before the answer": {"kind": "reset_before"},
     "reset midway": {"kind": "reset_midway"},
+    "invalid JSON": {"kind": "invalid_json"},
+    "wrong content type": {"kind": "wrong_content_type"},
+    "slower than the timeout": {"kind": "slow", "seconds": 0.8, "times": 1},
     "truncated": {"kind": "truncated"},
     "error body with status 200": {"kind": "error_body_200"},
 }
 LASTING: dict[str, tuple[Details, int]] = {
+    "429": ({"status": 429, "headers": {"Retry-After": "0"}}, 4),
     "500": ({"status": 500}, 4),
+    "503 HTML": ({"status": 503, "body": GATEWAY_PAGE}, 4),
+    "reset before the answer": ({"kind": "reset_before"}, 4),
+    "truncated": ({"kind": "truncated"}, 4),
+    "error body with status 200": ({"kind": "error_body_200"}, 4),
+    "401": ({"status": 401}, 3),
+    "403 of the plan": ({"status": 403, "code": "api_plan_restricted"}, 3),
     "invalid JSON": ({"kind": "invalid_json"}, 4),
     "403": ({"status": 403, "code": "token_unauthorized"}, 3),
     "null list": ({"kind": "null_list"}, 5),
@@ -194,7 +212,9 @@ def test_run_completes_after_a_fault_that_passes(
     faulty: Faulty, fault: Details, kind: Kind
 ) -> None:
     faulty.add(kind, **fault)
-    faulty.run(*kind.streams)
+    # A timeout shorter than a slow answer takes.
+    patience = {"request_timeout": 0.4} if fault.get("kind") == "slow" else {}
+    faulty.run(*kind.streams, **patience)
     assert any(fault.done for fault in faulty.sandbox.faults.faults)
     faulty.assert_nothing_is_lost(*kind.streams)
     assert list(faulty.problems(*kind.streams, is_once=True)) == []

@@ -156,3 +156,23 @@ def test_a_second_run_has_nothing_old(tap: Tap, name: str) -> None:
         second.state["bookmarks"][name]["updated_at"]
         >= first.state["bookmarks"][name]["updated_at"]
     )
+
+
+def test_types_of_custom_objects_are_learned(tap: Tap, workspace: Workspace) -> None:
+    """Without the setting, from the attributes of conversations that refer to them."""
+    output = tap.sync("custom_object_instances")
+    assert output.code == 0, output.log
+    assert_rows(output, workspace, "custom_object_instances")
+    assert output.records("custom_object_instances")
+
+
+def test_attributes_of_tickets_are_typed(tap: Tap, workspace: Workspace) -> None:
+    (tickets,) = [each for each in tap.discover()["streams"] if each["tap_stream_id"] == "tickets"]
+    typed = tickets["schema"]["properties"]["ticket_attributes"]["properties"]
+    described = {
+        each["name"]: each["data_type"] for each in workspace.truth("ticket_type_attributes")
+    }
+    assert typed.keys() <= described.keys()
+    kinds = {described[name]: schema for name, schema in typed.items()}
+    assert kinds["string"] == {"type": ["null", "string"]}
+    assert {"type": "integer"} in kinds["integer"]["anyOf"]
