@@ -49,7 +49,7 @@ def main() -> int:
     }
     TARGET_CONFIG.write_text(json.dumps(target_config))
     with sandbox() as url:
-        streams = select_all_streams()
+        streams = discover()
         print(f"\nFirst run: {len(streams)} streams into {DATABASE.relative_to(ROOT)}")
         emitted = sync()
         is_equal = compare(url, streams, emitted)
@@ -88,18 +88,19 @@ def sandbox() -> Iterator[str]:
                 reader.join()
 
 
-def select_all_streams() -> list[str]:
-    """Write the catalog with every stream selected; gives the names of the streams."""
+def discover() -> list[str]:
+    """Write the catalog as it is discovered; gives the streams that it selects, the core ones."""
     command: Command = [TAP, "--config", CONFIG, "--discover"]
     with (FOLDER / "discover.log").open("w") as log:
         found = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=True)
-    catalog = json.loads(found.stdout)
-    for stream in catalog["streams"]:
-        for entry in stream["metadata"]:
-            if not entry["breadcrumb"]:
-                entry["metadata"]["selected"] = True
-    CATALOG.write_text(json.dumps(catalog))
-    return [stream["tap_stream_id"] for stream in catalog["streams"]]
+    CATALOG.write_bytes(found.stdout)
+    marks = {
+        stream["tap_stream_id"]: entry["metadata"]
+        for stream in json.loads(found.stdout)["streams"]
+        for entry in stream["metadata"]
+        if not entry["breadcrumb"]
+    }
+    return [name for name, mark in marks.items() if mark["selected-by-default"]]
 
 
 def sync(*flags: str) -> Counter[str]:
