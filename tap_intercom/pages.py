@@ -98,8 +98,8 @@ class Paging:
 
 
 @dataclass(frozen=True)
-class Numbered(Paging):
-    """Pages by number; the number of them is in `pages`, or beside it (audiences)."""
+class Sized(Paging):
+    """Pages whose size is asked for, in records."""
 
     size: int
     has_guessed_size: bool = False
@@ -110,6 +110,10 @@ class Numbered(Paging):
 
     def limited(self, size: int | None) -> Paging:
         return self if size is None else replace(self, size=min(size, self.size))
+
+
+class Numbered(Sized):
+    """Pages by number; the number of them is in `pages`, or beside it (audiences)."""
 
     def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
         size = {"per_page": self.size} if is_sized else {}
@@ -139,19 +143,8 @@ def _next_number(following: Any) -> str | None:
     return str(found)
 
 
-@dataclass(frozen=True)
-class ByCursor(Paging):
+class ByCursor(Sized):
     """Pages by the cursor that the one before gives."""
-
-    size: int
-    has_guessed_size: bool = False
-
-    @property
-    def smallest(self) -> Mapping[str, Any]:
-        return {"per_page": 1}
-
-    def limited(self, size: int | None) -> Paging:
-        return self if size is None else replace(self, size=min(size, self.size))
 
     def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
         size = {"per_page": self.size} if is_sized else {}

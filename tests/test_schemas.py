@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from description import DESCRIBED_AS, description
+from truth import STREAMS as KNOWN
 
 from tap_intercom.streams import STREAMS
 
@@ -17,20 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "tap_intercom" / "schemas"
 KNOWN_COLUMNS = ROOT.parent / "shared" / "known-columns.json"
 
-# The streams whose columns users of other taps know.
-KNOWN = (
-    "admins",
-    "companies",
-    "company_attributes",
-    "company_segments",
-    "contact_attributes",
-    "contacts",
-    "conversation_parts",
-    "conversations",
-    "segments",
-    "tags",
-    "teams",
-)
 TABLES = sorted(path.stem for path in SCHEMAS.glob("*.json"))
 
 # The keys of tables whose rows are not told apart by an `id` alone.
