@@ -422,22 +422,23 @@ def test_the_file_is_the_owners_and_small(detection: Begin) -> None:
     assert os.listdir(runs.tap.folder).count("state.json.ids") == 1
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{}",
-        gzip.compress(b""),
-        gzip.compress(b"[]"),
-        gzip.compress(b'{"workspace": "sandbox1"}'),
-        gzip.compress(b'{"workspace": "sandbox1", "detections": [{}]}'),
-        gzip.compress(
-            b'{"workspace": "sandbox1", "detections": [{"seen_at": "2026-01-31T12:00:00Z", '
-            b'"conversations_until": null, "ids": {"contacts": [1]}}]}'
-        ),
-        gzip.compress(b'{"workspace": "sandbox1", "detections": []}')[:-9],
-    ],
-)
+BROKEN_FILES = {
+    "empty": b"",
+    "not packed": b"{}",
+    "nothing packed": gzip.compress(b""),
+    "no object": gzip.compress(b"[]"),
+    "no detections": gzip.compress(b'{"workspace": "sandbox1"}'),
+    "empty detection": gzip.compress(b'{"workspace": "sandbox1", "detections": [{}]}'),
+    "ids that are numbers": gzip.compress(
+        b'{"workspace": "sandbox1", "detections": [{"seen_at": "2026-01-31T12:00:00Z", '
+        b'"conversations_until": null, "ids": {"contacts": [1]}}]}'
+    ),
+    "cut short": gzip.compress(b'{"workspace": "sandbox1", "detections": []}')[:-9],
+}
+
+
+# By name: two workers may pack in different seconds, and would then find different tests.
+@pytest.mark.parametrize("content", BROKEN_FILES.values(), ids=BROKEN_FILES)
 def test_a_broken_file_is_refused_before_anything_is_read(detection: Begin, content: bytes) -> None:
     runs = detection()
     runs.file.write_bytes(content)
