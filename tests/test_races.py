@@ -10,6 +10,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,16 +155,23 @@ def test_contact_cannot_slip_out_of_the_open_window(
     run.assert_nothing_is_lost("contacts")
 
 
+@pytest.mark.parametrize("page", [2, 3])
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
-def test_company_cannot_slip_out_of_the_list(race: Begin, move: Any) -> None:
+def test_company_cannot_slip_out_of_the_list(race: Begin, move: Any, page: int) -> None:
     workspace = Workspace()
     ids = [f"{number:024}" for number in range(150)]
     for number, company in enumerate(ids):
         instant = NOW - HOUR - number
         workspace.add_company(id=company, created_at=instant, last_request_at=instant, user_count=1)
     run = race(workspace)
-    path = "^/companies/list$"
-    run.before_request(2, path, lambda workspace: move(Table(workspace, "companies"), ids))
+
+    def edit(workspace: Workspace) -> None:
+        table = Table(workspace, "companies")
+        # The list leaves out companies without users.
+        table.add = partial(workspace.add_company, user_count=1)
+        move(table, ids)
+
+    run.before_request(page, "^/companies/list$", edit)
     run.run("companies", companies_source="list")
     run.clock.instant += HOUR
     run.run("companies", companies_source="list")

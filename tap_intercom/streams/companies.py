@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
-from tap_intercom.pages import Numbered, NumberedOrByCursor, read_pages, total_count
+from tap_intercom.pages import Numbered, NumberedOrByCursor
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have_notes
 from tap_intercom.streams.family import ChildStream, DerivedStream, Page, ParentStream
 from tap_intercom.streams.lists import ListStream
+from tap_intercom.streams.passes import read_until_whole
 from tap_intercom.streams.scroll import scroll_pages
 
 WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60
-LIST_PASSES = 5
 OF_COMPANY = {"company_id": "id", "company_updated_at": "updated_at"}
 
 
@@ -234,11 +234,10 @@ def _collect_segments(companies: list[Record], found: dict[str, Record]) -> None
 
 
 def _list_pages(reading: Reading) -> Iterator[Answer]:
-    """Pages by number of a list that may move while it is read, until a pass had all of it.
+    """Pages by number of a list that may move while it is read, until a pass was whole.
 
     Source: POST /companies/list, whose parameters stand in the query (API-D3).
     """
-    path = Companies.list_path
 
     def send(path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]) -> Any:
         try:
@@ -250,25 +249,6 @@ def _list_pages(reading: Reading) -> Iterator[Answer]:
                 f"{error}. This endpoint ends at 10,000 companies: set companies_source to scroll."
             ) from error
 
-    previous: tuple[int, set[Any]] | None = None
-    for _ in range(LIST_PASSES):
-        found: set[Any] = set()
-        total = 0
-        for answer in read_pages(send, path, Numbered(LIST_PAGE_SIZE), lambda answer: answer):
-            total = max(total, total_count(answer.body) or 0)
-            found |= {company.get("id") for company in COMPANIES.records(answer)}
-            yield answer
-        if len(found) >= total:
-            return
-        if (total, found) == previous:
-            break
-        previous = total, found
-    else:
-        raise ContractError(
-            f"companies: the list kept moving while it was read {LIST_PASSES} times, so that some "
-            "may be missing; the next run reads it again"
-        )
-    text = f"{total - len(found)} of {total} companies that Intercom counts do not come"
-    if reading.settings.strict:
-        raise ContractError(f"companies: {text} (setting strict)")
-    reading.findings.add("companies", "companies missing from the list", text, total - len(found))
+    paging = Numbered(LIST_PAGE_SIZE)
+    path = Companies.list_path
+    return read_until_whole(reading, COMPANIES, send, path, paging, lambda answer, _: answer, {})
