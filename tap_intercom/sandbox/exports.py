@@ -22,6 +22,8 @@ from .workspace import Workspace
 
 _DAY = 86_400
 _MISSPELLED = frozenset({(2, 7), (2, 8), (2, 9), (2, 10), (2, 12), (2, 13)})
+# Before Python 3.11, csv cannot write NUL: a character that nobody uses stands for it meanwhile.
+_NUL_IN_CSV = "\ufdd0"
 _ENDED = ("completed", "no_data", "failed", "canceled")
 
 
@@ -135,9 +137,11 @@ class Exports:
         writer = csv.writer(text)
         writer.writerow(names)
         writer.writerows([self._cell(name, row.get(name)) for name in names] for row in rows)
-        return text.getvalue().encode()
+        return text.getvalue().replace(_NUL_IN_CSV, "\0").encode()
 
     def _cell(self, name: str, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace("\0", _NUL_IN_CSV)
         if value is None or not (is_time(name) and isinstance(value, int)):
             return "" if value is None else value
         if self._options.export_times == "seconds":
