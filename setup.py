@@ -11,6 +11,7 @@ INITIALISER = (ROOT / "tap_intercom" / "__init__.py").read_text(encoding="utf-8"
 # Each lower bound is tested (make test-lowest) and has wheels for every supported Python.
 REQUIREMENTS = [
     "backoff>=2.2.1,<3",
+    "msgspec>=0.19,<1",
     "orjson>=3.10.7,<4",
     "pendulum>=3.2.0,<4",
     "requests>=2.32.2,<3",

@@ -17,6 +17,7 @@ from tap_intercom.streams.base import Selection, Stream, list_of, load_schema
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
 from tap_intercom.streams.reporting import DATASETS, Described, ReportingDataset
 from tap_intercom.streams.tickets import TicketTypeAttributes
+from tap_intercom.typed import PageParser
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -331,19 +332,19 @@ def _selection(
     automatic = {*key, *([replication_key] if replication_key else [])}
     is_selected = _field_selector(marks, automatic)
     repairs = Repairs(stream.name)
+    rules: dict[str, Any] = {
+        "unknown_fields": settings.unknown_fields,
+        "key_properties": key,
+        "nested": stream.nested,
+    }
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=prune_schema(schema, is_selected),
         key_properties=key,
         replication_key=replication_key,
         version=version if is_full else None,
-        transform=compile_record(
-            schema,
-            is_selected,
-            repairs,
-            unknown_fields=settings.unknown_fields,
-            key_properties=key,
-        ),
+        transform=compile_record(schema, is_selected, repairs, **rules),
+        parser=PageParser(schema, is_selected, repairs, records_key=stream.records_key, **rules),
         repairs=repairs,
         attributes={
             name: attribute

@@ -33,7 +33,7 @@ from tap_intercom.errors import (
 )
 from tap_intercom.metrics import Requests
 from tap_intercom.rate_limit import RateLimit, Reading, date_seconds
-from tap_intercom.records import parse
+from tap_intercom.records import Parsed, parse
 from tap_intercom.settings import Settings
 from tap_intercom.times import rfc3339
 
@@ -41,6 +41,7 @@ LOGGER = logging.getLogger("tap_intercom")
 
 Params = Mapping[str, Any] | None
 Result = TypeVar("Result")
+Parse = Callable[[bytes], Parsed]
 
 CONNECT_TIMEOUT_SECONDS = 30
 FIRST_RETRY_WAIT_SECONDS = 1.0
@@ -184,13 +185,20 @@ class Client:
         params: Params = None,
         *,
         read: Callable[[Answer], Result],
+        parse: Parse = parse,
     ) -> Result: ...
 
     def post(
-        self, path: str, body: Mapping[str, Any], params: Params = None, *, read: Any = _keep
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        params: Params = None,
+        *,
+        read: Any = _keep,
+        parse: Parse = parse,
     ) -> Any:
-        """Like `get`, with a body."""
-        return self._send_until_answered("POST", path, params, body, read)
+        """Like `get`, with a body; parse is called for one answer at a time."""
+        return self._send_until_answered("POST", path, params, body, read, parse=parse)
 
     def get_scroll_page(self, path: str, params: Params = None) -> Answer:
         """Like `get`, but first in the budget, and tried again after a 429 only.
@@ -272,6 +280,7 @@ class Client:
         read: Callable[[Answer], Any],
         urgent: bool = False,
         file: BinaryIO | None = None,
+        parse: Parse = parse,
     ) -> Any:
         """One try: one request in its turn, and what its answer means."""
         request = f"{method} {path}"
@@ -317,13 +326,15 @@ class Client:
         with self._one_at_a_time:
             _check_status(request, response, content)
             if file is None:
-                answer = self._read(request, response, content)
+                answer = self._read(request, response, content, parse)
             else:
                 answer = Answer(b"", {}, rfc3339(int(self.now())) or "")
             self._gave_up.clear()
             return read(answer)
 
-    def _read(self, request: str, response: requests.Response, content: bytes) -> Answer:
+    def _read(
+        self, request: str, response: requests.Response, content: bytes, parse: Parse
+    ) -> Answer:
         try:
             body, replaced = parse(content)
         except ValueError as error:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import orjson
 
 from tap_intercom.errors import TargetGoneError
+from tap_intercom.typed import TypedRecord
 
 FLUSH_BYTES = 65_536
 FLUSH_SECONDS = 0.25
 RECORDS_PER_STATE = 100
+_ENCODER = msgspec.json.Encoder()
 
 
 def record_prefix(stream: str, extracted_at: str, version: int | None) -> bytes:
@@ -27,6 +30,16 @@ def record_prefix(stream: str, extracted_at: str, version: int | None) -> bytes:
 def record_line(prefix: bytes, record: Mapping[str, Any]) -> bytes:
     """One RECORD line; the parts that all records of a page share are made once, in the prefix."""
     return prefix + orjson.dumps(record) + b"}\n"
+
+
+def typed_record_lines(prefix: bytes, records: Iterable[TypedRecord]) -> bytes:
+    """The RECORD lines of records that are not dicts; for the prefix see `record_line`."""
+    lines = bytearray()
+    for record in records:
+        lines += prefix
+        _ENCODER.encode_into(record, lines, -1)
+        lines += b"}\n"
+    return bytes(lines)
 
 
 def write(descriptor: int, data: bytes) -> None:

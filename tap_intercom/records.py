@@ -77,8 +77,10 @@ class ImpreciseNumber(ValueError):
     """A number over 63 bits was rounded while parsing: parse the page again with `exact`."""
 
 
+# As JSON writes it.
+NUL = b"\\u0000"
 _UNSAFE_CHARACTER = re.compile("[\x00\ud800-\udfff]")
-_FIRST_UNSAFE_INTEGER = 2**63
+FIRST_UNSAFE_INTEGER = 2**63
 # orjson writes 254 levels; readers of other languages have their limits too.
 _MOST_LEVELS = 100
 
@@ -94,7 +96,7 @@ def parse(body: bytes, *, exact: bool = False) -> Parsed:
             try:
                 value = orjson.loads(body)
                 # From the end, Python finds it in a third of the time.
-                has_nul = body.rfind(b"\\u0000") >= 0
+                has_nul = body.rfind(NUL) >= 0
                 return _cleaned(value) if has_nul else Parsed(value, 0)
             except ValueError:
                 # It also refuses lone surrogates, which are no reason to lose a page.
@@ -111,7 +113,7 @@ def _exact_float(text: str) -> float | int | None:
     number = float(text)
     if not math.isfinite(number):
         return None
-    return int(number) if abs(number) >= _FIRST_UNSAFE_INTEGER else number
+    return int(number) if abs(number) >= FIRST_UNSAFE_INTEGER else number
 
 
 def _refuse_constant(text: str) -> None:
@@ -149,10 +151,12 @@ def compile_record(
     *,
     unknown_fields: str = "drop",
     key_properties: Collection[str] | None = None,
+    nested: Mapping[str, str] | None = None,
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A function from a parsed record to one that validates against `prune_schema`'s result.
 
     `schema` is a catalog entry's, ours or anybody's; `selected` is asked with Singer breadcrumbs.
+    nested: fields that hold an object around what the table has of them, and its key in that.
     The record is used up, as it may be changed in place. A selected field that it lacks becomes
     null, so that a value that Intercom stops sending does not stay in the target; inside objects
     absent fields stay absent. Fields come in Intercom's order, absent ones last.
@@ -161,7 +165,9 @@ def compile_record(
     whatever the schema's top level does not let be null), and ImpreciseNumber, see `parse`.
     """
     compiler = _Compiler(selected, unknown_fields, repairs.add)
-    columns, required, fit = compiler.layout(schema, (), "", absent_is_null=True)
+    columns, required, fit = compiler.layout(
+        schema, (), "", absent_is_null=True, nested=nested or {}
+    )
     not_nullable = [name for name, column in columns.items() if _NULL not in column.passes]
     if key_properties is None:
         keys = not_nullable
@@ -301,6 +307,17 @@ def _constrained(column: _Column, constraints: dict[str, Any]) -> _Column:
     return _Column(nullable, fit, takes=column.passes | column.takes)
 
 
+def _unwrapping(column: _Column, key: str) -> _Column:
+    """The column, of what stands under a key of an object, or of the value without an object."""
+
+    def fit(value: Any) -> Any:
+        if type(value) is dict:
+            value = value.get(key)
+        return value if type(value) in column.passes else column.fit(value)
+
+    return _Column(column.passes, fit, takes=column.takes | {dict})
+
+
 def _never(value: Any) -> Any:
     raise _Misfit
 
@@ -318,11 +335,11 @@ def _refuse(path: str, kind: str) -> None:
 
 
 def _fits_63_bits(number: int) -> bool:
-    return -_FIRST_UNSAFE_INTEGER <= number < _FIRST_UNSAFE_INTEGER
+    return -FIRST_UNSAFE_INTEGER <= number < FIRST_UNSAFE_INTEGER
 
 
 def _json_text(value: Any) -> str:
-    if type(value) is float and abs(value) >= _FIRST_UNSAFE_INTEGER:
+    if type(value) is float and abs(value) >= FIRST_UNSAFE_INTEGER:
         raise ImpreciseNumber
     try:
         return orjson.dumps(value).decode()
@@ -501,10 +518,10 @@ class _Compiler:
             kind = type(value)
             if kind is int:
                 # Written out: integers are too frequent for a call.
-                if -_FIRST_UNSAFE_INTEGER <= value < _FIRST_UNSAFE_INTEGER:
+                if -FIRST_UNSAFE_INTEGER <= value < FIRST_UNSAFE_INTEGER:
                     return value
             elif kind is float:
-                if abs(value) >= _FIRST_UNSAFE_INTEGER:
+                if abs(value) >= FIRST_UNSAFE_INTEGER:
                     raise ImpreciseNumber
                 if value.is_integer():
                     note(path, MADE_WHOLE)
@@ -563,7 +580,7 @@ class _Compiler:
                     note(path, KEPT_AS_TEXT)
                     return str(value)
             elif kind is float:
-                if abs(value) >= _FIRST_UNSAFE_INTEGER:
+                if abs(value) >= FIRST_UNSAFE_INTEGER:
                     raise ImpreciseNumber
             elif level == _MOST_LEVELS and kind in (dict, list):
                 note(path, KEPT_AS_TEXT)
@@ -612,7 +629,13 @@ class _Compiler:
         return _Column(frozenset(), fit if required else fit_fields, takes=frozenset({dict}))
 
     def layout(
-        self, schema: Schema, breadcrumb: Breadcrumb, prefix: str, *, absent_is_null: bool = False
+        self,
+        schema: Schema,
+        breadcrumb: Breadcrumb,
+        prefix: str,
+        *,
+        absent_is_null: bool = False,
+        nested: Mapping[str, str] | None = None,
     ) -> _Layout:
         """The fields of an object; `prefix` leads to the names of its fields in warnings."""
         properties = schema.get("properties")
@@ -623,6 +646,9 @@ class _Compiler:
             for name, child in properties.items()
             if self.selected(field_breadcrumb := (*breadcrumb, "properties", name))
         }
+        for name, key in (nested or {}).items():
+            if name in columns:
+                columns[name] = _unwrapping(columns[name], key)
         deselected = properties.keys() - columns.keys()
         others = schema.get("additionalProperties")
         if others is None:

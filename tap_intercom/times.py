@@ -6,8 +6,8 @@ import re
 from datetime import date, datetime, timedelta, timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_FIRST_SECOND = -62135596800  # 0001-01-01T00:00:00Z
-_LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
+FIRST_SECOND = -62135596800  # 0001-01-01T00:00:00Z
+LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
 
 _ISO_TEXT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?(?:[Zz]|([+-]\d\d):?(\d\d))?)?",
@@ -25,7 +25,7 @@ class _HourTexts(dict[int, str]):
     """
 
     def __missing__(self, hour: int) -> str:
-        if not _FIRST_SECOND <= hour * 3600 <= _LAST_SECOND:
+        if not FIRST_SECOND <= hour * 3600 <= LAST_SECOND:
             raise KeyError(hour)
         text = (_EPOCH + timedelta(hours=hour)).isoformat()[:14]
         if len(self) < _MOST_HOURS:
@@ -45,7 +45,7 @@ def rfc3339(seconds: float) -> str | None:
     Fractions of a second are kept to the microsecond: `2026-01-31T12:00:00Z`,
     `2026-01-31T12:00:00.250000Z`.
     """
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
         return None
     if type(seconds) is not int:
         whole = int(seconds // 1)

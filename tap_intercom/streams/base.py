@@ -8,20 +8,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import orjson
 
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ContractError, ResponseError, TapError
 from tap_intercom.findings import Findings
-from tap_intercom.messages import record_line, record_prefix
+from tap_intercom.messages import record_line, record_prefix, typed_record_lines
 from tap_intercom.pages import total_count
 from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs
 from tap_intercom.settings import Settings
 from tap_intercom.state import Origin, Plan
 from tap_intercom.times import epoch_seconds
+from tap_intercom.typed import PageParser, TypedRecord
 
 Record = dict[str, Any]
 
@@ -55,8 +56,9 @@ class Selection:
     """What the catalog wants of a stream: its fields, and how it is replicated.
 
     schema: what the SCHEMA message says. replication_key: None where it is always read in full.
-    version: of a full read, else None. transform: makes a record fit the schema. attributes: what
-    Intercom calls the columns of a dataset that discovery found.
+    version: of a full read, else None. transform: makes a record fit the schema. parser: of pages
+    that no other table is made of. attributes: what Intercom calls the columns of a dataset that
+    discovery found.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Selection:
     replication_key: str | None
     version: int | None
     transform: Callable[[Record], Record]
+    parser: PageParser
     repairs: Repairs
     attributes: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,10 +136,14 @@ class Reading:
         if self.settings.add_workspace_id:
             for record in records:
                 record["_sdc_workspace_id"] = self.workspace_id
-        lines = [record_line(prefix, transform(record)) for record in records]
+        if records and isinstance(records[0], TypedRecord):
+            typed = cast("Sequence[TypedRecord]", records)
+            lines = typed_record_lines(prefix, (record.fit() for record in typed))
+        else:
+            lines = b"".join([record_line(prefix, transform(record)) for record in records])
         if (written := self.shared.written.get(selection.name)) is not None:
             written.update(str(record.get("id")) for record in records)
-        return Batch(b"".join(lines), {selection.name: len(lines)})
+        return Batch(lines, {selection.name: len(records)})
 
     def wants(self, name: str, instant: int | None) -> bool:
         """Whether the plan of a stream wants what changed at an instant; a full read wants all."""
@@ -209,7 +216,7 @@ class Stream:
 
     A subclass is data; a method appears only where a table truly differs. permission: the box in
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
-    nested: fields that Intercom wraps as an object with a list, and the key of that list.
+    nested: fields that Intercom wraps in an object, and the key of what the table has of it.
     attributes: the model whose custom attributes type the field attributes_field. parent: the
     stream whose records this one's come from or are read for. after: the streams that leave
     something to this one. is_of_now: whether it tells what is so now, once, so that neither a
@@ -284,11 +291,7 @@ class Stream:
         yield self
 
     def prepare(self, record: Record) -> Record:
-        """Bring a record from Intercom's shape to the table's, in place."""
-        for name, key in self.nested.items():
-            wrapped = record.get(name)
-            if type(wrapped) is dict:
-                record[name] = wrapped.get(key)
+        """Bring a record from Intercom's shape to the table's, in place, beyond what is nested."""
         return record
 
 
@@ -310,7 +313,7 @@ def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
     if not isinstance(found, list):
         raise ContractError(f"{path}: the answer has no list {key!r}, so records may be missing")
     for record in found:
-        if not isinstance(record, dict):
+        if not isinstance(record, dict | TypedRecord):
             raise ContractError(f"{path}: the list {key!r} holds something that is no record")
     return found
 

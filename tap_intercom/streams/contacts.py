@@ -185,6 +185,7 @@ class Contacts(SearchStream):
     by_days = True
     attributes = "contact"
     nested = {
+        "avatar": "image_url",
         "tags": "data",
         "companies": "data",
         "opted_in_subscription_types": "data",
@@ -207,13 +208,6 @@ class Contacts(SearchStream):
     def parameters(self, reading: Reading) -> dict[str, str]:
         is_wanted = ContactMergeHistory.name in reading.selections
         return {"include_merge_history": "true"} if is_wanted else {}
-
-    def prepare(self, record: Record) -> Record:
-        record = super().prepare(record)
-        avatar = record.get("avatar")
-        if isinstance(avatar, dict):
-            record["avatar"] = avatar.get("image_url")
-        return record
 
 
 class AttributeStream(ListStream):

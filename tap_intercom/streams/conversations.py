@@ -328,7 +328,6 @@ class Conversations(SearchStream):
                 yield Lack("Read tickets", "all conversations that are tickets")
 
     def prepare(self, record: Record) -> Record:
-        record = super().prepare(record)
         # The description calls the list teammates, real answers admins (API-G3).
         teammates = record.get("teammates")
         if isinstance(teammates, dict) and "teammates" in teammates:

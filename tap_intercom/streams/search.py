@@ -14,11 +14,20 @@ from functools import partial
 from math import ceil
 from typing import Any, ClassVar
 
-from tap_intercom.client import Answer
+from tap_intercom.client import Answer, Parse
 from tap_intercom.errors import ConfigError, ContractError, ResponseError
 from tap_intercom.pages import WHOLE, Paging, cursor_pages, next_cursor, read_pages, total_count
+from tap_intercom.records import parse
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of, updated_at
+from tap_intercom.streams.base import (
+    Batch,
+    Probe,
+    Reading,
+    Record,
+    Stream,
+    list_of,
+    updated_at,
+)
 from tap_intercom.streams.family import Page, ParentStream, Places
 from tap_intercom.streams.tally import PAGE_SIZE, Front, Tally
 from tap_intercom.times import DAY_SECONDS, rfc3339
@@ -258,12 +267,12 @@ class SearchStream(ParentStream):
             page = self._read_page(reading, span, answer, seen, tally)
             return page, next_cursor(answer.body)
 
+        params, parse = self.parameters(reading), self._parse(reading, span)
+
         def send(cursor: str | None) -> tuple[_Page, str | None]:
             after = {} if cursor is None else {"starting_after": cursor}
-            pagination = {"per_page": self._page_size(reading), **after}
-            return reading.client.post(
-                self.path, {**body, "pagination": pagination}, self.parameters(reading), read=read
-            )
+            asked = {**body, "pagination": {"per_page": self._page_size(reading), **after}}
+            return reading.client.post(self.path, asked, params, read=read, parse=parse)
 
         try:
             yield from cursor_pages(send)
@@ -302,6 +311,17 @@ class SearchStream(ParentStream):
     def parameters(self, reading: Reading) -> dict[str, Any]:
         """What the address of a search says beside its body."""
         return {}
+
+    def _parse(self, reading: Reading, span: Span) -> Parse:
+        """How to parse pages: to suit the table, unless something else looks inside its records.
+
+        So do tables that are made of them, and a stream with more to prepare than what is nested.
+        """
+        is_alone = span.streams.isdisjoint(each.name for each in self.derived)
+        prepares_more = type(self).prepare is not Stream.prepare
+        if self.name in span.streams and is_alone and not prepares_more:
+            return reading.selections[self.name].parser.parse
+        return parse
 
     @property
     def _unit(self) -> int:

@@ -1,0 +1,320 @@
+"""Pages whose types the parser checks come to the same as those that are looked at one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_records import (
+    BOOLEAN,
+    INTEGER,
+    INTEGER_OR_TEXT,
+    NAMES,
+    NUMBER,
+    OPEN,
+    SCHEMA_COLUMNS,
+    STRING,
+    TIME,
+    VALUES,
+    all_but,
+    everything,
+    with_properties,
+)
+
+from tap_intercom.catalog import discover, select
+from tap_intercom.client import Answer, Client
+from tap_intercom.errors import ContractError
+from tap_intercom.messages import record_line, typed_record_lines
+from tap_intercom.records import (
+    UNKNOWN_FIELD,
+    ImpreciseNumber,
+    Parsed,
+    Repairs,
+    Selected,
+    compile_record,
+    parse,
+)
+from tap_intercom.sandbox import Sandbox, generate
+from tap_intercom.settings import Settings
+from tap_intercom.typed import PageParser, TypedRecord
+
+KEY = {"type": "string"}
+
+
+class Table:
+    """A table that is read both ways; selected, unknown_fields and nested as of `PageParser`."""
+
+    def __init__(
+        self,
+        properties: dict[str, Any],
+        selected: Selected = everything,
+        unknown_fields: str = "drop",
+        nested: dict[str, str] | None = None,
+    ) -> None:
+        schema = with_properties(id=KEY, **properties)
+        self.repairs = Repairs("typed")
+        self.plain_repairs = Repairs("plain")
+        rules: Any = {
+            "unknown_fields": unknown_fields,
+            "key_properties": ["id"],
+            "nested": nested or {},
+        }
+        self.parser = PageParser(schema, selected, self.repairs, records_key="data", **rules)
+        self.transform = compile_record(schema, selected, self.repairs, **rules)
+        self.plain_transform = compile_record(schema, selected, self.plain_repairs, **rules)
+
+    def read(self, content: bytes) -> list[Any]:
+        """What a page comes to by the parser."""
+        try:
+            return self._fitted(self.parser.parse(content))
+        except ImpreciseNumber:
+            return self._fitted(parse(content, exact=True))
+
+    def _fitted(self, parsed: Parsed) -> list[Any]:
+        records = parsed.value["data"]
+        if records and isinstance(records[0], TypedRecord):
+            lines = typed_record_lines(b"{", (record.fit() for record in records))
+        else:
+            lines = b"".join(record_line(b"{", self.transform(record)) for record in records)
+        return [json.loads(line[1:-1]) for line in lines.splitlines()]
+
+    def read_plainly(self, content: bytes) -> list[Any]:
+        """What it comes to when each value is looked at."""
+        try:
+            return self._fitted_plainly(parse(content))
+        except ImpreciseNumber:
+            return self._fitted_plainly(parse(content, exact=True))
+
+    def _fitted_plainly(self, parsed: Parsed) -> list[Any]:
+        return [
+            json.loads(record_line(b"", self.plain_transform(record))[:-2])
+            for record in parsed.value["data"]
+        ]
+
+    def is_typed(self, *records: Any) -> bool:
+        value = self.parser.parse(page(*records)).value
+        return all(isinstance(record, TypedRecord) for record in value["data"])
+
+
+def page(*records: Any) -> bytes:
+    return json.dumps({"type": "list", "data": [{"id": "1", **each} for each in records]}).encode()
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """All numbers in a JSON value."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers(item)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(NAMES, SCHEMA_COLUMNS, max_size=4),
+    st.lists(
+        st.lists(st.dictionaries(NAMES, VALUES, max_size=4), min_size=1, max_size=2), max_size=3
+    ),
+    st.sets(NAMES, max_size=2),
+    st.dictionaries(NAMES, NAMES, max_size=2),
+)
+def test_whatever_comes_is_read_as_well(
+    properties: dict[str, Any],
+    pages: list[list[dict[str, Any]]],
+    deselected: set[str],
+    nested: dict[str, str],
+) -> None:
+    fields = [("properties", name) for name in deselected]
+    table = Table(properties, all_but(*fields), nested=nested)
+    # In the text that stands for a value, the parser keeps more digits of a number beyond 63 bits.
+    is_equal = all(abs(number) < 2**63 for number in numbers(pages))
+    # Twice: what one page shows, the parser heeds in the next.
+    for records in [*pages, *pages]:
+        content = page(*records)
+        found, plain = table.read(content), table.read_plainly(content)
+        assert [each.keys() for each in found] == [each.keys() for each in plain]
+        assert found == plain or not is_equal
+    assert table.repairs.counts.keys() == table.plain_repairs.counts.keys() or not is_equal
+
+
+COLUMNS = {
+    "text": STRING,
+    "number": INTEGER,
+    "share": NUMBER,
+    "flag": BOOLEAN,
+    "at": TIME,
+    "choice": INTEGER_OR_TEXT,
+    "place": {"type": ["null", "object"], "properties": {"city": STRING, "size": INTEGER}},
+    "links": {"type": ["null", "array"], "items": with_properties(id=STRING)},
+    "attributes": OPEN,
+}
+RECORD = {
+    "text": "a",
+    "number": 1,
+    "share": 0.5,
+    "flag": True,
+    "at": 1769860800,
+    "choice": "x",
+    "place": {"city": "Cork"},
+    "links": {"list": [{"id": "7"}], "has_more": True},
+    "attributes": {"plan": 2},
+}
+FITTED = {**RECORD, "id": "1", "at": "2026-01-31T12:00:00Z", "links": [{"id": "7"}]}
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table(COLUMNS, nested={"links": "list"})
+
+
+def test_a_page_is_parsed_into_records_of_the_table(table: Table) -> None:
+    assert table.is_typed(RECORD, {})
+    assert table.read(page(RECORD)) == [FITTED]
+    assert table.read(page({})) == [{"id": "1", **dict.fromkeys(COLUMNS)}]
+    assert not table.repairs.counts
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"text": 5},
+        {"number": "5"},
+        {"number": 5.0},
+        {"number": True},
+        {"number": 2**63},
+        {"share": "0.5"},
+        {"flag": "true"},
+        {"at": "2026-01-31T12:00:00Z"},
+        {"at": 10**12},
+        {"choice": [1]},
+        {"place": {"city": 5}},
+        {"place": {"city": "Cork", "unknown": 1}},
+        {"place": "Cork"},
+        {"links": [{"id": "7"}]},
+        {"links": {"list": [{"id": 7}]}},
+        {"unknown": 1},
+        {'un"known': 1},
+    ],
+    ids=str,
+)
+def test_a_value_that_does_not_fit_costs_the_page_alone(table: Table, odd: dict[str, Any]) -> None:
+    record = {**RECORD, **odd}
+    has_name_of_a_kind = '"' not in "".join(odd)
+    for _ in range(2):
+        assert table.read(page(RECORD, record)) == table.read_plainly(page(RECORD, record))
+        assert table.is_typed(RECORD, record) is has_name_of_a_kind
+    assert table.repairs.counts == table.plain_repairs.counts
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        page({**RECORD, "text": "a\0b"}),
+        page(RECORD).replace(b'"a"', b'"\\ud800"'),
+        page(RECORD).replace(b'"a"', b'"\xff"'),
+        b"\xef\xbb\xbf" + page(RECORD),
+    ],
+    ids=["NUL", "surrogate", "no UTF-8", "byte order mark"],
+)
+def test_characters_that_no_parser_takes_cost_the_page_alone(table: Table, content: bytes) -> None:
+    assert table.read(content) == table.read_plainly(content)
+    assert table.is_typed(RECORD)
+
+
+def test_a_number_beyond_63_bits_keeps_all_its_digits(table: Table) -> None:
+    content = page({**RECORD, "attributes": {"number": 2**70, "float": 1}})
+    content = content.replace(b'"float": 1', b'"float": 1234567890123456789012.5')
+    (record,) = table.read(content)
+    assert record["attributes"]["number"] == str(2**70)
+    assert table.read(content) == table.read_plainly(content)
+
+
+@pytest.mark.parametrize("key", [{"id": ""}, {"id": None}, {"id": 5}, {"id": [1]}], ids=str)
+def test_a_key_is_a_text_or_looked_at(table: Table, key: dict[str, Any]) -> None:
+    content = page({**RECORD, **key})
+    try:
+        plain = table.read_plainly(content)
+    except ContractError:
+        with pytest.raises(ContractError):
+            table.read(content)
+    else:
+        assert table.read(content) == plain
+
+
+def test_a_record_without_its_key_is_refused(table: Table) -> None:
+    with pytest.raises(ContractError, match="without a usable id"):
+        table.read(b'{"data":[{"text":"a"}]}')
+
+
+def test_unknown_fields_are_counted_one_by_one(table: Table) -> None:
+    for _ in range(3):
+        table.read(page({**RECORD, "unknown": 1}, RECORD, {**RECORD, "unknown": None}))
+    assert table.repairs.counts == {("unknown", UNKNOWN_FIELD): 6}
+
+
+def test_names_that_always_vary_are_read_as_other_answers_are(table: Table) -> None:
+    for number in range(100):
+        content = page({**RECORD, f"unknown_{number}": 1})
+        assert table.read(content) == [FITTED]
+    assert len(table.repairs.counts) == 100
+    assert not table.is_typed(RECORD)
+
+
+def test_fields_that_are_passed_on_are_looked_at() -> None:
+    table = Table(COLUMNS, unknown_fields="pass", nested={"links": "list"})
+    assert table.read(page({**RECORD, "unknown": 1})) == [{**FITTED, "unknown": 1}]
+
+
+def test_deselected_fields_are_read_and_not_written() -> None:
+    fields = [("properties", name) for name in ("text", "place", "attributes")]
+    table = Table(COLUMNS, all_but(*fields), nested={"links": "list"})
+    assert table.is_typed(RECORD)
+    (record,) = table.parser.parse(page(RECORD)).value["data"]
+    assert record.get("text") == "a"
+    assert table.read(page(RECORD)) == [
+        {name: value for name, value in FITTED.items() if ("properties", name) not in fields}
+    ]
+    assert not table.repairs.counts
+
+
+def test_a_record_is_read_and_changed_like_a_dict(table: Table) -> None:
+    (record,) = table.parser.parse(page(RECORD)).value["data"]
+    assert (record["id"], record.get("at"), record.get("absent")) == ("1", 1769860800, None)
+    assert record.get("links").get("has_more") is True
+    assert record.get("place").get("city") == "Cork"
+    assert record.get("place").get("size") is None
+    record["text"] = "b"
+    record.update({"links": {"list": [{"id": "8"}, {"id": "9"}]}})
+    lines = typed_record_lines(b"", [record.fit()])
+    changed = {"text": "b", "links": [{"id": "8"}, {"id": "9"}]}
+    assert json.loads(lines[:-2]) == {**FITTED, **changed}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"data":null}', b'{"data":[null]}', b"5"])
+def test_what_is_no_page_is_left_to_others(table: Table, content: bytes) -> None:
+    try:
+        parsed = parse(content)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"JSON|column|input"):
+            table.parser.parse(content)
+    else:
+        assert table.parser.parse(content) == parsed
+
+
+def test_most_pages_of_contacts_are_typed(start_sandbox: Callable[..., Sandbox]) -> None:
+    """What is learned of a few odd values does not end it."""
+    sandbox = start_sandbox(generate(seed=1, contacts=50))
+    settings_ = Settings(access_token=sandbox.token, start_date=0, base_url=sandbox.url)
+    client = Client(settings_)
+    selection = select(discover(client, settings_), settings_, 1)["contacts"]
+    body = {"query": {"field": "updated_at", "operator": ">", "value": 0}}
+
+    def is_typed(answer: Answer) -> bool:
+        return all(isinstance(each, TypedRecord) for each in answer.body["data"])
+
+    asked: Any = {"read": is_typed, "parse": selection.parser.parse}
+    assert [client.post("/contacts/search", body, **asked) for _ in range(2)] == [False, True]
