@@ -13,6 +13,7 @@ import os
 import pickle
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -28,6 +29,9 @@ LOGGER = logging.getLogger("tap_intercom")
 # Each job may hold a page. Jobs that run jobs side by side would multiply that; beyond so many in
 # all they run them one after the other.
 MOST_JOBS = 24
+# Less than a request takes from anywhere but Intercom's own data center.
+IDLE_SECONDS = 0.01
+BUSY_SHARE = 0.8
 
 
 class Sized(Protocol):
@@ -121,6 +125,12 @@ class _Workers:
                 future.set_exception(error)
 
 
+def _is_idle(since: float, processor_since: float) -> bool:
+    """Whether a part of the processor was free since two instants, of `monotonic` and its own."""
+    seconds = time.monotonic() - since
+    return time.process_time() - processor_since < BUSY_SHARE * seconds
+
+
 class ReadAhead:
     """Shared by all that read in a run, so that together they hold no more than the limits.
 
@@ -138,26 +148,41 @@ class ReadAhead:
         self._changed = threading.Condition()
         self._workers = _Workers(threads)
 
-    def run(self, jobs: Iterable[Job[Item]], width: int) -> Iterator[Iterator[Item]]:
+    def run(
+        self, jobs: Iterable[Job[Item]], width: int, at_first: int | None = None
+    ) -> Iterator[Iterator[Item]]:
         """Yield one iterator for each job, in order; up to `width` jobs run at the same time.
+
+        With `at_first`, only so many do until a reader waits while the processor has nothing to do:
+        jobs that share a busy one would only fill the memory with what is not wanted yet.
 
         What a job raises is raised by its own iterator, after the items before it. An iterator
         must be read to its end before the next one is taken, or is given up by then.
         """
         waiting = iter(jobs)
         lanes: deque[_Lane[Item]] = deque()
+        most = min(at_first or width, width)
+
+        def start_more() -> None:
+            while not lanes or (len(lanes) < most and self._jobs < MOST_JOBS):
+                if (job := next(waiting, None)) is None:
+                    break
+                lanes.append(self._start(job))
+
+        def widen() -> None:
+            nonlocal most
+            most = min(most + 1, width)
+            start_more()
+
         try:
             while True:
-                while not lanes or (len(lanes) < width and self._jobs < MOST_JOBS):
-                    if (job := next(waiting, None)) is None:
-                        break
-                    lanes.append(self._start(job))
+                start_more()
                 if not lanes:
                     return
                 with self._changed:
                     lanes[0].is_first = True
                     self._changed.notify_all()
-                yield self._read(lanes[0])
+                yield self._read(lanes[0], widen)
                 self._cancel(lanes.popleft())
         finally:
             for lane in lanes:
@@ -247,10 +272,17 @@ class ReadAhead:
         else:
             self._in_memory += sign * entry.size
 
-    def _read(self, lane: _Lane[Item]) -> Iterator[Item]:
+    def _read(self, lane: _Lane[Item], widen: Callable[[], None]) -> Iterator[Item]:
+        """Yield the items of a lane. widen: called whenever they are waited for in vain."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: lane.items or lane.is_finished)
+                since = time.monotonic(), time.process_time()
+                while not self._changed.wait_for(
+                    lambda: lane.items or lane.is_finished, IDLE_SECONDS
+                ):
+                    if _is_idle(*since):
+                        widen()
+                    since = time.monotonic(), time.process_time()
                 if not lane.items:
                     break
                 entry = lane.items.popleft()

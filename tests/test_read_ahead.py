@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
+from tap_intercom import read_ahead
 from tap_intercom.read_ahead import ReadAhead
 
 PATIENCE_SECONDS = 20
@@ -88,6 +90,45 @@ def test_a_job_goes_on_while_nobody_reads() -> None:
     assert first.text.startswith("a0 ")
     assert is_finished.wait(PATIENCE_SECONDS)
     assert len(list(items)) == 999
+
+
+def test_a_busy_processor_keeps_later_jobs_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_ahead, "_is_idle", lambda *since: False)
+    running: list[str] = []
+    most: list[int] = []
+
+    def counted(name: str) -> Iterator[Text]:
+        running.append(name)
+        most.append(len(running))
+        yield from produce(name, 30)
+        running.remove(name)
+
+    ahead = ReadAhead(10**6, 0, 1)
+    lanes = ahead.run([partial(counted, name) for name in "abcdef"], 6, 1)
+    found = [item.text.split()[0] for items in lanes for item in items]
+    assert found == [f"{name}{number}" for name in "abcdef" for number in range(30)]
+    assert max(most) == 1
+
+
+def test_an_idle_processor_lets_later_jobs_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_ahead, "_is_idle", lambda *since: True)
+    barrier = threading.Barrier(4, timeout=PATIENCE_SECONDS)
+
+    def meets_others(name: str) -> Iterator[Text]:
+        barrier.wait()
+        yield from produce(name, 3)
+
+    lanes = ReadAhead(10**6, 0, 1).run([partial(meets_others, name) for name in "abcd"], 4, 1)
+    found = [item.text.split()[0] for items in lanes for item in items]
+    assert found == [f"{name}{number}" for name in "abcd" for number in range(3)]
+
+
+def test_time_of_the_processor_tells_whether_it_is_idle() -> None:
+    since = time.monotonic(), time.process_time()
+    while time.process_time() - since[1] < 0.05:
+        pass
+    assert not read_ahead._is_idle(time.monotonic() - 0.05, since[1])
+    assert read_ahead._is_idle(time.monotonic() - 10, time.process_time())
 
 
 def test_jobs_wait_when_there_is_no_more_room() -> None:

@@ -41,6 +41,7 @@ SMALL_WINDOWS: Mapping[str, Any] = {
     "streams.search.RECORDS_WITH_CHILDREN_IN_WINDOW": 2,
     "streams.search.RECORDS_IN_WINDOW_OF_DAYS": 4,
     "streams.search.SHORTEST_WINDOW_OF_DAYS": 86_400,
+    "streams.search.WINDOWS_AT_FIRST": 14,
     "streams.tally.STEPS_THAT_SHOW_ORDER": 1,
 }
 # A few records can be in order by accident.

@@ -42,7 +42,8 @@ DAY_MARGIN = 2 * DAY_SECONDS
 WINDOW_OF_DAYS = 28 * DAY_SECONDS
 SHORTEST_WINDOW_OF_DAYS = 14 * DAY_SECONDS
 CROWDED_WINDOW_OF_DAYS = 15_000
-WINDOWS_AT_ONCE = 12
+WINDOWS_AT_ONCE = 14
+WINDOWS_AT_FIRST = 2
 # Each of these keeps up to 225 requests for children waiting.
 WINDOWS_WITH_CHILDREN_AT_ONCE = 3
 MOST_PARTS = 64
@@ -180,7 +181,7 @@ class SearchStream(ParentStream):
         width = (
             WINDOWS_WITH_CHILDREN_AT_ONCE if self.has_children(span.streams) else WINDOWS_AT_ONCE
         )
-        for batches in reading.ahead.run(reads, width):
+        for batches in reading.ahead.run(reads, width, WINDOWS_AT_FIRST):
             yield from batches
 
     def _read_open(self, reading: Reading, span: Span) -> Iterator[Batch]:
