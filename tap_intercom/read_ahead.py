@@ -32,6 +32,10 @@ MOST_JOBS = 24
 # Less than a request takes from anywhere but Intercom's own data center.
 IDLE_SECONDS = 0.01
 BUSY_SHARE = 0.8
+# Longer than the next look at whether the processor is idle takes.
+STARVED_SECONDS = 0.1
+# How long a page cursor lives is not known (API-K27).
+PATIENCE_SECONDS = 5
 
 
 class Sized(Protocol):
@@ -59,10 +63,14 @@ class _Stored(Generic[Item]):
 
 
 class _Lane(Generic[Item]):
-    """The items of one job that were not read yet."""
+    """The items of one job that were not read yet.
 
-    def __init__(self) -> None:
+    is_patient: whether it waits a while for room in memory rather than use the file.
+    """
+
+    def __init__(self, is_patient: bool) -> None:
         self.items: deque[Item | _Stored[Item]] = deque()
+        self.is_patient = is_patient
         self.is_first = False
         self.is_finished = False
         self.is_cancelled = False
@@ -145,7 +153,11 @@ class ReadAhead:
         self._in_memory = 0
         self._in_files = 0
         self._jobs = 0
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        # For patient lanes: each item that leaves the memory makes room for one of them.
+        self._room = threading.Condition(lock)
+        self._starved_until = 0.0
         self._workers = _Workers(threads)
 
     def run(
@@ -153,8 +165,9 @@ class ReadAhead:
     ) -> Iterator[Iterator[Item]]:
         """Yield one iterator for each job, in order; up to `width` jobs run at the same time.
 
-        With `at_first`, only so many do until a reader waits while the processor has nothing to do:
-        jobs that share a busy one would only fill the memory with what is not wanted yet.
+        With `at_first`, only so many do until a reader waits while the processor has nothing to do,
+        and those that are ahead wait for room in memory: on a busy processor they would only fill
+        the files with what is not wanted yet.
 
         What a job raises is raised by its own iterator, after the items before it. An iterator
         must be read to its end before the next one is taken, or is given up by then.
@@ -167,7 +180,7 @@ class ReadAhead:
             while not lanes or (len(lanes) < most and self._jobs < MOST_JOBS):
                 if (job := next(waiting, None)) is None:
                     break
-                lanes.append(self._start(job))
+                lanes.append(self._start(job, is_patient=at_first is not None))
 
         def widen() -> None:
             nonlocal most
@@ -182,6 +195,7 @@ class ReadAhead:
                 with self._changed:
                     lanes[0].is_first = True
                     self._changed.notify_all()
+                    self._room.notify_all()
                 yield self._read(lanes[0], widen)
                 self._cancel(lanes.popleft())
         finally:
@@ -202,8 +216,8 @@ class ReadAhead:
             for future in futures:
                 future.cancel()
 
-    def _start(self, job: Job[Item]) -> _Lane[Item]:
-        lane: _Lane[Item] = _Lane()
+    def _start(self, job: Job[Item], is_patient: bool) -> _Lane[Item]:
+        lane: _Lane[Item] = _Lane(is_patient)
         with self._changed:
             self._jobs += 1
         start_thread(partial(self._fill, lane, job))
@@ -231,6 +245,8 @@ class ReadAhead:
 
     def _put(self, lane: _Lane[Item], item: Item) -> None:
         with self._changed:
+            if lane.is_patient:
+                self._room.wait_for(lambda: self._is_welcome(lane), PATIENCE_SECONDS)
             if lane.is_cancelled:
                 raise _Cancelled
             if self._has_room(lane):
@@ -257,6 +273,11 @@ class ReadAhead:
                 raise _Cancelled
             self._append(lane, item)
 
+    def _is_welcome(self, lane: _Lane[Item]) -> bool:
+        """Whether an item of a patient lane is wanted now, wherever it has to be kept."""
+        is_starved = time.monotonic() < self._starved_until
+        return is_starved or lane.is_cancelled or lane.is_first or self._has_room(lane)
+
     def _has_room(self, lane: _Lane[Item]) -> bool:
         return self._in_memory < self._memory_bytes or (lane.is_first and not lane.items)
 
@@ -281,6 +302,8 @@ class ReadAhead:
                     lambda: lane.items or lane.is_finished, IDLE_SECONDS
                 ):
                     if _is_idle(*since):
+                        self._starved_until = time.monotonic() + STARVED_SECONDS
+                        self._room.notify_all()
                         widen()
                     since = time.monotonic(), time.process_time()
                 if not lane.items:
@@ -288,6 +311,7 @@ class ReadAhead:
                 entry = lane.items.popleft()
                 self._count(entry, -1)
                 self._changed.notify_all()
+                self._room.notify()
             yield lane.fetch(entry)
         if lane.error is not None:
             raise lane.error
@@ -301,3 +325,4 @@ class ReadAhead:
             if lane.is_finished:
                 lane.close()
             self._changed.notify_all()
+            self._room.notify_all()

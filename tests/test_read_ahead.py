@@ -110,6 +110,48 @@ def test_a_busy_processor_keeps_later_jobs_back(monkeypatch: pytest.MonkeyPatch)
     assert max(most) == 1
 
 
+def many(is_made: threading.Event) -> Iterator[Text]:
+    for number in range(30):
+        if number == 9:
+            is_made.set()
+        yield Text(f"b{number} " + "x" * 100)
+
+
+def test_a_busy_processor_keeps_what_is_ahead_out_of_the_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(read_ahead, "_is_idle", lambda *since: False)
+    monkeypatch.setattr(read_ahead, "PATIENCE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(read_ahead._Lane, "store", None)
+    is_made = threading.Event()
+    lanes = ReadAhead(500, 10**6, 1).run([partial(produce, "a", 1), partial(many, is_made)], 2, 2)
+    assert len(list(next(lanes))) == 1
+    assert not is_made.is_set()
+    # The first one may always go on; it holds one item at a time when the memory is full.
+    monkeypatch.undo()
+    assert [item.text.split()[0] for item in next(lanes)] == [f"b{number}" for number in range(30)]
+
+
+@pytest.mark.parametrize(("is_idle", "patience"), [(True, PATIENCE_SECONDS), (False, 0)])
+def test_what_is_ahead_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, is_idle: bool, patience: float
+) -> None:
+    """Neither while the reader starves, nor longer than a page cursor surely lives."""
+    monkeypatch.setattr(read_ahead, "_is_idle", lambda *since: is_idle)
+    monkeypatch.setattr(read_ahead, "PATIENCE_SECONDS", patience)
+    monkeypatch.setattr(read_ahead, "STARVED_SECONDS", PATIENCE_SECONDS)
+    is_made = threading.Event()
+
+    def waits() -> Iterator[Text]:
+        assert is_made.wait(PATIENCE_SECONDS)
+        yield Text("a0")
+
+    jobs: list[Callable[[], Iterator[Text]]] = [waits, partial(many, is_made)]
+    lanes = ReadAhead(500, 10**6, 1).run(jobs, 2, 2)
+    found = [item.text.split()[0] for items in lanes for item in items]
+    assert found == ["a0", *(f"b{number}" for number in range(30))]
+
+
 def test_an_idle_processor_lets_later_jobs_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "_is_idle", lambda *since: True)
     barrier = threading.Barrier(4, timeout=PATIENCE_SECONDS)
