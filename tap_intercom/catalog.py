@@ -332,19 +332,22 @@ def _selection(
     automatic = {*key, *([replication_key] if replication_key else [])}
     is_selected = _field_selector(marks, automatic)
     repairs = Repairs(stream.name)
-    rules: dict[str, Any] = {
-        "unknown_fields": settings.unknown_fields,
-        "key_properties": key,
-        "nested": stream.nested,
-    }
+    rules: dict[str, Any] = {"unknown_fields": settings.unknown_fields, "nested": stream.nested}
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=prune_schema(schema, is_selected),
         key_properties=key,
         replication_key=replication_key,
         version=version if is_full else None,
-        transform=compile_record(schema, is_selected, repairs, **rules),
-        parser=PageParser(schema, is_selected, repairs, records_key=stream.records_key, **rules),
+        transform=compile_record(schema, is_selected, repairs, key_properties=key, **rules),
+        parser=PageParser(
+            schema,
+            is_selected,
+            repairs,
+            key_properties=stream.key_properties,
+            records_key=stream.records_key,
+            **rules,
+        ),
         repairs=repairs,
         attributes={
             name: attribute

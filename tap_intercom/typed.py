@@ -84,7 +84,8 @@ class PageParser:
     """Parses pages of one table; what it learns on the way is not for two threads at once.
 
     The records of a page are TypedRecords, or dicts where one of them does not fit. For the
-    arguments see `compile_record`; records_key: where in a page the records are.
+    arguments see `compile_record`; key_properties: those that Intercom sends, records_key: where in
+    a page the records are.
     """
 
     def __init__(

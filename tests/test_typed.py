@@ -305,10 +305,18 @@ def test_what_is_no_page_is_left_to_others(table: Table, content: bytes) -> None
         assert table.parser.parse(content) == parsed
 
 
-def test_most_pages_of_contacts_are_typed(start_sandbox: Callable[..., Sandbox]) -> None:
+@pytest.mark.parametrize("add_workspace_id", [False, True])
+def test_most_pages_of_contacts_are_typed(
+    start_sandbox: Callable[..., Sandbox], add_workspace_id: bool
+) -> None:
     """What is learned of a few odd values does not end it."""
     sandbox = start_sandbox(generate(seed=1, contacts=50))
-    settings_ = Settings(access_token=sandbox.token, start_date=0, base_url=sandbox.url)
+    settings_ = Settings(
+        access_token=sandbox.token,
+        start_date=0,
+        base_url=sandbox.url,
+        add_workspace_id=add_workspace_id,
+    )
     client = Client(settings_)
     selection = select(discover(client, settings_), settings_, 1)["contacts"]
     body = {"query": {"field": "updated_at", "operator": ">", "value": 0}}
