@@ -49,21 +49,26 @@ _KEYWORDS = {"type", "properties", "items", "anyOf", "description", "title"}
 # What the parser takes for a name.
 _NAME = re.compile(r'[^"\\\x00-\x1f]*')
 
+_UNSET = msgspec.UNSET
 _MISFITS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class TypedRecord(msgspec.Struct, gc=False):
     """A record, or an object inside one, that is read and changed like a dict.
 
-    attributes: the attribute for each field, whose name may be none of Python's.
+    attributes: the attribute for each field, whose name may be none of Python's; readers: what gets
+    it of a record.
     """
 
     attributes: ClassVar[Mapping[str, str]] = {}
+    readers: ClassVar[dict[str, Callable[[TypedRecord], Any]]] = {}
 
     def get(self, name: str) -> Any:
         """The value of a field; None where it is absent or unknown."""
-        value = getattr(self, self.attributes.get(name, ""), None)
-        return None if value is msgspec.UNSET else value
+        if (read := self.readers.get(name)) is None:
+            return None
+        value = read(self)
+        return None if value is _UNSET else value
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, self.attributes[name])
@@ -332,7 +337,7 @@ def _struct(
 ) -> Any:
     """A TypedRecord with fields of a type and perhaps a default; closed to others, or not."""
     attributes = _attributes(fields)
-    return msgspec.defstruct(
+    record: Any = msgspec.defstruct(
         "Record",
         [(attributes[name], *field) for name, field in fields.items()],
         bases=(TypedRecord,),
@@ -342,6 +347,8 @@ def _struct(
         kw_only=True,
         gc=False,
     )
+    record.readers = {name: getattr(record, each).__get__ for name, each in attributes.items()}
+    return record
 
 
 def _attributes(names: Collection[str]) -> dict[str, str]:

@@ -313,7 +313,7 @@ def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
     if not isinstance(found, list):
         raise ContractError(f"{path}: the answer has no list {key!r}, so records may be missing")
     for record in found:
-        if not isinstance(record, dict | TypedRecord):
+        if record.__class__ is not dict and not isinstance(record, TypedRecord):
             raise ContractError(f"{path}: the list {key!r} holds something that is no record")
     return found
 
