@@ -415,7 +415,7 @@ def _source(
             continue
         changes.append(f"value[{name!r}] = v{at}")
         if column.fit is _date_time:
-            fits.append(f"if v{at}.__class__ is int: v{at} = {_TIME_TEXT.format(at=at)}")
+            fits.append(f"if v{at}.__class__ is int: v{at} = {TIME_TEXT.format(f'v{at}')}")
             fits.append(f"elif {is_there}: {_GIVE_UP}")
         else:
             scope |= {f"passes{at}": column.passes, f"fit{at}": column.fit}
@@ -437,7 +437,8 @@ def _source(
 
 
 _GIVE_UP = "return fit_any(value)"
-_TIME_TEXT = "hours[v{at} // 3600] + seconds[v{at} % 3600]"
+# Of a whole second, in a source whose scope has `hours` and `seconds`.
+TIME_TEXT = "hours[{0} // 3600] + seconds[{0} % 3600]"
 
 
 class _Compiler:

@@ -18,6 +18,7 @@ import msgspec
 from tap_intercom.records import (
     FIRST_UNSAFE_INTEGER,
     NUL,
+    TIME_TEXT,
     Breadcrumb,
     Parsed,
     Repairs,
@@ -222,8 +223,7 @@ class PageParser:
                 absent = self._field(name)[1]
                 lines.append(f"if {field} is not {absent}: others[{name!r}] = {field}")
             elif found is _INSTANT:
-                text = "hours[v // 3600] + seconds[v % 3600]"
-                lines += [f"v = {field}", f"if v is not None: {field} = {text}"]
+                lines += [f"v = {field}", f"if v is not None: {field} = {TIME_TEXT.format('v')}"]
             elif name in self._nested:
                 # A list that was read in full may have taken the place of what was parsed.
                 scope[f"nested_{attribute}"] = get_args(found)[0]
