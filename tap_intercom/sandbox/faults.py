@@ -20,6 +20,7 @@ Kind = Literal[
     "repeated_cursor",  # the next cursor is the one that was asked for
     "dead_cursor",
     "scroll_exists",
+    "changed",  # change(body) changes the JSON of the answer, or returns another one
     "answer",  # answer(call) -> (status, headers, body)
     "edit",  # edit(workspace), run before the answer is made
 ]

@@ -280,7 +280,7 @@ class Sandbox:
                 self.api.break_scroll()
             return answer
         answer = self.api.answer(call)
-        return _spoilt(call, answer, fault.kind) if fault else answer
+        return _spoilt(call, answer, fault) if fault else answer
 
     def _limited(self) -> Answer | None:
         """The refusal, if this request is beyond the limit; counts it."""
@@ -391,11 +391,15 @@ def _instead(call: Call, fault: Fault) -> Answer | None:
     return None
 
 
-def _spoilt(call: Call, answer: Answer, kind: str) -> Answer:
+def _spoilt(call: Call, answer: Answer, fault: Fault) -> Answer:
     """Intercom's answer with something wrong in it."""
     if answer.status != 200:
         return answer
-    match kind:
+    match fault.kind:
+        case "changed":
+            body = orjson.loads(answer.body)
+            changed = fault.details["change"](body)
+            return replace(answer, body=orjson.dumps(body if changed is None else changed))
         case "invalid_json":
             return replace(answer, body=answer.body[: len(answer.body) // 2])
         case "wrong_content_type":

@@ -96,6 +96,18 @@ class Reading:
     given_up: dict[str, TapError] = field(default_factory=dict)
     last_gone: dict[str, deque[bool]] = field(default_factory=dict)
 
+    def note_shortfall(
+        self, name: str, kind: str, case: str, count: int = 1, *, is_cap: bool = False
+    ) -> None:
+        """Note records that Intercom counts and did not send.
+
+        kind is the same for all cases of its kind, case names the record. is_cap: the API never
+        sends them, so the setting strict does not apply. Raises ContractError with strict.
+        """
+        if self.settings.strict and not is_cap:
+            raise ContractError(f"{name}: {kind}: {case} (setting strict)")
+        self.findings.add(name, kind, case, count)
+
     def note_gone(self, name: str, is_gone: bool, record_id: str) -> None:
         """Note whether a record was still there when its details were asked for.
 

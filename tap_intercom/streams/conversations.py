@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tap_intercom.client import BARE, Answer
-from tap_intercom.errors import AuthError, ContractError, ResponseError
+from tap_intercom.errors import AuthError, ResponseError
 from tap_intercom.pages import ByCursor, Numbered
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Lack, Probe, Reading, Record, instant_of
@@ -54,15 +54,11 @@ class ConversationParts(ChildStream):
         if missing <= 0:
             return
         case = f"{answer.body.get('id')} ({missing} of {total} missing)"
-        if count >= MOST_PARTS:
+        is_cap = count >= MOST_PARTS
+        kind = "parts that Intercom counts did not come"
+        if is_cap:
             kind = f"parts beyond the newest {MOST_PARTS} of a conversation cannot be read"
-            reading.findings.add(self.name, kind, case, missing)
-        elif reading.settings.strict:
-            raise ContractError(f"{self.name}: conversation {case} (setting strict)")
-        else:
-            reading.findings.add(
-                self.name, "parts that Intercom counts did not come", case, missing
-            )
+        reading.note_shortfall(self.name, kind, case, missing, is_cap=is_cap)
 
     def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
         # What the answer itself says is newer than what the search said of the parent.
