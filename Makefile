@@ -3,10 +3,13 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 pyth
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
+# Tests that start no process and no server.
+UNIT_TESTS = $(addprefix tests/test_,$(addsuffix .py,docs endpoints examples guarantees imports \
+	rate_limit read_ahead records schemas settings times typed windows))
 
-.PHONY: help targets test test-lowest lint format demo bench soak clean
+.PHONY: help check targets test test-lowest lint format docs demo bench soak clean
 
-help: ## what there is to make
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 .venv/.installed: setup.py
@@ -19,7 +22,10 @@ lint: .venv/.installed ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# Each real target lives alone: their pins do not go together with ours.
+check: lint ## lint, types and unit tests: about a minute
+	$(BIN)/pytest -n auto $(UNIT_TESTS)
+
+# Each real target has its own environment: their pins conflict with ours.
 .venv-targets/%/.installed: tests/targets/%.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install $(PIP_FLAGS) -r $<
@@ -27,7 +33,7 @@ lint: .venv/.installed ## ruff and mypy
 
 targets: .venv-targets/duckdb/.installed .venv-targets/jsonl/.installed ## real targets to load into
 
-test: lint targets ## lint, then all tests
+test: lint targets ## everything: lint, types, all tests
 	$(BIN)/pytest -n auto
 
 format: .venv/.installed ## sort imports and format
@@ -44,14 +50,22 @@ test-lowest: .venv-lowest/.installed ## all tests with the oldest dependencies t
 	.venv-lowest/bin/pip freeze --exclude-editable | grep -iF -f .venv-lowest/constraints.txt
 	.venv-lowest/bin/pytest -n auto
 
-demo: .venv/.installed .venv-targets/duckdb/.installed ## sandbox to database in one go, no account needed
+.venv-docs/.installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+docs: .venv-docs/.installed ## the documentation as a site in site/, links checked
+	.venv-docs/bin/zensical build --clean --strict
+
+demo: .venv/.installed .venv-targets/duckdb/.installed ## from the sandbox into a database, no account needed
 	$(BIN)/python scripts/demo.py
 
-bench: .venv/.installed ## speed against the sandbox
+bench: .venv/.installed ## speed, memory and requests, against the sandbox
 	$(BIN)/python bench/run.py
 
-soak: .venv/.installed ## 5,000 random histories of edits, faults and ended runs; nothing may be lost
+soak: .venv/.installed ## 5,000 random histories of edits, faults and killed runs
 	TAP_INTERCOM_HISTORIES=5000 $(BIN)/pytest -n auto tests/test_model.py
 
 clean: ## remove what was built
-	rm -rf .venv .venv-lowest .venv-targets .demo .bench build dist *.egg-info
+	rm -rf .venv .venv-lowest .venv-targets .venv-docs .demo .bench build dist site *.egg-info

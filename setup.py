@@ -1,4 +1,4 @@
-"""Packaging of tap-intercom. Settings of the tools are in pyproject.toml."""
+"""Packaging of singer-tap-intercom. Settings of the tools are in pyproject.toml."""
 
 import re
 from pathlib import Path
@@ -38,7 +38,8 @@ DEVELOPMENT_REQUIREMENTS = [
 ]
 
 setup(
-    name="tap-intercom",
+    # "tap-intercom" on the package index is another project.
+    name="singer-tap-intercom",
     version=re.findall(r'^__version__ = "(.+)"$', INITIALISER, re.MULTILINE)[0],
     description="A Singer tap that extracts a company's Intercom data",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),

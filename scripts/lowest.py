@@ -1,4 +1,4 @@
-"""Print pip constraints for the oldest dependencies that the installed tap-intercom allows."""
+"""Print pip constraints for the oldest dependencies that the installed tap allows."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def lowest(requirements: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(lowest(requires("tap-intercom") or [])))
+    print("\n".join(lowest(requires("singer-tap-intercom") or [])))

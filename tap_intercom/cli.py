@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from tap_intercom import __version__, log
+from tap_intercom import DISTRIBUTION, __version__, log
 from tap_intercom.documents import read_catalog, read_json
 from tap_intercom.errors import ConfigError, Stopped, TapError
 from tap_intercom.signals import Uninterrupted, stopping
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Extract a company's Intercom data as Singer messages.",
         epilog=f"Commands, each with its own --help: {', '.join(COMMANDS)}.",
     )
-    parser.add_argument("--version", action="version", version=f"tap-intercom {__version__}")
+    parser.add_argument("--version", action="version", version=f"{DISTRIBUTION} {__version__}")
     parser.add_argument(
         "-c",
         "--config",

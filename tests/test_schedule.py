@@ -1,4 +1,4 @@
-"""The script that the README gives to cron, run as it stands there."""
+"""The script for cron in docs/operations.md, run as it stands there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conftest import RUN, Tap
 
 from tap_intercom.sandbox import Workspace, generate
 
-README = Path(__file__).parent.parent / "README.md"
+OPERATIONS = Path(__file__).parent.parent / "docs" / "operations.md"
 # Loads nothing, and passes on each state as a target does once it has loaded what came before.
 TARGET = """#!{python}
 import json, sys
@@ -35,7 +35,7 @@ class Schedule:
 
     def __init__(self, folder: Path, tap: Tap) -> None:
         self.folder = folder
-        (script,) = re.findall(r"```sh\n(#!.*?)```", README.read_text("utf-8"), re.DOTALL)
+        (script,) = re.findall(r"```sh\n(#!.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
         self._write("sync.sh", script)
         self._write("catalog.json", json.dumps(tap.discover()))
         self._write("target.json", "{}")

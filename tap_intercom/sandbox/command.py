@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _MISSING = (
     "tap-intercom sandbox: {name} is not installed; "
-    "the sandbox needs: pip install 'tap-intercom[sandbox]'"
+    "install what the sandbox needs: pip install aiohttp Faker"
 )
 
 _DATASET_ROWS = 40

@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS = Path(__file__).with_name("mutations.json")
-COPIED = ("tap_intercom", "tests", "pyproject.toml", "setup.py", "README.md")
+COPIED = ("tap_intercom", "tests", "pyproject.toml", "setup.py", "README.md", "docs")
 PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
 TIMEOUT_SECONDS = 600
 
