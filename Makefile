@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check
 UNIT_TESTS = $(addprefix tests/test_,$(addsuffix .py,docs endpoints examples guarantees imports \
 	rate_limit read_ahead records schemas settings times typed windows))
 
-.PHONY: help check targets test test-lowest lint format docs demo bench soak clean
+.PHONY: help check targets test test-lowest lint format docs release-check demo bench soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +58,14 @@ test-lowest: .venv-lowest/.installed ## all tests with the oldest dependencies t
 docs: .venv-docs/.installed ## the documentation as a site in site/, links checked
 	.venv-docs/bin/zensical build --clean --strict
 
+.venv-release/.installed: setup.py
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/pip install $(PIP_FLAGS) build twine
+	@touch $@
+
+release-check: .venv-release/.installed ## build, install and sync with each Python, lowest and highest dependencies
+	.venv-release/bin/python scripts/release_check.py
+
 demo: .venv/.installed .venv-targets/duckdb/.installed ## from the sandbox into a database, no account needed
 	$(BIN)/python scripts/demo.py
 
@@ -68,4 +76,4 @@ soak: .venv/.installed ## 5,000 random histories of edits, faults and killed run
 	TAP_INTERCOM_HISTORIES=5000 $(BIN)/pytest -n auto tests/test_model.py
 
 clean: ## remove what was built
-	rm -rf .venv .venv-lowest .venv-targets .venv-docs .demo .bench build dist site *.egg-info
+	rm -rf .venv .venv-lowest .venv-targets .venv-docs .venv-release .demo .bench build dist site *.egg-info
