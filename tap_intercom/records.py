@@ -338,13 +338,30 @@ def _fits_63_bits(number: int) -> bool:
     return -FIRST_UNSAFE_INTEGER <= number < FIRST_UNSAFE_INTEGER
 
 
-def _json_text(value: Any) -> str:
-    if type(value) is float and abs(value) >= FIRST_UNSAFE_INTEGER:
-        raise ImpreciseNumber
+def exact_json(value: Any, *, sort_keys: bool = False) -> bytes:
+    """The JSON of a value with all digits of its numbers; raises ImpreciseNumber, see `parse`."""
+    unseen = [value]
+    while unseen:
+        each = unseen.pop()
+        if type(each) is dict:
+            unseen += each.values()
+        elif type(each) is list:
+            unseen += each
+        elif type(each) is float and abs(each) >= FIRST_UNSAFE_INTEGER:
+            raise ImpreciseNumber
     try:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except TypeError:  # integers over 64 bits, very deep nesting
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(
+            value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys
+        ).encode()
+
+
+def _json_text(value: Any) -> str:
+    try:
+        return exact_json(value).decode()
+    except RecursionError:
+        raise _Misfit from None
 
 
 def _date_time(value: Any) -> str:
@@ -464,6 +481,8 @@ class _Compiler:
             {_NULL} if any(_NULL in column.passes for _, column in compiled) else ()
         )
         compiled = [(branch, column) for branch, column in compiled if branch.get("type") != "null"]
+        # A date comes before the text that it would also be. The sort keeps all else in order.
+        compiled.sort(key=lambda each: each[1].passes == _TEXT)
         if not compiled:
             return _Column(nullable, _never)
         if len(compiled) == 1:
