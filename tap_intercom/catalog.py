@@ -156,6 +156,9 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
         custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+    for name, column in stream.older_columns.items():
+        if settings.version < column.until:
+            schema["properties"][name] = column.schema
     schema["properties"].update(_added_columns(stream, settings))
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings

@@ -248,6 +248,33 @@ class TestCustomAttributes:
             )
 
 
+# Versions
+
+
+OLDER_TICKET = ("ticket_state_internal_label", "ticket_state_external_label")
+OLDER_ARTICLE = ("parent_id", "parent_type", "content_id")
+
+
+def test_what_only_older_versions_send_is_a_column_there(tap: Tap, catalog: dict[str, Any]) -> None:
+    labels = {"internal_label": "a", "external_label": "b"}
+    state = tap.sandbox.workspace.add_ticket_state("in_progress", **labels)
+    ticket_id = tap.sandbox.workspace.add_ticket(ticket_state=state)
+    parent = {"parent_id": 5, "parent_type": "collection", "content_id": "6"}
+    article_id = tap.sandbox.workspace.add_record("articles", **parent)
+    output = tap.sync("tickets", "articles", api_version="2.11")
+    assert output.code == 0, output.log
+    assert output.log_lines("WARNING") == []
+    (ticket,) = [each for each in output.records("tickets") if each["id"] == ticket_id]
+    assert ticket["ticket_state"] == "in_progress"
+    assert [ticket[name] for name in OLDER_TICKET] == ["a", "b"]
+    (article,) = [each for each in output.records("articles") if each["id"] == article_id]
+    assert {name: article[name] for name in OLDER_ARTICLE} == parent
+    tickets = entry_of(catalog, "tickets")["schema"]["properties"]
+    assert "category" in tickets["ticket_state"]["properties"]
+    assert not tickets.keys() & set(OLDER_TICKET)
+    assert not entry_of(catalog, "articles")["schema"]["properties"].keys() & set(OLDER_ARTICLE)
+
+
 # Which streams are read
 
 

@@ -380,6 +380,29 @@ def test_ids_of_any_length_arrive_as_text(tap: Tap) -> None:
     )
 
 
+@pytest.mark.parametrize("is_selected", [True, False])
+def test_events_that_differ_in_a_number_over_64_bits_both_come(tap: Tap, is_selected: bool) -> None:
+    """A double keeps 53 bits of it, and the key of an event is made of its metadata too."""
+    tap.sandbox.workspace.add_contact(role="user")
+    events = [
+        {"event_name": "order", "created_at": UPDATED_AT, "metadata": {"order": {"no": [number]}}}
+        for number in (HUGE, HUGE + 1)
+    ]
+    body = json.dumps({"type": "event.list", "events": events}).encode()
+    tap.sandbox.faults.add("answer", path="^/events$", answer=lambda call: (200, {}, body))
+    catalog = tap.discover()
+    (entry,) = [each for each in catalog["streams"] if each["tap_stream_id"] == "events"]
+    for each in entry["metadata"]:
+        if each["breadcrumb"] == ["properties", "metadata"]:
+            each["metadata"]["selected"] = is_selected
+    output = tap.sync("contacts", "events", catalog=catalog)
+    assert output.code == 0, output.log
+    assert len({record["_sdc_record_hash"] for record in output.records("events")}) == 2
+    if is_selected:
+        arrived = [record["metadata"]["order"]["no"] for record in output.records("events")]
+        assert arrived == [[str(HUGE)], [str(HUGE + 1)]]
+
+
 def test_company_that_has_no_time_comes_in_every_run(tap: Tap) -> None:
     company_id = tap.sandbox.workspace.add_company(updated_at=None)
     first = tap.sync("companies")
