@@ -88,7 +88,8 @@ _MOST_LEVELS = 100
 def parse(body: bytes, *, exact: bool = False) -> Parsed:
     """The JSON value of a body, with NUL and lone surrogates in its strings replaced.
 
-    With `exact`, a number of 2**63 or more is an int of all its digits, however it is written.
+    With `exact`, a number of 2**63 or more is an int of all its digits, however it is written. One
+    that is too large for a double or for Python is its text.
     Raises ValueError for a body that is not JSON, or not all of it.
     """
     try:
@@ -109,18 +110,30 @@ def parse(body: bytes, *, exact: bool = False) -> Parsed:
     return Parsed(value, replaced + undecodable)
 
 
-def _exact_float(text: str) -> float | int | None:
+def _exact_float(text: str) -> float | int | str:
     number = float(text)
     if not math.isfinite(number):
-        return None
+        return text
     return int(number) if abs(number) >= FIRST_UNSAFE_INTEGER else number
+
+
+def _exact_integer(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python reads
+        return text
 
 
 def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=_exact_float, parse_constant=_refuse_constant, strict=False)
+_DECODER = json.JSONDecoder(
+    parse_float=_exact_float,
+    parse_int=_exact_integer,
+    parse_constant=_refuse_constant,
+    strict=False,
+)
 
 
 def _cleaned(value: Any) -> Parsed:
