@@ -538,8 +538,9 @@ class _Compiler:
         def fit(value: Any) -> str:
             if value is None or exact_only:
                 raise _Misfit
-            if type(value) is not int:  # ids come as either
-                note(path, KEPT_AS_TEXT)
+            if type(value) is int:  # ids come as either
+                return str(value)
+            note(path, KEPT_AS_TEXT)
             return _json_text(value)
 
         return _Column(_TEXT, fit)

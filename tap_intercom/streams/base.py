@@ -236,10 +236,9 @@ class Stream:
     A subclass is data; a method appears only where a table truly differs. permission: the box in
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
     nested: fields that Intercom wraps in an object, and the key of what the table has of it.
-    older_columns: what is different in the schema before an API version: columns that a later
-    version no longer has, or has with another type. attributes: the model whose custom attributes
-    type the field attributes_field. parent: the
-    stream whose records this one's come from or are read for. after: the streams that leave
+    older_columns: columns that only older API versions have, or have with another type. attributes:
+    the model whose custom attributes type the field attributes_field. parent: the stream whose
+    records this one's come from or are read for. after: the streams that leave
     something to this one. is_of_now: whether it tells what is so now, once, so that neither a
     period nor a full read applies. instant_field: when Intercom says that a record changed.
     lookback_seconds: the least that a bookmark stays behind the start of its run.
