@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,12 +41,18 @@ def _or_text(kind: str) -> Schema:
     return {"anyOf": [{"type": kind}, {"type": "string"}, {"type": "null"}]}
 
 
+# Programs also write milliseconds and free text into date attributes. The text has to be the first
+# branch: targets that flatten make the column of that one, and a timestamp takes no text.
+DATE_OR_TEXT: Schema = {
+    "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
+}
+
 # Types of attributes (API-G2) that are one scalar; lists of objects and files stay untyped.
 ATTRIBUTE_TYPES: Mapping[str, Schema] = {
     "string": TEXT,
     "list": TEXT,
-    "date": DATE_TIME,
-    "datetime": DATE_TIME,
+    "date": DATE_OR_TEXT,
+    "datetime": DATE_OR_TEXT,
     "integer": _or_text("integer"),
     "float": _or_text("number"),
     "decimal": _or_text("number"),
@@ -86,18 +93,22 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
     """A schema for each custom attribute that can be a column, by the key that records carry.
 
     Two attributes whose names differ by case only, and names that are too long, stay untyped:
-    databases could not tell them apart.
+    databases could not tell them apart. Attributes of one name and different types are text.
     """
-    typed: dict[str, Schema] = {}
+    typed: dict[str, Schema | None] = {}
     for attribute in attributes:
-        name = attribute.get("name")
-        schema = ATTRIBUTE_TYPES.get(str(attribute.get("data_type")))
-        if not isinstance(name, str) or schema is None:
+        name, kind = attribute.get("name"), attribute.get("data_type")
+        if not isinstance(name, str) or not isinstance(kind, str):
             continue
         if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES:
-            typed[name] = schema
-    folded = [name.casefold() for name in typed]
-    return {name: schema for name, schema in typed.items() if folded.count(name.casefold()) == 1}
+            schema = ATTRIBUTE_TYPES.get(kind)
+            typed[name] = schema if typed.get(name, schema) == schema else TEXT
+    folded = Counter(name.casefold() for name in typed)
+    return {
+        name: schema
+        for name, schema in typed.items()
+        if schema is not None and folded[name.casefold()] == 1
+    }
 
 
 def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str, Any]]:
@@ -114,8 +125,7 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
         LOGGER.warning("custom attributes of each %s stay untyped: %s", model, error)
         return []
     if model == "ticket":
-        attributes = [each for kind in found for each in TicketTypeAttributes().entries(kind)]
-        return list({each.get("name"): each for each in attributes}.values())
+        return [each for kind in found for each in TicketTypeAttributes().entries(kind)]
     if path != "/data_attributes":
         return found
     return [attribute for attribute in found if attribute.get("custom") is not False]
@@ -146,6 +156,9 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
         custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+    for name, column in stream.older_columns.items():
+        if settings.version < column.until:
+            schema["properties"][name] = column.schema
     schema["properties"].update(_added_columns(stream, settings))
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings
@@ -231,7 +244,11 @@ def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selectio
     selections = {}
     for name, entry in entries(catalog):
         marks = marks_of(name, entry)
-        if not _is_selected(marks.get((), {}), entry, name):
+        for place, old in _marks_in_schema(entry.get("schema"), ()):
+            mark = marks.setdefault(place, {})
+            if mark.get("selected") is None:
+                mark["selected"] = old
+        if not _is_selected(marks.get((), {}), name):
             continue
         try:
             stream = stream_of(name)
@@ -272,19 +289,39 @@ def marks_of(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
         ) from None
 
 
-def _is_selected(table: Mapping[str, Any], entry: Entry, name: str) -> bool:
-    """Whether a stream is selected; catalogs from before metadata say so in the schema."""
-    if "selected" in table:
-        return table["selected"] is True
-    schema = entry.get("schema")
-    old = schema.get("selected") if isinstance(schema, dict) else None
-    if old is not None:
-        return old is True
-    return name in STREAMS and table.get("selected-by-default") is True
+def _marks_in_schema(schema: Any, place: Breadcrumb) -> Iterator[tuple[Breadcrumb, Any]]:
+    """Yield the marks that catalogs from before metadata have, in the schema, by their place."""
+    if not isinstance(schema, dict):
+        return
+    if "selected" in schema:
+        yield place, schema["selected"]
+    if isinstance(properties := schema.get("properties"), dict):
+        for name, child in properties.items():
+            yield from _marks_in_schema(child, (*place, "properties", name))
+    yield from _marks_in_schema(schema.get("items"), (*place, "items"))
+
+
+def _flag(mark: Mapping[str, Any], key: str, stream: str, place: Breadcrumb = ()) -> bool | None:
+    """A mark that is true or false, or the text of these; None where it is absent or null."""
+    value = mark.get(key)
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+    if value is None or value in (True, False):  # 1 and 0 are equal to these
+        return None if value is None else bool(value)
+    name = ".".join([stream, *(each for each in place if each not in ("properties", "items"))])
+    raise ConfigError(f"catalog: {key} of {name} must be true or false")
+
+
+def _is_selected(table: Mapping[str, Any], name: str) -> bool:
+    """Whether a stream is selected, by its own mark or else by default."""
+    selected = _flag(table, "selected", name)
+    if selected is None:
+        return name in STREAMS and _flag(table, "selected-by-default", name) is True
+    return selected
 
 
 def _field_selector(
-    marks: Mapping[Breadcrumb, Mapping[str, Any]], automatic: set[str]
+    stream: str, marks: Mapping[Breadcrumb, Mapping[str, Any]], automatic: set[str]
 ) -> Callable[[Breadcrumb], bool]:
     def is_selected(breadcrumb: Breadcrumb) -> bool:
         if len(breadcrumb) == 2 and breadcrumb[1] in automatic:
@@ -292,9 +329,10 @@ def _field_selector(
         field = marks.get(breadcrumb, {})
         if field.get("inclusion") in ("automatic", "unsupported"):
             return bool(field["inclusion"] == "automatic")
-        if "selected" in field:
-            return field["selected"] is True
-        return field.get("selected-by-default") is not False
+        selected = _flag(field, "selected", stream, breadcrumb)
+        if selected is None:
+            return _flag(field, "selected-by-default", stream, breadcrumb) is not False
+        return selected
 
     return is_selected
 
@@ -330,7 +368,7 @@ def _selection(
     method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
     is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_of_now)
     automatic = {*key, *([replication_key] if replication_key else [])}
-    is_selected = _field_selector(marks, automatic)
+    is_selected = _field_selector(stream.name, marks, automatic)
     repairs = Repairs(stream.name)
     rules: dict[str, Any] = {"unknown_fields": settings.unknown_fields, "nested": stream.nested}
     return Selection(

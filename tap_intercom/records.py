@@ -88,7 +88,8 @@ _MOST_LEVELS = 100
 def parse(body: bytes, *, exact: bool = False) -> Parsed:
     """The JSON value of a body, with NUL and lone surrogates in its strings replaced.
 
-    With `exact`, a number of 2**63 or more is an int of all its digits, however it is written.
+    With `exact`, a number of 2**63 or more is an int of all its digits, however it is written. One
+    that is too large for a double or for Python is its text.
     Raises ValueError for a body that is not JSON, or not all of it.
     """
     try:
@@ -109,18 +110,30 @@ def parse(body: bytes, *, exact: bool = False) -> Parsed:
     return Parsed(value, replaced + undecodable)
 
 
-def _exact_float(text: str) -> float | int | None:
+def _exact_float(text: str) -> float | int | str:
     number = float(text)
     if not math.isfinite(number):
-        return None
+        return text
     return int(number) if abs(number) >= FIRST_UNSAFE_INTEGER else number
+
+
+def _exact_integer(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python reads
+        return text
 
 
 def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=_exact_float, parse_constant=_refuse_constant, strict=False)
+_DECODER = json.JSONDecoder(
+    parse_float=_exact_float,
+    parse_int=_exact_integer,
+    parse_constant=_refuse_constant,
+    strict=False,
+)
 
 
 def _cleaned(value: Any) -> Parsed:
@@ -338,13 +351,30 @@ def _fits_63_bits(number: int) -> bool:
     return -FIRST_UNSAFE_INTEGER <= number < FIRST_UNSAFE_INTEGER
 
 
-def _json_text(value: Any) -> str:
-    if type(value) is float and abs(value) >= FIRST_UNSAFE_INTEGER:
-        raise ImpreciseNumber
+def exact_json(value: Any, *, sort_keys: bool = False) -> bytes:
+    """The JSON of a value with all digits of its numbers; raises ImpreciseNumber, see `parse`."""
+    unseen = [value]
+    while unseen:
+        each = unseen.pop()
+        if type(each) is dict:
+            unseen += each.values()
+        elif type(each) is list:
+            unseen += each
+        elif type(each) is float and abs(each) >= FIRST_UNSAFE_INTEGER:
+            raise ImpreciseNumber
     try:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except TypeError:  # integers over 64 bits, very deep nesting
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(
+            value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys
+        ).encode()
+
+
+def _json_text(value: Any) -> str:
+    try:
+        return exact_json(value).decode()
+    except RecursionError:
+        raise _Misfit from None
 
 
 def _date_time(value: Any) -> str:
@@ -464,6 +494,8 @@ class _Compiler:
             {_NULL} if any(_NULL in column.passes for _, column in compiled) else ()
         )
         compiled = [(branch, column) for branch, column in compiled if branch.get("type") != "null"]
+        # A date comes before the text that it would also be. The sort keeps all else in order.
+        compiled.sort(key=lambda each: each[1].passes == _TEXT)
         if not compiled:
             return _Column(nullable, _never)
         if len(compiled) == 1:
@@ -506,8 +538,9 @@ class _Compiler:
         def fit(value: Any) -> str:
             if value is None or exact_only:
                 raise _Misfit
-            if type(value) is not int:  # ids come as either
-                note(path, KEPT_AS_TEXT)
+            if type(value) is int:  # ids come as either
+                return str(value)
+            note(path, KEPT_AS_TEXT)
             return _json_text(value)
 
         return _Column(_TEXT, fit)

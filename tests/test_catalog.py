@@ -126,7 +126,9 @@ def test_discovered_schemas_are_valid(discovered: dict[str, Any], stream: str) -
 
 
 TEXT = {"type": ["null", "string"]}
-TIME = {"type": ["null", "string"], "format": "date-time"}
+DATE_OR_TEXT = {
+    "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
+}
 
 
 def or_text(kind: str) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def or_text(kind: str) -> dict[str, Any]:
 TYPED = {
     "string": TEXT,
     "list": TEXT,
-    "date": TIME,
+    "date": DATE_OR_TEXT,
     "integer": or_text("integer"),
     "float": or_text("number"),
     "boolean": or_text("boolean"),
@@ -154,6 +156,8 @@ class TestCustomAttributes:
             workspace.add_data_attribute(model, "strange", "object")
             for twin in ("Plan", "plan", "PLAN"):
                 workspace.add_data_attribute(model, twin, "string")
+            for name, data_type in (("size", "integer"), ("Size", "object")):
+                workspace.add_data_attribute(model, name, data_type)
             workspace.add_data_attribute(model, "é" * 22, "string")
             workspace.add_data_attribute(model, "é" * 22 + "n", "string")
         for data_type in TYPED:
@@ -172,6 +176,33 @@ class TestCustomAttributes:
         found = custom_attributes(tap.discover(), stream)
         assert found == {**typed, "archived": TEXT, **long_enough}
 
+    def test_those_of_one_name_and_different_types_are_text(
+        self, tap: Tap, workspace: Workspace
+    ) -> None:
+        named = (
+            ("of two types", ("integer", "date", "integer")),
+            ("of one type", ("integer",) * 2),
+        )
+        attributes = [
+            {"name": name, "data_type": each, "custom": True}
+            for name, types in named
+            for each in types
+        ]
+        tap.sandbox.faults.add(
+            "changed",
+            path="/conversations/attributes",
+            change=lambda body: {**body, "data": attributes},
+        )
+        conversation_id = workspace.add_conversation(custom_attributes={"of two types": 5})
+        output = tap.sync("conversations")
+        assert_singer(output, ["conversations"])
+        (record,) = output.records("conversations")
+        assert record["id"] == conversation_id
+        assert record["custom_attributes"] == {"of two types": "5"}
+        found = output.schema("conversations")["properties"]["custom_attributes"]["properties"]
+        assert found["of two types"] == TEXT
+        assert found["of one type"] == or_text("integer")
+
     @pytest.mark.parametrize("api_version", ["2.7", "2.11", "2.15", "2.16", "Preview"])
     def test_those_of_conversations_are_typed_in_every_version(
         self, tap: Tap, api_version: str
@@ -187,6 +218,15 @@ class TestCustomAttributes:
         (record,) = output.records("contacts")
         assert record["id"] == contact_id
         assert record["custom_attributes"] == values
+
+    def test_those_of_tickets_with_one_name_and_two_types_are_text(
+        self, tap: Tap, workspace: Workspace
+    ) -> None:
+        for data_type in ("integer", "datetime"):
+            of_type = {"name": "due", "data_type": data_type}
+            workspace.add_record("ticket_types", ticket_type_attributes={"data": [of_type]})
+        schema = entry_of(tap.discover(), "tickets")["schema"]["properties"]["ticket_attributes"]
+        assert schema["properties"]["due"] == TEXT
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_without_any_permission_all_streams_are_there(self, tap: Tap, status: int) -> None:
@@ -206,6 +246,33 @@ class TestCustomAttributes:
                 model in line and "untyped" in line and str(status) in line
                 for line in output.log_lines("WARNING")
             )
+
+
+# Versions
+
+
+OLDER_TICKET = ("ticket_state_internal_label", "ticket_state_external_label")
+OLDER_ARTICLE = ("parent_id", "parent_type", "content_id")
+
+
+def test_what_only_older_versions_send_is_a_column_there(tap: Tap, catalog: dict[str, Any]) -> None:
+    labels = {"internal_label": "a", "external_label": "b"}
+    state = tap.sandbox.workspace.add_ticket_state("in_progress", **labels)
+    ticket_id = tap.sandbox.workspace.add_ticket(ticket_state=state)
+    parent = {"parent_id": 5, "parent_type": "collection", "content_id": "6"}
+    article_id = tap.sandbox.workspace.add_record("articles", **parent)
+    output = tap.sync("tickets", "articles", api_version="2.11")
+    assert output.code == 0, output.log
+    assert output.log_lines("WARNING") == []
+    (ticket,) = [each for each in output.records("tickets") if each["id"] == ticket_id]
+    assert ticket["ticket_state"] == "in_progress"
+    assert [ticket[name] for name in OLDER_TICKET] == ["a", "b"]
+    (article,) = [each for each in output.records("articles") if each["id"] == article_id]
+    assert {name: article[name] for name in OLDER_ARTICLE} == parent
+    tickets = entry_of(catalog, "tickets")["schema"]["properties"]
+    assert "category" in tickets["ticket_state"]["properties"]
+    assert not tickets.keys() & set(OLDER_TICKET)
+    assert not entry_of(catalog, "articles")["schema"]["properties"].keys() & set(OLDER_ARTICLE)
 
 
 # Which streams are read
@@ -248,6 +315,73 @@ def test_a_mark_in_the_schema_counts_where_metadata_has_none(
     output = tap.sync(catalog=catalog)
     assert streams_in_order(output) == ["tags"]
     assert_true(output, tap.sandbox.workspace, ["tags"])
+
+
+@pytest.mark.parametrize(("yes", "no"), [("true", "false"), ("True", "FALSE"), (1, 0)], ids=str)
+@pytest.mark.parametrize("is_old", [False, True], ids=["in metadata", "in the schema"])
+def test_a_mark_may_be_text(
+    tap: Tap, catalog: dict[str, Any], yes: Any, no: Any, is_old: bool
+) -> None:
+    catalog = selecting(catalog)
+    for stream, mark in (("tags", yes), ("teams", no)):
+        schema, metadata = entry_of(catalog, stream)["schema"], metadata_of(catalog, stream)
+        place = schema if is_old else metadata[()]
+        metadata[()].pop("selected")
+        place["selected"] = mark
+        for name in ("name", "type"):
+            of_field = schema["properties"][name] if is_old else metadata[field(name)]
+            of_field["selected"] = yes if name == "name" else no
+    output = tap.sync(catalog=catalog)
+    assert streams_in_order(output) == ["tags"]
+    assert output.schema("tags")["properties"].keys() >= {"id", "name"}
+    assert "type" not in output.schema("tags")["properties"]
+    assert output.ids("tags") == set(tap.sandbox.workspace.tags)
+
+
+def test_a_mark_of_an_older_catalog_counts_inside_objects_and_lists(
+    tap: Tap, catalog: dict[str, Any]
+) -> None:
+    properties = entry_of(catalog, "conversations")["schema"]["properties"]
+    properties["source"]["properties"]["author"]["properties"]["email"]["selected"] = False
+    properties["tags"]["items"]["properties"]["name"]["selected"] = "false"
+    output = tap.sync("conversations", catalog=catalog)
+    assert output.code == 0, output.log
+    found = output.schema("conversations")["properties"]
+    assert "email" not in found["source"]["properties"]["author"]["properties"]
+    assert "name" not in found["tags"]["items"]["properties"]
+    assert "id" in found["tags"]["items"]["properties"]
+
+
+def test_a_mark_that_is_null_says_nothing(tap: Tap, catalog: dict[str, Any]) -> None:
+    catalog = selecting(catalog)
+    metadata = metadata_of(catalog, "tags")
+    metadata[()]["selected"] = None
+    metadata[field("name")]["selected"] = None
+    metadata_of(catalog, "calls")[()]["selected"] = None
+    output = tap.sync(catalog=catalog)
+    assert streams_in_order(output) == ["tags"]
+    assert "name" in output.schema("tags")["properties"]
+
+
+@pytest.mark.parametrize("mark", ["yes", {"a": True}], ids=str)
+@pytest.mark.parametrize("name", [None, "name"], ids=["stream", "field"])
+@pytest.mark.parametrize("is_old", [False, True], ids=["in metadata", "in the schema"])
+def test_a_mark_that_is_neither_true_nor_false_is_refused(
+    tap: Tap, catalog: dict[str, Any], mark: Any, name: str | None, is_old: bool
+) -> None:
+    schema = entry_of(selecting(catalog, "tags"), "tags")["schema"]
+    metadata = metadata_of(catalog, "tags")
+    if is_old and name is None:
+        metadata[()].pop("selected")
+    if is_old:
+        (schema["properties"][name] if name else schema)["selected"] = mark
+    else:
+        metadata[field(name) if name else ()]["selected"] = mark
+    output = tap.sync(catalog=catalog)
+    assert output.code == 2
+    assert output.messages == []
+    place = "tags.name" if name else "tags"
+    assert f"catalog: selected of {place} must be true or false" in output.last_log_line
 
 
 @pytest.mark.parametrize("streams", [STREAMS, ()], ids=["none selected", "none there"])

@@ -286,9 +286,18 @@ CASES = [
     attribute("date", "day", 1_700_000_000, "2023-11-14T22:13:20Z"),
     attribute("date-as-text", "day", "2030-01-02", "2030-01-02T00:00:00Z"),
     attribute("date-zero", "day", 0, "1970-01-01T00:00:00Z"),
-    attribute("words-for-a-date", "day", "soon", None),
-    attribute("true-for-a-date", "day", True, None),
-    attribute("date-of-many-digits", "day", HUGE, None),
+    attribute("date-in-milliseconds", "day", 1_571_672_154_000, "1571672154000"),
+    attribute("date-as-digits", "day", "1571672154"),
+    attribute("date-with-the-day-first", "day", "31/12/2020"),
+    attribute("date-that-is-no-day", "day", "2023-02-29"),
+    attribute("words-for-a-date", "day", "soon"),
+    attribute("empty-date", "day", ""),
+    attribute("true-for-a-date", "day", True, "true"),
+    attribute("list-for-a-date", "day", [1], "[1]"),
+    attribute("date-of-many-digits", "day", HUGE, str(HUGE)),
+    attribute("date-of-many-digits-with-a-point", "day", float(HUGE), str(HUGE)),
+    attribute("object-of-many-digits-for-text", "words", {"a": [HUGE]}, f'{{"a":[{HUGE}]}}'),
+    attribute("float-of-many-digits-for-text", "words", [float(HUGE)], f"[{HUGE}]"),
     attribute("number-for-words", "words", 5, "5"),
     attribute("huge-number-for-words", "words", HUGE, str(HUGE)),
     attribute("object-for-words", "words", {"é": 1}, '{"é":1}'),
@@ -348,6 +357,7 @@ def test_odd_value_arrives(odd: Output, case: Case) -> None:
         "contacts: location.planet is not in the schema and is dropped",
         "contacts: signed_up_at holds a value that does not fit its type; made null",
         "contacts: custom_attributes.whole holds a value that does not fit its type; kept as JSON",
+        "contacts: custom_attributes.day holds a value that does not fit its type; kept as JSON",
         "contacts: texts hold characters that no database takes",
         "companies: session_count holds a value that is not written as a whole number",
     ],
@@ -368,6 +378,29 @@ def test_ids_of_any_length_arrive_as_text(tap: Tap) -> None:
     assert {stream: output.ids(stream) - {CONVERSATION_ID} for stream in streams} == dict.fromkeys(
         streams, texts
     )
+
+
+@pytest.mark.parametrize("is_selected", [True, False])
+def test_events_that_differ_in_a_number_over_64_bits_both_come(tap: Tap, is_selected: bool) -> None:
+    """A double keeps 53 bits of it, and the key of an event is made of its metadata too."""
+    tap.sandbox.workspace.add_contact(role="user")
+    events = [
+        {"event_name": "order", "created_at": UPDATED_AT, "metadata": {"order": {"no": [number]}}}
+        for number in (HUGE, HUGE + 1)
+    ]
+    body = json.dumps({"type": "event.list", "events": events}).encode()
+    tap.sandbox.faults.add("answer", path="^/events$", answer=lambda call: (200, {}, body))
+    catalog = tap.discover()
+    (entry,) = [each for each in catalog["streams"] if each["tap_stream_id"] == "events"]
+    for each in entry["metadata"]:
+        if each["breadcrumb"] == ["properties", "metadata"]:
+            each["metadata"]["selected"] = is_selected
+    output = tap.sync("contacts", "events", catalog=catalog)
+    assert output.code == 0, output.log
+    assert len({record["_sdc_record_hash"] for record in output.records("events")}) == 2
+    if is_selected:
+        arrived = [record["metadata"]["order"]["no"] for record in output.records("events")]
+        assert arrived == [[str(HUGE)], [str(HUGE + 1)]]
 
 
 def test_company_that_has_no_time_comes_in_every_run(tap: Tap) -> None:
@@ -394,6 +427,16 @@ def test_what_is_nested_too_deeply_for_targets_is_text_from_there_on(tap: Tap) -
     assert 50 < outside < 250
     inside = levels - outside
     assert arrived == "[" * inside + '"core"' + "]" * inside
+
+
+def test_what_is_nested_too_deeply_to_be_written_as_text_is_null(tap: Tap) -> None:
+    nested: Any = "core"
+    for _ in range(950):
+        nested = [nested]
+    contact = {"id": "1", "updated_at": UPDATED_AT, "custom_attributes": {"deep": nested}}
+    output = read(tap, {"contacts": [contact]})
+    assert output.records("contacts")[0]["custom_attributes"] == {"deep": None}
+    assert "contacts: custom_attributes.deep holds a value that does not fit" in output.log
 
 
 def test_bytes_that_are_no_utf8_are_replaced(tap: Tap) -> None:

@@ -250,10 +250,14 @@ def _attribute(value: Any, data_type: str | None) -> Any:
     if value is None:
         return None
     if data_type in ("date", "datetime"):
-        return instant_text(value)
+        instant = instant_text(value)
+        if instant is not None or kind is str:
+            return instant or value
     fitting: dict[str, tuple[type, ...]] = {
         "string": (str,),
         "list": (str,),
+        "date": (),
+        "datetime": (),
         "integer": (int, str),
         "float": (int, float, str),
         "decimal": (int, float, str),

@@ -18,7 +18,7 @@ from tap_intercom.findings import Findings
 from tap_intercom.messages import record_line, record_prefix, typed_record_lines
 from tap_intercom.pages import total_count
 from tap_intercom.read_ahead import ReadAhead
-from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs
+from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs, exact_json
 from tap_intercom.settings import Settings
 from tap_intercom.state import Origin, Plan
 from tap_intercom.times import epoch_seconds
@@ -223,14 +223,22 @@ class Lack(NamedTuple):
     left_out: str
 
 
+class OlderColumn(NamedTuple):
+    """The schema that a column has until an API version, which is the first without it."""
+
+    until: tuple[int, int]
+    schema: Mapping[str, Any]
+
+
 class Stream:
     """One table: what it is called, where it comes from, how it is kept up to date.
 
     A subclass is data; a method appears only where a table truly differs. permission: the box in
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
     nested: fields that Intercom wraps in an object, and the key of what the table has of it.
-    attributes: the model whose custom attributes type the field attributes_field. parent: the
-    stream whose records this one's come from or are read for. after: the streams that leave
+    older_columns: columns that only older API versions have, or have with another type. attributes:
+    the model whose custom attributes type the field attributes_field. parent: the stream whose
+    records this one's come from or are read for. after: the streams that leave
     something to this one. is_of_now: whether it tells what is so now, once, so that neither a
     period nor a full read applies. instant_field: when Intercom says that a record changed.
     lookback_seconds: the least that a bookmark stays behind the start of its run.
@@ -248,6 +256,7 @@ class Stream:
     cost: ClassVar[str] = "1"
     first_version: ClassVar[tuple[int, int]] = (2, 7)
     nested: ClassVar[Mapping[str, str]] = {}
+    older_columns: ClassVar[Mapping[str, OlderColumn]] = {}
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
     parent: ClassVar[str | None] = None
@@ -315,8 +324,11 @@ def load_schema(name: str) -> dict[str, Any]:
 
 
 def record_hash(values: Sequence[Any]) -> str:
-    """A key for a record that has none, of the values that tell it from others."""
-    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """A key for a record without one, made of the values that distinguish it from others.
+
+    Raises ImpreciseNumber for a number that was rounded: two records may differ in its last digits.
+    """
+    return hashlib.sha256(exact_json(values, sort_keys=True)).hexdigest()
 
 
 def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tap_intercom.client import Answer
 from tap_intercom.pages import Numbered
-from tap_intercom.streams.base import Reading, Record
+from tap_intercom.streams.base import OlderColumn, Reading, Record
 from tap_intercom.streams.family import ChildStream, Parent
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.workspace import NOT_DOCUMENTED
@@ -60,6 +60,11 @@ class Articles(ListStream):
     replication_key = "updated_at"
     paging = Numbered(250, has_guessed_size=True)
     newest_first = True
+    older_columns = {
+        "parent_id": OlderColumn((2, 16), {"type": ["null", "integer"]}),
+        "parent_type": OlderColumn((2, 16), {"type": ["null", "string"]}),
+        "content_id": OlderColumn((2, 16), {"type": ["null", "string"]}),
+    }
     children = (ArticleStatistics(), ArticleVersions())
 
 

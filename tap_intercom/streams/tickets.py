@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tap_intercom.streams.base import OlderColumn
 from tap_intercom.streams.family import DerivedStream
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream
@@ -67,6 +68,11 @@ class Tickets(SearchStream):
     first_version = (2, 10)
     attributes = "ticket"
     attributes_field = "ticket_attributes"
+    # Text before 2.12: what is the category of the object since, with two labels beside it.
+    older_columns = {
+        name: OlderColumn((2, 12), {"type": ["null", "string"]})
+        for name in ("ticket_state", "ticket_state_internal_label", "ticket_state_external_label")
+    }
     # A part may be newer than the time that its ticket tells (API-J1).
     lookback_seconds = DAY_SECONDS
     derived = (TicketParts(), TicketContact(), TicketLink())
