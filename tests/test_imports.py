@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "tap_intercom"
 
 # Each module may import those before it only.
 LAYERS = [
-    ["errors", "times"],
+    ["errors", "times", "descriptors"],
     ["log", "signals", "documents", "tables"],
     ["settings", "records", "windows", "read_ahead", "known_ids"],
     ["findings", "rate_limit", "typed", "metrics"],
