@@ -41,6 +41,16 @@ def test_about_tells_all_as_json() -> None:
     told = json.loads(about("json"))
     assert [row["stream"] for row in told["streams"]] == list(STREAMS)
     assert [row["setting"] for row in told["settings"]] == [row.name for row in document()]
+    assert told["capabilities"] == [
+        "about",
+        "activate-version",
+        "catalog",
+        "discover",
+        "properties",
+        "state",
+        "structured-logging",
+        "test",
+    ]
 
 
 def test_every_flag_is_in_the_readme_or_explains_itself() -> None:
