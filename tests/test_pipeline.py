@@ -116,7 +116,7 @@ class Pipeline:
     ) -> Iterator[None]:
         """The state file as another run uses it."""
         with (self.folder / f"{name}.lock").open("w") as file:
-            lock(file, fcntl.LOCK_EX)
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
 
 
@@ -423,6 +423,7 @@ def test_a_target_that_has_not_read_everything_confirms_nothing(
     assert process.returncode == 141, log
     assert "the target ended" in log or "the target with 0" in log
     assert pipeline.kept == {}
+    pipeline.sandbox.api.scroll = None  # the next run would wait until it expires
     assert pipeline.run()[0] == 0
     assert pipeline.has_all()
 
@@ -447,7 +448,8 @@ def test_what_a_target_leaves_behind_is_not_waited_for(
     assert code == 0, log
     assert small_pipeline.kept["bookmarks"]["contacts"]["updated_at"]
     # Nor does it hold the lock, which it has inherited.
-    assert small_pipeline.run()[0] == 0
+    with small_pipeline.locked():
+        pass
 
 
 def test_nor_is_what_it_leaves_behind_with_a_full_pipe(
@@ -456,7 +458,8 @@ def test_nor_is_what_it_leaves_behind_with_a_full_pipe(
     code, log = pipeline.run(program=left_behind("head -c 100 > /dev/null;"))
     assert code == 141, log
     assert pipeline.kept == {}
-    assert pipeline.run()[0] == 0
+    with pipeline.locked():
+        pass
 
 
 def test_a_target_may_print_lines_without_an_end(small_pipeline: Pipeline) -> None:
