@@ -434,7 +434,7 @@ def left_behind(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
     file = tmp_path / "left behind"
 
     def target(script: str) -> list[str]:
-        return ["sh", "-c", f"exec 3<&0; {script} sleep 600 <&3 & echo $! > '{file}'"]
+        return ["sh", "-c", f"exec 9<&0; {script} sleep 600 <&9 & echo $! > '{file}'"]
 
     yield target
     os.kill(int(file.read_text()), signal.SIGKILL)
