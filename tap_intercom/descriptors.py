@@ -1,7 +1,7 @@
 """Read and write pipes, terminals and files by their descriptors, also non-blocking ones.
 
-Whoever starts a program may leave its stdout or stderr non-blocking (programs built on an event
-loop do). A full pipe then refuses a write with EAGAIN, although its reader is there.
+A program with an event loop that starts another one may leave its stdout or stderr non-blocking. A
+full pipe then refuses a write with EAGAIN, although its reader is there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUFFER_BYTES = 65_536
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of the data, and wait for room where there is no room yet."""
+    """Write all of the data; a full pipe is waited for."""
     rest = memoryview(data)
     while rest:
         try:
@@ -30,7 +30,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def patient(stream: TextIO) -> TextIO:
-    """The same stream, but a write waits for room where the descriptor itself does not."""
+    """The same stream, whose writes wait for room also where the descriptor does not block."""
     file = _PatientFile(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(file),
@@ -109,7 +109,7 @@ def unread_bytes(descriptor: int) -> int:
 
 
 def _wait_for_room(descriptor: int) -> None:
-    """Wait until a write gets on, or fails since the reader has ended."""
+    """Wait until a pipe has room, or its reader has ended."""
     poller = select.poll()
     poller.register(descriptor, select.POLLOUT)
     poller.poll()

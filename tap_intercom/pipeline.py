@@ -44,9 +44,9 @@ LOGGER = logging.getLogger("tap_intercom")
 Process = subprocess.Popen[bytes]
 
 STDERR = 2
-# How long output is waited for that a process writes which the target left behind.
+# How long the output of processes is read that the target left running.
 LEFT_BEHIND_SECONDS = 3
-# No state comes near it. A target may print anything, also without the end of a line.
+# A state is much shorter. A target may print anything, also without the end of a line.
 LONGEST_LINE_BYTES = 4_194_304
 # Exit codes of a tap that was asked to end, or whose target was gone: no fault of its own.
 ENDED_EARLY = (130, 141, 143)
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
                 return _run(tap, target, state, options.log_format)
             finally:
                 if target.process.returncode is not None:
-                    # What it left behind has inherited the lock, and may never end.
+                    # Processes that it left running have inherited the lock, and may never end.
                     release(lock)
 
 
@@ -134,12 +134,13 @@ class StateFile:
 class Target:
     """The target's process and its stdin.
 
-    ended: a descriptor that is at its end once the process has ended, whatever it left behind.
+    ended: the read end of a pipe that is at its end once the process has ended. Processes that the
+    target left running do not hold it.
     """
 
     def __init__(self, command: Sequence[str], lock: int) -> None:
-        # This end stays open here, too: it says at last what nobody has read. So a write does not
-        # fail when the target has ended, and must not wait for room then.
+        # The read end stays open here, too, to see in the end what nobody has read. So a write does
+        # not fail when the target has ended; `ended` is watched instead.
         self._output, self._input = os.pipe()
         os.set_blocking(self._input, False)
         self.ended, self._end = os.pipe()
@@ -331,7 +332,7 @@ _seconds.__name__ = "seconds"  # what argparse calls it
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether there is no such file. What else is wrong with it is told when it is read."""
+    """Whether there is no such file. Reading it reports any other fault."""
     try:
         path.stat()
     except FileNotFoundError:

@@ -35,7 +35,7 @@ IDLE_SECONDS = 0.01
 BUSY_SHARE = 0.8
 # Longer than the next look at whether the processor is idle takes.
 STARVED_SECONDS = 0.1
-# A file takes so much, and then a quarter of what is waiting.
+# The least that a file takes before the next one begins; many waiting items make it larger.
 SEGMENT_BYTES = 2_000_000
 # How long a page cursor lives is not known (API-K27).
 PATIENCE_SECONDS = 5

@@ -723,6 +723,14 @@ def test_a_file_that_is_no_state_is_left_alone(
     ]
 
 
+def test_a_state_file_that_links_to_itself_is_refused(small_pipeline: Pipeline) -> None:
+    small_pipeline.state.symlink_to(small_pipeline.state)
+    code, log = small_pipeline.run()
+    assert code == 2
+    assert "state.json cannot be read: Too many levels of symbolic links" in log
+    assert len(log.splitlines()) == 1
+
+
 def test_a_target_that_cannot_be_started_is_named(small_pipeline: Pipeline) -> None:
     code, log = small_pipeline.run(program=["target-of-nobody"])
     assert code == 2
