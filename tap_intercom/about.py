@@ -12,7 +12,16 @@ from tap_intercom.settings import document
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.base import Stream
 
-CAPABILITIES = ("catalog", "discover", "properties", "state")
+CAPABILITIES = (
+    "about",
+    "activate-version",
+    "catalog",
+    "discover",
+    "properties",
+    "state",
+    "structured-logging",
+    "test",
+)
 FORMATS = ("text", "json", "markdown")
 
 Table = list[dict[str, str]]

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from tap_intercom import DISTRIBUTION, __version__, log
+from tap_intercom.descriptors import patient
 from tap_intercom.documents import read_catalog, read_json
 from tap_intercom.errors import ConfigError, Stopped, TapError
 from tap_intercom.signals import Uninterrupted, stopping
@@ -68,10 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """The console command. It does not wait for threads whose requests nobody needs any more."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None:  # None: it was closed when the process began
+            setattr(sys, name, patient(stream))
     code = main()
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # None: it was closed when the process began
-            stream.flush()
+        if stream is not None:
+            with suppress(OSError):  # its reader has ended
+                stream.flush()
     os._exit(code)
 
 

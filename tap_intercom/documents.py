@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,16 @@ def read_json(what: str, path: str | Path) -> Any:
         raise ConfigError(f"{what}: {path} is not JSON that can be read") from None
 
 
+def documents_in(text: str) -> Iterator[Any]:
+    """The JSON documents that a text consists of. Raises ValueError where it holds others."""
+    decode = json.JSONDecoder().raw_decode
+    position = _after_space(text, 0)
+    while position < len(text):
+        document, end = decode(text, position)
+        yield document
+        position = _after_space(text, end)
+
+
 def read_catalog(catalog: str | None, properties: str | None) -> Any:
     """What the file holds that one of the two flags names; None without one."""
     if catalog and properties:
@@ -56,7 +67,7 @@ def replace_file(what: str, path: Path, content: bytes, mode: int | None = None)
     Raises ConfigError, and then the file is as it was.
     """
     try:
-        path = path.resolve()  # so that a link stays a link
+        path = Path(os.path.realpath(path))  # a link stays a link
         if mode is None:
             mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -22,7 +22,7 @@ EXIT_CODES = {
     5: "An answer could not be read without the risk of losing records.",
     75: "Another run uses the same state file (`tap-intercom run`); nothing was read.",
     130: "Stopped by SIGINT, after the last safe STATE.",
-    141: "The target ended before the tap.",
+    141: "The target ended before it had read everything.",
     143: "Stopped by SIGTERM, after the last safe STATE.",
 }
 

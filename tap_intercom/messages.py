@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from tap_intercom.descriptors import write_all
 from tap_intercom.errors import TargetGoneError
 from tap_intercom.typed import TypedRecord
 
@@ -44,10 +44,8 @@ def typed_record_lines(prefix: bytes, records: Iterable[TypedRecord]) -> bytes:
 
 def write(descriptor: int, data: bytes) -> None:
     """Write all of the data. Raises TargetGoneError when its reader has ended."""
-    rest = memoryview(data)
     try:
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        write_all(descriptor, data)
     except OSError as error:
         raise TargetGoneError(f"stdout: {error.strerror}; the target has ended") from error
 

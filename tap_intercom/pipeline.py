@@ -7,34 +7,47 @@ state file may be left at any moment, even by a power cut, and the next run miss
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import logging
+import math
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from tap_intercom.descriptors import (
+    BUFFER_BYTES,
+    read_parts,
+    read_parts_until,
+    unread_bytes,
+    whole_lines,
+    write_all,
+)
 from tap_intercom.documents import read_json, replace_file
-from tap_intercom.errors import BusyError, ConfigError, TargetGoneError
+from tap_intercom.errors import ConfigError, TargetGoneError
+from tap_intercom.lock import locked, release
+from tap_intercom.settings import ENVIRONMENT_PREFIX
 from tap_intercom.signals import SIGNALS, start_thread, stopping
 from tap_intercom.state import read_state
+from tap_intercom.written_states import WrittenStates, states_in
 
 LOGGER = logging.getLogger("tap_intercom")
 
 Process = subprocess.Popen[bytes]
 
 STDERR = 2
-BUFFER_BYTES = 65_536
-LOCK_POLL_SECONDS = 0.2
+# How long the output of processes is read that the target left running.
+LEFT_BEHIND_SECONDS = 3
+# A state is much shorter. A target may print anything, also without the end of a line.
+LONGEST_LINE_BYTES = 4_194_304
 # Exit codes of a tap that was asked to end, or whose target was gone: no fault of its own.
 ENDED_EARLY = (130, 141, 143)
 STATE_LINE = b'{"type":"STATE"'
@@ -64,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--catalog", metavar="FILE", help="streams and fields to read")
     parser.add_argument(
         "--wait",
-        type=float,
+        type=_seconds,
         default=0.0,
         metavar="SECONDS",
         help="how long to wait for a run that uses the same state file (default: 0)",
@@ -76,29 +89,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run both to their ends; gives the worse of their exit codes."""
-    with stopping(), _locked(options.state, options.wait) as lock:
+    if not _is_missing(options.state):
+        # Before a lock is made beside a file that is no state.
+        read_state(read_json("state", options.state))
+    with stopping(), locked(options.state, options.wait) as lock:
         state = StateFile(options.state)
-        target = _start(options.target, stdin=subprocess.PIPE, pass_fds=(lock,))
-        tap = _start(_tap_command(options))
-        with _passing_on_signals(tap, target):
-            return _run(tap, target, state, options.log_format)
+        with _passing_on_signals() as started:
+            target = Target(options.target, lock)
+            tap = _start("tap", _tap_command(options))
+            started(tap, target.process)
+            try:
+                return _run(tap, target, state, options.log_format)
+            finally:
+                if target.process.returncode is not None:
+                    # Processes that it left running have inherited the lock, and may never end.
+                    release(lock)
 
 
 class StateFile:
     """The state of the last run, made if it is missing. Raises ConfigError where it is none."""
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
+        if _is_missing(path):
             replace_file("state", path, b"{}\n")
         self._path = path
-        self._kept = read_json("state", path)
-        read_state(self._kept)
+        self.kept: dict[str, Any] = read_json("state", path)
+        read_state(self.kept)
         self._before = path.read_bytes()
         self._has_previous = False
 
     def keep(self, state: dict[str, Any]) -> None:
         """Replace the state at once, after what the run began with was put beside it."""
-        if state == self._kept:
+        if state == self.kept:
             return
         if not self._has_previous:
             previous = self._path.with_name(f"{self._path.name}.previous")
@@ -106,63 +128,95 @@ class StateFile:
             replace_file("state", previous, self._before, mode)
             self._has_previous = True
         replace_file("state", self._path, json.dumps(state).encode() + b"\n")
-        self._kept = state
+        self.kept = state
+
+
+class Target:
+    """The target's process and its stdin.
+
+    ended: the read end of a pipe that is at its end once the process has ended. Processes that the
+    target left running do not hold it.
+    """
+
+    def __init__(self, command: Sequence[str], lock: int) -> None:
+        # The read end stays open here, too, to see in the end what nobody has read. So a write does
+        # not fail when the target has ended; `ended` is watched instead.
+        self._output, self._input = os.pipe()
+        os.set_blocking(self._input, False)
+        self.ended, self._end = os.pipe()
+        self.process = _start(
+            "target",
+            command,
+            stdin=self._output,
+            # A target that outlives a killed run still keeps the next run out, whose newer rows
+            # it could overwrite with older ones.
+            pass_fds=(lock,),
+            env={
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(ENVIRONMENT_PREFIX)
+            },
+        )
+        start_thread(self._wait)
+
+    def write(self, data: bytes) -> None:
+        """Write to its stdin. Raises TargetGoneError when the process has ended."""
+        poller = select.poll()
+        poller.register(self._input, select.POLLOUT)
+        poller.register(self.ended, 0)  # its end is reported in any case
+        rest = memoryview(data)
+        while rest:
+            if self.ended in (number for number, _ in poller.poll()):
+                raise TargetGoneError("the target has ended")
+            with suppress(BlockingIOError):
+                rest = rest[os.write(self._input, rest) :]
+
+    def close(self) -> None:
+        """End its stdin."""
+        os.close(self._input)
+
+    @property
+    def has_read_all(self) -> bool:
+        return unread_bytes(self._output) == 0
+
+    def _wait(self) -> None:
+        self.process.wait()
+        os.close(self._end)
 
 
 class Feed:
     """Gives each line of the tap to the target.
 
-    tap_has_ended: the tap has written all it will. is_whole: the target took all of it. state: the
-    last state in it.
+    tap_has_ended: the tap has written all it will. is_whole: all of it was written to the target.
     """
 
-    def __init__(self, tap: Process, target: Process) -> None:
+    def __init__(self, tap: Process, target: Target, states: WrittenStates) -> None:
         assert tap.stdout is not None
-        assert target.stdin is not None
-        self._lines: Any = tap.stdout
-        self._target = target.stdin
-        self._state: bytes | None = None
+        self._lines = tap.stdout
+        self._target = target
+        self._states = states
         self.tap_has_ended = threading.Event()
         self.is_whole = False
 
     def run(self) -> None:
-        # The rest is the part of a line; a tap that was killed in the middle of one ends with it.
-        rest = b""
         try:
-            while part := self._lines.read1(BUFFER_BYTES):
-                lines, newline, rest = (rest + part).rpartition(b"\n")
-                self._target.write(lines + newline)
-                self._target.flush()
-                _, state, after = (b"\n" + lines).rpartition(b"\n" + STATE_LINE)
-                if state:
-                    self._state = STATE_LINE + after.partition(b"\n")[0]
+            for lines in whole_lines(read_parts(self._lines.fileno())):
+                if not lines.endswith(b"\n"):
+                    break  # a tap that was killed in the middle of a line ends with a part of it
+                for state in _states_of_tap(lines):
+                    self._states.add(state)
+                self._target.write(lines)
             self.tap_has_ended.set()
-            self._target.close()
             self.is_whole = True
-        except OSError:  # the target reads no more; the tap ends when it notices
-            self._lines.close()
-            # What it did not take is still in the buffer; unclosed, the interpreter would complain.
-            with suppress(OSError):
-                self._target.close()
-
-    @property
-    def state(self) -> dict[str, Any] | None:
-        return None if self._state is None else json.loads(self._state)["value"]
+        except TargetGoneError:
+            self._lines.close()  # the tap ends when it notices
+        finally:
+            self._target.close()
 
 
 def worse(tap: int, target: int) -> int:
     """The exit code of both: what the tap could not do, then what the target could not."""
     return tap if tap not in (0, *ENDED_EARLY) else target or tap
-
-
-def state_of(line: bytes) -> dict[str, Any] | None:
-    """The state in a line that a target printed; None for any other line."""
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    is_state = isinstance(document, dict) and isinstance(document.get("bookmarks"), dict)
-    return document if is_state else None
 
 
 def labelled(name: str, line: bytes, style: str) -> bytes:
@@ -178,22 +232,21 @@ def labelled(name: str, line: bytes, style: str) -> bytes:
     return json.dumps({"process": name, **fields}).encode() + b"\n"
 
 
-def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
-    def tell(name: str, lines: IO[bytes] | None) -> None:
-        for line in lines or ():
-            # A log that nobody reads must not stop those who write it.
-            with suppress(OSError):
-                os.write(STDERR, labelled(name, line, style))
-
-    feed = Feed(tap, target)
+def _run(tap: Process, target: Target, state: StateFile, style: str) -> int:
+    assert tap.stderr is not None
+    assert target.process.stderr is not None
+    of_tap = read_parts(tap.stderr.fileno())
+    of_target = read_parts_until(target.process.stderr.fileno(), target.ended, LEFT_BEHIND_SECONDS)
+    written = WrittenStates(state.kept)
+    feed = Feed(tap, target, written)
     threads = [
         start_thread(feed.run),
-        start_thread(partial(tell, "tap", tap.stderr)),
-        start_thread(partial(tell, "target", target.stderr)),
+        start_thread(partial(_pass_on_log, "tap", of_tap, style)),
+        start_thread(partial(_pass_on_log, "target", of_target, style)),
     ]
     try:
-        has_confirmed = _keep_confirmed(target, state)
-        target_code = _exit_code(target)
+        has_confirmed = _keep_confirmed(target, state, written)
+        target_code = _exit_code(target.process)
     finally:
         is_target_gone = not feed.tap_has_ended.is_set()
         if is_target_gone:
@@ -201,10 +254,9 @@ def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
         for thread in threads:
             thread.join()
         tap_code = _exit_code(tap)
-    if is_target_gone and tap_code in ENDED_EARLY:
-        tap_code = TargetGoneError.exit_code
-    if not has_confirmed and target_code == 0 and feed.is_whole and feed.state is not None:
-        state.keep(feed.state)
+    has_taken_all = not is_target_gone and feed.is_whole and target.has_read_all
+    if has_taken_all and target_code == 0 and not has_confirmed and written.last is not None:
+        state.keep(written.last)
     if tap_code or target_code:
         LOGGER.critical(
             "the tap ended with exit code %d, the target with %d; "
@@ -212,43 +264,106 @@ def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
             tap_code,
             target_code,
         )
+    elif not has_taken_all:
+        LOGGER.critical(
+            "the target ended with exit code 0 before it had read everything; "
+            "the next run goes on from the last state that the target has confirmed"
+        )
+    if not has_taken_all and tap_code in (0, *ENDED_EARLY):
+        tap_code = TargetGoneError.exit_code
     return worse(tap_code, target_code)
 
 
-def _keep_confirmed(target: Process, state: StateFile) -> bool:
+def _keep_confirmed(target: Target, state: StateFile, written: WrittenStates) -> bool:
     """Keep each state that the target prints; gives whether there was any."""
-    assert target.stdout is not None
-    has_confirmed = has_warned = False
-    with target.stdout as lines:
-        for line in lines:
-            confirmed = state_of(line)
+    assert target.process.stdout is not None
+    has_confirmed = False
+    warnings: set[str] = set()
+
+    def warn(text: str) -> None:
+        if text not in warnings:
+            LOGGER.warning(text)
+            warnings.add(text)
+
+    with target.process.stdout as stdout:
+        parts = read_parts_until(stdout.fileno(), target.ended, LEFT_BEHIND_SECONDS)
+        for lines in whole_lines(parts, LONGEST_LINE_BYTES):
+            confirmed = None
+            for line in filter(None, lines.splitlines()):
+                states = states_in(line)
+                if not states:
+                    warn("the target prints lines that are no states; they are left out")
+                for each in states:
+                    if written.include(each):
+                        confirmed = each
+                    else:
+                        warn(
+                            "the target printed a state that this run did not write; it is not kept"
+                        )
             if confirmed is not None:
                 state.keep(confirmed)
                 has_confirmed = True
-            elif not has_warned:
-                LOGGER.warning("the target prints lines that are no states; they are left out")
-                has_warned = True
     return has_confirmed
 
 
-def _start(command: Sequence[str], **streams: Any) -> Process:
+def _pass_on_log(name: str, parts: Iterable[bytes], style: str) -> None:
+    for lines in whole_lines(parts, LONGEST_LINE_BYTES):
+        for line in lines.removesuffix(b"\n").split(b"\n"):
+            # A log that nobody reads must not stop those who write it.
+            with suppress(OSError):
+                write_all(STDERR, labelled(name, line, style))
+
+
+def _states_of_tap(lines: bytes) -> Iterator[dict[str, Any]]:
+    """The values of the STATE messages among lines of the tap."""
+    for piece in (b"\n" + lines).split(b"\n" + STATE_LINE)[1:]:
+        value: dict[str, Any] = json.loads(STATE_LINE + piece.partition(b"\n")[0])["value"]
+        yield value
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(text)
+    return seconds
+
+
+_seconds.__name__ = "seconds"  # what argparse calls it
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file. Reading it reports any other fault."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _start(role: str, command: Sequence[str], **how: Any) -> Process:
     """Start a process in a session of its own: Ctrl-C reaches it only as we pass it on."""
     try:
         return subprocess.Popen(
             command,
             bufsize=BUFFER_BYTES,
-            **{"stdin": subprocess.DEVNULL, **streams},
+            **{"stdin": subprocess.DEVNULL, **how},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as error:
-        raise ConfigError(f"target: {command[0]} cannot be started: {error.strerror}") from error
+        raise ConfigError(f"{role}: {command[0]} cannot be started: {error.strerror}") from error
 
 
 def _tap_command(options: argparse.Namespace) -> list[str]:
     """The command of the tap: this interpreter, with the modules that are in use here."""
-    program = f"import sys; sys.path[:] = {sys.path}; from tap_intercom.cli import run; run()"
+    # An early SIGINT ends it as SIGTERM does, not with Python's traceback.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        f"sys.path[:] = {sys.path}; from tap_intercom.cli import run; run()"
+    )
     command = [sys.executable, "-c", program, "--state", str(options.state)]
     command += ["--log-format", options.log_format]
     for source in options.config:
@@ -259,61 +374,34 @@ def _tap_command(options: argparse.Namespace) -> list[str]:
 
 
 @contextmanager
-def _locked(state: Path, wait_seconds: float) -> Iterator[int]:
-    """Hold the lock of a state file; yields its descriptor.
-
-    The target inherits it: one that outlives a killed run still keeps the next run out, whose
-    newer rows it could overwrite with older ones. Raises BusyError.
-    """
-    path = state.with_name(f"{state.name}.lock")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise ConfigError(f"state: {path} cannot be made: {error.strerror}") from error
-    try:
-        if not _has_locked(descriptor):
-            LOGGER.info("another run uses %s; waiting for at most %g s", state, wait_seconds)
-            _wait_until(lambda: _has_locked(descriptor), wait_seconds, state)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _has_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _wait_until(is_true: Callable[[], bool], seconds: float, state: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        if time.monotonic() >= deadline:
-            raise BusyError(
-                f"state: another run uses {state}; nothing was read. --wait SECONDS waits for it"
-            )
-        time.sleep(LOCK_POLL_SECONDS)
-
-
-@contextmanager
-def _passing_on_signals(tap: Process, target: Process) -> Iterator[None]:
+def _passing_on_signals() -> Iterator[Callable[[Process, Process], None]]:
     """Pass the first SIGTERM or SIGINT to the tap, and any more to the target, too.
 
-    The tap ends with a last STATE, and the target by itself when it has loaded that.
+    The tap ends with a last STATE, and the target by itself when it has loaded that. Yields what
+    makes the two processes known. A signal that came before reaches them then.
     """
-    received: list[int] = []
+    processes: list[Process] = []
+    waiting: list[int] = []
+    passed: list[int] = []
 
-    def pass_on(number: int, frame: object) -> None:
-        received.append(number)
-        tap.send_signal(number)
-        if len(received) > 1:
-            target.send_signal(number)
+    def pass_on() -> None:
+        while processes and waiting:
+            number = waiting.pop(0)
+            passed.append(number)
+            for process in processes[: len(passed)]:
+                process.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    def receive(number: int, frame: object) -> None:
+        waiting.append(number)
+        pass_on()
+
+    def started(tap: Process, target: Process) -> None:
+        processes.extend((tap, target))
+        pass_on()
+
+    before = {number: signal.signal(number, receive) for number in SIGNALS}
     try:
-        yield
+        yield started
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

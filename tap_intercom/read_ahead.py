@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
@@ -34,6 +35,8 @@ IDLE_SECONDS = 0.01
 BUSY_SHARE = 0.8
 # Longer than the next look at whether the processor is idle takes.
 STARVED_SECONDS = 0.1
+# The least that a file takes before the next one begins; many waiting items make it larger.
+SEGMENT_BYTES = 2_000_000
 # How long a page cursor lives is not known (API-K27).
 PATIENCE_SECONDS = 5
 
@@ -54,50 +57,91 @@ class _Cancelled(BaseException):
     """Ends the thread of a lane that nobody reads any more."""
 
 
-class _Stored(Generic[Item]):
-    """An item in a lane's temporary file."""
+class _Segment:
+    """A temporary file of a lane. Raises OSError if there is no room."""
 
-    def __init__(self, offset: int, size: int) -> None:
-        self.offset = offset
-        self.size = size
+    def __init__(self) -> None:
+        self._file: Any = tempfile.TemporaryFile(prefix="tap-intercom-")  # noqa: SIM115
+        self.size = 0
+        self.unread = 0
+
+    def write(self, data: bytes) -> None:
+        written = os.pwrite(self._file.fileno(), data, self.size)
+        if written < len(data):
+            raise OSError("no room for the whole item")
+        self.size += written
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._file.fileno(), size, offset)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Where an item of a lane is kept in a file."""
+
+    segment: _Segment
+    offset: int
+    size: int
 
 
 class _Lane(Generic[Item]):
     """The items of one job that were not read yet.
 
-    is_patient: whether it waits a while for room in memory rather than use the file.
+    is_patient: whether it waits a while for room in memory rather than use a file.
     """
 
     def __init__(self, is_patient: bool) -> None:
-        self.items: deque[Item | _Stored[Item]] = deque()
+        self.items: deque[Item | _Stored] = deque()
         self.is_patient = is_patient
         self.is_first = False
         self.is_finished = False
         self.is_cancelled = False
         self.error: BaseException | None = None
-        self._file: Any = None
-        self._end = 0
+        self._lock = threading.Lock()
+        self._segment: _Segment | None = None
+        self._stored_bytes = 0
 
-    def store(self, item: Item) -> _Stored[Item]:
-        """Move an item to the file. Raises OSError where there is no room for it."""
+    def store(self, item: Item) -> _Stored:
+        """Move an item to a file. Raises OSError where there is no room for it.
+
+        Several files follow one another, and each is given back when all in it has been read. They
+        grow with what is waiting, as the number of open files is limited.
+        """
         data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="tap-intercom-")  # noqa: SIM115
-        written = os.pwrite(self._file.fileno(), data, self._end)
-        if written < len(data):
-            raise OSError("no room for the whole item")
-        self._end += written
-        return _Stored(self._end - written, written)
+        with self._lock:
+            segment = self._segment
+            if segment is None or segment.size >= max(SEGMENT_BYTES, self._stored_bytes // 4):
+                segment = self._segment = _Segment()
+            segment.write(data)
+            segment.unread += 1
+            self._stored_bytes += len(data)
+        return _Stored(segment, segment.size - len(data), len(data))
 
-    def fetch(self, entry: Item | _Stored[Item]) -> Item:
+    def fetch(self, entry: Item | _Stored) -> Item:
         if not isinstance(entry, _Stored):
             return entry
-        item: Item = pickle.loads(os.pread(self._file.fileno(), entry.size, entry.offset))
+        item: Item = pickle.loads(entry.segment.read(entry.offset, entry.size))
+        self.give_back(entry)
         return item
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+    def clear(self) -> None:
+        for entry in self.items:
+            if isinstance(entry, _Stored):
+                self.give_back(entry)
+        self.items.clear()
+
+    def give_back(self, entry: _Stored) -> None:
+        segment = entry.segment
+        with self._lock:
+            segment.unread -= 1
+            self._stored_bytes -= entry.size
+            if segment.unread == 0:
+                segment.close()
+                if segment is self._segment:
+                    self._segment = None
 
 
 class _Workers:
@@ -264,6 +308,7 @@ class ReadAhead:
             else:
                 with self._changed:
                     if lane.is_cancelled:
+                        lane.give_back(stored)
                         raise _Cancelled
                     self._append(lane, stored)
                 return
@@ -281,7 +326,7 @@ class ReadAhead:
     def _has_room(self, lane: _Lane[Item]) -> bool:
         return self._in_memory < self._memory_bytes or (lane.is_first and not lane.items)
 
-    def _append(self, lane: _Lane[Item], entry: Item | _Stored[Item]) -> None:
+    def _append(self, lane: _Lane[Item], entry: Item | _Stored) -> None:
         lane.items.append(entry)
         self._count(entry, 1)
         if lane.is_first:
@@ -321,8 +366,6 @@ class ReadAhead:
             lane.is_cancelled = True
             for entry in lane.items:
                 self._count(entry, -1)
-            lane.items.clear()
-            if lane.is_finished:
-                lane.close()
+            lane.clear()
             self._changed.notify_all()
             self._room.notify_all()

@@ -12,6 +12,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def kill(who: str) -> None:
@@ -22,9 +23,26 @@ def kill(who: str) -> None:
     os.kill({"runner": runner, "tap": tap, "target": os.getpid()}[who], signal.SIGKILL)
 
 
+def printed(style: str, state: dict[str, Any], earlier: dict[str, Any]) -> str:
+    """A state as a target may print it. earlier: the one before."""
+    if style == "sorted":
+        return json.dumps(state, sort_keys=True, separators=(" , ", " : ")) + "\n"
+    if style == "message":
+        return json.dumps({"value": state, "type": "STATE"}) + "\n"
+    if style == "joined":
+        return json.dumps(state)
+    if style == "bookmarks of several":
+        # As targets do that load streams apart: the newest bookmark of one, older ones of others.
+        newest = {**earlier["bookmarks"], "contacts": state["bookmarks"].get("contacts")}
+        bookmarks = {name: bookmark for name, bookmark in newest.items() if bookmark}
+        return json.dumps({**earlier, "bookmarks": bookmarks}) + "\n"
+    return json.dumps(state) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rows", type=Path)
+    parser.add_argument("--style", default="", help="how states are printed")
     parser.add_argument("--silent", action="store_true", help="print no state")
     parser.add_argument("--fails-after", type=int, help="exit with 7 after so many lines")
     parser.add_argument("--fails-at-end", action="store_true", help="exit with 7 after the last")
@@ -35,6 +53,7 @@ def main() -> None:
     print("the target has begun", file=sys.stderr)
     print("not a state\nnor this", flush=True)
     held: list[bytes] = []
+    earlier: dict[str, Any] = {}
     with options.rows.open("ab") as rows:
         for number, line in enumerate(sys.stdin.buffer, start=1):
             message = json.loads(line)
@@ -45,7 +64,9 @@ def main() -> None:
                 rows.flush()
                 held.clear()
                 with suppress(BrokenPipeError):
-                    print(json.dumps(message["value"]), flush=True)
+                    text = printed(options.style, message["value"], earlier or message["value"])
+                    print(text, end="", flush=True)
+                earlier = message["value"]
             if number == options.after:
                 kill(options.kill)
             if number == options.fails_after:

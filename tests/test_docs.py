@@ -49,6 +49,16 @@ def test_about_tells_all_as_json() -> None:
     told = json.loads(about("json"))
     assert [row["stream"] for row in told["streams"]] == list(STREAMS)
     assert [row["setting"] for row in told["settings"]] == [row.name for row in document()]
+    assert told["capabilities"] == [
+        "about",
+        "activate-version",
+        "catalog",
+        "discover",
+        "properties",
+        "state",
+        "structured-logging",
+        "test",
+    ]
 
 
 def test_the_distribution_of_another_project_is_never_shown() -> None:

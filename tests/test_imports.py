@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "tap_intercom"
 
 # Each module may import those before it only.
 LAYERS = [
-    ["errors", "times"],
-    ["log", "signals", "documents", "tables"],
-    ["settings", "records", "windows", "read_ahead", "known_ids"],
+    ["errors", "times", "descriptors"],
+    ["log", "signals", "documents", "tables", "lock"],
+    ["settings", "records", "windows", "read_ahead", "known_ids", "written_states"],
     ["findings", "rate_limit", "typed", "metrics"],
     ["messages", "state", "client"],
     ["pages", "export_jobs", "pipeline"],

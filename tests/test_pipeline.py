@@ -19,8 +19,11 @@ import pytest
 from conftest import RUN, START_DATE, TIMEOUT_SECONDS, selecting
 from terminal import Terminal
 
-from tap_intercom.pipeline import Feed, labelled, state_of, worse
+from tap_intercom import pipeline as pipeline_module
+from tap_intercom import written_states
+from tap_intercom.pipeline import Feed, Target, labelled, worse
 from tap_intercom.sandbox import Sandbox, Workspace, generate
+from tap_intercom.written_states import WrittenStates
 
 TESTS = Path(__file__).parent
 STREAMS = ("companies", "contacts", "conversation_parts", "conversations", "segments", "tags")
@@ -51,10 +54,13 @@ class Pipeline:
         files = ["--state", str(self.state), "--config", str(self.config)]
         return [*RUN, "run", *files, *flags, "--", *(program or small), *target]
 
-    def start(self, *target: str, **how: Any) -> subprocess.Popen[str]:
+    def start(
+        self, *target: str, environment: dict[str, str] | None = None, **how: Any
+    ) -> subprocess.Popen[str]:
         """A run that ends with the test at the latest."""
         process = subprocess.Popen(
             self.command(*target, **how),
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -96,15 +102,22 @@ class Pipeline:
                 ids[message["stream"]].add(message["record"]["id"])
         return ids
 
+    def has_all(self) -> bool:
+        """Whether the target has what Intercom holds."""
+        ids = self.ids()
+        return all(ids[name] == expected for name, expected in self.truth().items())
+
     def truth(self) -> dict[str, set[str]]:
         return {name: {str(row["id"]) for row in self.sandbox.truth(name)} for name in STREAMS}
 
     @contextmanager
-    def locked(self) -> Iterator[Any]:
+    def locked(
+        self, name: str = "state.json", lock: Callable[[Any, int], object] = fcntl.flock
+    ) -> Iterator[None]:
         """The state file as another run uses it."""
-        with (self.folder / "state.json.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield lock
+        with (self.folder / f"{name}.lock").open("w") as file:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
@@ -239,19 +252,97 @@ def test_a_state_that_cannot_be_replaced_ends_the_run(pipeline: Pipeline) -> Non
     assert pipeline.kept == {}
 
 
+# -- Which state is kept -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", ["sorted", "message", "joined", "bookmarks of several"])
+def test_a_state_is_known_again_however_the_target_writes_it(
+    pipeline: Pipeline, style: str
+) -> None:
+    code, log = pipeline.run("--style", style, "--fails-at-end")
+    assert code == 7, log
+    assert pipeline.kept["bookmarks"]["contacts"]["updated_at"]
+    assert "is not kept" not in log
+    pipeline.run()
+    assert pipeline.has_all()
+
+
+LATER = {"contacts": {"updated_at": "2099-06-01T00:00:00Z"}}
+
+
 @pytest.mark.parametrize(
-    ("line", "state"),
+    "printed",
     [
-        (b'{"bookmarks": {}}\n', {"bookmarks": {}}),
-        (b'{"level": "INFO"}\n', None),
-        (b"[1]\n", None),
-        (b"loaded 3 rows\n", None),
-        (b"\xff\n", None),
-        (b"\n", None),
+        {"bookmarks": LATER},
+        {"type": "STATE", "value": {"bookmarks": LATER}},
+        {"level": "info", "bookmarks": LATER},
+        {"bookmarks": {"contacts": {"updated_at": [1]}}},
+        {"bookmarks": {}},
+        {"bookmarks": {}, "access_token": "not a state"},
     ],
 )
-def test_only_a_state_is_taken_for_one(line: bytes, state: Any) -> None:
-    assert state_of(line) == state
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_state_that_the_run_did_not_write_is_not_kept(
+    small_pipeline: Pipeline, printed: Any, code: int
+) -> None:
+    line = json.dumps(printed)
+    script = f"cat >> {small_pipeline.rows}; echo '{line}'; echo '{line}'; exit {code}"
+    found, log = small_pipeline.run(program=["sh", "-c", script])
+    assert found == code, log
+    assert log.count("a state that this run did not write") == 1
+    if code:
+        assert small_pipeline.kept == {}
+    else:
+        # It is that of a target that prints none.
+        assert small_pipeline.kept["bookmarks"]["contacts"]["workspace"]
+        assert small_pipeline.kept["bookmarks"]["contacts"]["updated_at"] < "2099"
+
+
+def test_the_state_that_the_run_began_with_is_known(small_pipeline: Pipeline) -> None:
+    assert small_pipeline.run()[0] == 0
+    before = small_pipeline.state.read_text()
+    script = f"cat > /dev/null; cat {small_pipeline.state}; exit 1"
+    code, log = small_pipeline.run(program=["sh", "-c", script])
+    assert code == 1
+    assert "WARNING" not in log
+    assert small_pipeline.state.read_text() == before
+
+
+def state(contacts: int, tags: int, **more: Any) -> dict[str, Any]:
+    return {"bookmarks": {"contacts": {"at": contacts}, "tags": {"at": tags}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("printed", "is_known"),
+    [
+        (state(1, 1), True),
+        (state(2, 1, currently_syncing="tags"), True),
+        (state(2, 1), True),
+        (state(1, 2), True),  # put together of two
+        (state(3, 1), False),
+        (state(2, 1, currently_syncing="contacts"), False),
+        (state(2, 1, level="info"), False),
+        ({"bookmarks": {"contacts": {"at": 1}}}, False),
+        ({"bookmarks": {**state(1, 1)["bookmarks"], "admins": {"at": 1}}}, False),
+        (state(0, 0), True),  # what the run began with
+        (state(0, 1), False),
+    ],
+)
+def test_each_bookmark_is_known_by_itself(printed: dict[str, Any], is_known: bool) -> None:
+    written = WrittenStates(state(0, 0))
+    for each in (state(1, 1), state(2, 1, currently_syncing="tags"), state(2, 2)):
+        written.add(each)
+    assert written.include(printed) == is_known
+
+
+def test_not_all_states_of_a_long_run_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(written_states, "KNOWN_VALUES", 100)
+    written = WrittenStates({})
+    for number in range(1_000):
+        written.add(state(number, 1))
+    assert [number for number in range(1_000) if written.include(state(number, 1))] == [
+        *range(900, 1_000)
+    ]
 
 
 # -- Whoever is killed, nothing is lost ----------------------------------------------------------
@@ -288,16 +379,116 @@ def test_a_target_that_outlives_the_runner_keeps_the_next_run_out(small_pipeline
     assert small_pipeline.run(flags=("--wait", "60"))[0] == 0
 
 
-def test_half_a_line_of_a_killed_tap_does_not_reach_the_target() -> None:
+def test_half_a_line_of_a_killed_tap_does_not_reach_the_target(tmp_path: Path) -> None:
     tap = subprocess.Popen(["printf", 'one\ntwo\n{"type":"REC'], stdout=subprocess.PIPE)
-    target = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    feed = Feed(tap, target)
+    with (tmp_path / "lock").open("w") as lock:
+        target = Target(["cat"], lock.fileno())
+    feed = Feed(tap, target, WrittenStates({}))
     feed.run()
-    assert target.stdout is not None
-    with target.stdout as arrived:
+    assert target.process.stdout is not None
+    with target.process.stdout as arrived:
         assert arrived.read() == b"one\ntwo\n"
-    assert (tap.wait(), target.wait()) == (0, 0)
+    assert (tap.wait(), target.process.wait()) == (0, 0)
     assert feed.is_whole
+    assert target.has_read_all
+
+
+# -- Targets that do not read, or do not end -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("workspace", "script"),
+    [
+        pytest.param("small_pipeline", "exit 0", id="at once"),
+        pytest.param("small_pipeline", ": < tap_has_ended", id="when the tap has ended"),
+        pytest.param("small_pipeline", "(: < tap_has_ended; exit 9) | cat", id="behind a pipe"),
+        pytest.param("small_pipeline", "exec <&-; : < tap_has_ended", id="closed"),
+        pytest.param("small_pipeline", "head -c 5; : < tap_has_ended", id="in part"),
+        pytest.param("pipeline", "exec <&-", id="closed before much"),
+        pytest.param("pipeline", "head -c 100", id="in part of much"),
+    ],
+)
+def test_a_target_that_has_not_read_everything_confirms_nothing(
+    request: pytest.FixtureRequest, workspace: str, script: str
+) -> None:
+    pipeline: Pipeline = request.getfixturevalue(workspace)
+    tap_has_ended = pipeline.folder / "tap_has_ended"
+    os.mkfifo(tap_has_ended)
+    process = pipeline.start(program=["sh", "-c", f"{script}; exit 0"])
+    if "tap_has_ended" in script:
+        # All that the tap writes fits into the pipe.
+        read_until(process, "tap: INFO METRIC")
+        tap_has_ended.open("w").close()
+    _, log = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert process.returncode == 141, log
+    assert "the target ended" in log or "the target with 0" in log
+    assert pipeline.kept == {}
+    pipeline.sandbox.api.scroll = None  # the next run would wait until it expires
+    assert pipeline.run()[0] == 0
+    assert pipeline.has_all()
+
+
+@pytest.fixture
+def left_behind(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
+    """A target that leaves a process behind, which holds all that it can; it ends with the test."""
+    file = tmp_path / "left behind"
+
+    def target(script: str) -> list[str]:
+        return ["sh", "-c", f"exec 9<&0; {script} sleep 600 <&9 & echo $! > '{file}'"]
+
+    yield target
+    os.kill(int(file.read_text()), signal.SIGKILL)
+
+
+def test_what_a_target_leaves_behind_is_not_waited_for(
+    small_pipeline: Pipeline, left_behind: Callable[[str], list[str]]
+) -> None:
+    program = left_behind(f"cat >> {small_pipeline.rows};")
+    code, log = small_pipeline.run(program=program)
+    assert code == 0, log
+    assert small_pipeline.kept["bookmarks"]["contacts"]["updated_at"]
+    # Nor does it hold the lock, which it has inherited.
+    with small_pipeline.locked():
+        pass
+
+
+def test_nor_is_what_it_leaves_behind_with_a_full_pipe(
+    pipeline: Pipeline, left_behind: Callable[[str], list[str]]
+) -> None:
+    code, log = pipeline.run(program=left_behind("head -c 100 > /dev/null;"))
+    assert code == 141, log
+    assert pipeline.kept == {}
+    with pipeline.locked():
+        pass
+
+
+def test_a_target_may_print_lines_without_an_end(small_pipeline: Pipeline) -> None:
+    much = "head -c 20000000 /dev/zero"
+    script = f"{much}; {much} >&2; cat > {small_pipeline.rows}"
+    process = small_pipeline.start(program=["sh", "-c", script])
+    _, log = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert process.returncode == 0, log[-2000:]
+    assert log.count("lines that are no states") == 1
+    assert small_pipeline.kept["bookmarks"]
+
+
+def test_no_setting_is_in_the_environment_of_the_target(small_pipeline: Pipeline) -> None:
+    small_pipeline.config.write_text('{"start_date": "2015-01-01"}')
+    found = small_pipeline.folder / "environment"
+    script = f"env > {found}; cat >> {small_pipeline.rows}"
+    code, log = small_pipeline.run(
+        flags=("--config", "ENV"),
+        program=["sh", "-c", script],
+        environment={
+            "TAP_INTERCOM_ACCESS_TOKEN": small_pipeline.sandbox.token,
+            "TAP_INTERCOM_BASE_URL": small_pipeline.sandbox.url,
+            "TARGET_PASSWORD": "is needed",
+        },
+    )
+    assert code == 0, log
+    assert "TAP_INTERCOM" not in found.read_text()
+    assert small_pipeline.sandbox.token not in found.read_text()
+    assert "TARGET_PASSWORD=is needed" in found.read_text()
 
 
 # -- Signals -------------------------------------------------------------------------------------
@@ -339,6 +530,17 @@ def test_a_second_signal_ends_a_target_that_does_not_end_by_itself(
     assert small_pipeline.kept["bookmarks"]
 
 
+def test_a_signal_waits_until_the_processes_have_started() -> None:
+    with pipeline_module._passing_on_signals() as started:
+        os.kill(os.getpid(), signal.SIGTERM)
+        tap, target = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
+        started(tap, target)
+        assert tap.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
+        assert target.poll() is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert target.wait(TIMEOUT_SECONDS) == -signal.SIGINT
+
+
 def test_ctrl_c_reaches_the_tap_alone(pipeline: Pipeline) -> None:
     pipeline.sandbox.faults.add("slow", path="/conversations/search", times=None, seconds=30)
     with Terminal(pipeline.command()) as terminal:
@@ -368,6 +570,65 @@ def test_a_second_run_can_wait(small_pipeline: Pipeline) -> None:
         assert small_pipeline.sandbox.requests == []
     process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0
+
+
+def test_a_link_to_a_state_file_has_its_lock(small_pipeline: Pipeline) -> None:
+    elsewhere = small_pipeline.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "real.json").write_text("{}")
+    small_pipeline.state.symlink_to(elsewhere / "real.json")
+    with small_pipeline.locked("elsewhere/real.json"):
+        assert small_pipeline.run()[0] == 75
+    assert small_pipeline.run()[0] == 0
+
+
+@pytest.fixture
+def without_locks(tmp_path: Path) -> Callable[[str], dict[str, str]]:
+    """The environment of a run on a file system without some kinds of locks."""
+
+    def environment(kinds: str) -> dict[str, str]:
+        folder = tmp_path / "modules"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(
+            "import errno, fcntl, os\n"
+            "def fails(*arguments):\n"
+            "    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))\n"
+            f"{kinds} = fails\n"
+        )
+        return {"PYTHONPATH": os.pathsep.join((str(folder), *sys.path))}
+
+    return environment
+
+
+def test_a_file_system_without_flock_has_another_lock(
+    small_pipeline: Pipeline, without_locks: Callable[[str], dict[str, str]]
+) -> None:
+    environment = without_locks("fcntl.flock")
+    with small_pipeline.locked(lock=fcntl.lockf):
+        assert small_pipeline.run(environment=environment)[0] == 75
+    code, log = small_pipeline.run(environment=environment)
+    assert code == 0, log
+    assert small_pipeline.has_all()
+
+
+def test_a_file_system_without_locks_is_refused(
+    small_pipeline: Pipeline, without_locks: Callable[[str], dict[str, str]]
+) -> None:
+    code, log = small_pipeline.run(environment=without_locks("fcntl.flock = fcntl.lockf"))
+    assert code == 2
+    assert "state.json.lock cannot be locked: No locks available. Keep the state file" in log
+    assert len(log.splitlines()) == 1
+    assert small_pipeline.sandbox.requests == []
+
+
+@pytest.mark.parametrize("wait", ["nan", "inf", "-inf", "-1", "soon", ""])
+def test_a_wait_that_is_no_number_of_seconds_is_refused(
+    small_pipeline: Pipeline, wait: str
+) -> None:
+    code, log = small_pipeline.run(flags=(f"--wait={wait}",))
+    assert code == 2
+    assert f"argument --wait: invalid seconds value: {wait!r}" in log
+    assert not small_pipeline.state.exists()
 
 
 def test_a_waiting_run_can_be_stopped(small_pipeline: Pipeline) -> None:
@@ -456,6 +717,18 @@ def test_a_file_that_is_no_state_is_left_alone(
     assert told in log
     assert "target: " not in log
     assert small_pipeline.state.read_text() == state
+    assert sorted(path.name for path in small_pipeline.folder.iterdir()) == [
+        "config.json",
+        "state.json",
+    ]
+
+
+def test_a_state_file_that_links_to_itself_is_refused(small_pipeline: Pipeline) -> None:
+    small_pipeline.state.symlink_to(small_pipeline.state)
+    code, log = small_pipeline.run()
+    assert code == 2
+    assert "state.json cannot be read: Too many levels of symbolic links" in log
+    assert len(log.splitlines()) == 1
 
 
 def test_a_target_that_cannot_be_started_is_named(small_pipeline: Pipeline) -> None:

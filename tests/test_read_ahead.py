@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,67 @@ def test_items_come_in_the_order_of_the_jobs(width: int, memory: int, files: int
     jobs = [partial(produce, name, 30) for name in "abcdef"]
     expected = [f"{name}{number}" for name in "abcdef" for number in range(30)]
     assert flat(ReadAhead(memory, files, 4), jobs, width) == expected
+
+
+@pytest.fixture
+def open_files(monkeypatch: pytest.MonkeyPatch) -> list[read_ahead._Segment]:
+    """The files that hold what is ahead, at any time."""
+    files: list[read_ahead._Segment] = []
+
+    class Segment(read_ahead._Segment):
+        def __init__(self) -> None:
+            super().__init__()
+            files.append(self)
+
+        def close(self) -> None:
+            super().close()
+            files.remove(self)
+
+    monkeypatch.setattr(read_ahead, "_Segment", Segment)
+    return files
+
+
+@pytest.mark.parametrize("waiting", [1, 30, 500])
+def test_files_hold_little_more_than_what_is_waiting(
+    monkeypatch: pytest.MonkeyPatch, open_files: list[read_ahead._Segment], waiting: int
+) -> None:
+    monkeypatch.setattr(read_ahead, "SEGMENT_BYTES", 1_000)
+    may_be_made = threading.Semaphore(waiting)
+
+    def throttled() -> Iterator[Text]:
+        for item in produce("a", 3_000):
+            assert may_be_made.acquire(timeout=PATIENCE_SECONDS)
+            yield item
+
+    lanes = ReadAhead(0, 10**6, 1).run([throttled], 1)
+    count = most_bytes = most_files = 0
+    for count, item in enumerate(next(lanes), start=1):
+        assert item.text.startswith(f"a{count - 1} ")
+        most_files = max(most_files, len(open_files))
+        most_bytes = max(most_bytes, sum(file.size for file in list(open_files)))
+        may_be_made.release()
+    assert count == 3_000
+    of_an_item = len(pickle.dumps(item, pickle.HIGHEST_PROTOCOL))
+    assert most_bytes <= 1.5 * waiting * of_an_item + 2 * 1_000
+    assert most_files <= 20
+    assert open_files == []
+
+
+def test_what_is_given_up_takes_no_room(open_files: list[read_ahead._Segment]) -> None:
+    is_closed = threading.Event()
+
+    def endless() -> Iterator[Text]:
+        try:
+            while True:
+                yield Text("x" * 100)
+        finally:
+            is_closed.set()
+
+    lanes = ReadAhead(0, 10**6, 1).run([endless], 1)
+    next(next(lanes))
+    lanes.close()  # type: ignore[attr-defined]
+    assert is_closed.wait(PATIENCE_SECONDS)
+    assert open_files == []
 
 
 def test_jobs_may_run_jobs() -> None:

@@ -1,0 +1,78 @@
+"""The lock of a state file: one run at a time uses it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tap_intercom.errors import BusyError, ConfigError
+
+LOGGER = logging.getLogger("tap_intercom")
+
+POLL_SECONDS = 0.2
+HELD_BY_ANOTHER = (errno.EAGAIN, errno.EACCES)
+# What file systems without one of the kinds of locks answer: some of NFS, Lustre and FUSE.
+NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+@contextmanager
+def locked(state: Path, wait_seconds: float) -> Iterator[int]:
+    """Hold the lock of a state file; yields its descriptor.
+
+    A process that inherits the descriptor holds the lock, too, until it ends or one of them calls
+    `release`. A link to a state file has the lock of that file. Raises BusyError after
+    wait_seconds, and ConfigError where there can be no lock.
+    """
+    path = Path(f"{os.path.realpath(state)}.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise ConfigError(f"state: {path} cannot be made: {error.strerror}") from error
+    try:
+        if not _has_locked(descriptor, path):
+            LOGGER.info("another run uses %s; waiting for at most %g s", state, wait_seconds)
+            deadline = time.monotonic() + wait_seconds
+            while not _has_locked(descriptor, path):
+                if time.monotonic() >= deadline:
+                    raise BusyError(
+                        f"state: another run uses {state}; nothing was read. "
+                        "--wait SECONDS waits for it"
+                    )
+                time.sleep(POLL_SECONDS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def release(descriptor: int) -> None:
+    """Give up a lock for all processes that hold it by this descriptor."""
+    with suppress(OSError):  # of the other kind, it ends with the descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _has_locked(descriptor: int, path: Path) -> bool:
+    """Take the lock; returns whether it was free.
+
+    lockf is the second choice, since a process does not inherit such a lock.
+    """
+    for lock in (fcntl.flock, fcntl.lockf):
+        try:
+            lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            reason = error.strerror
+            if error.errno in HELD_BY_ANOTHER:
+                return False
+            if error.errno not in NOT_SUPPORTED:
+                break
+        else:
+            return True
+    raise ConfigError(
+        f"state: {path} cannot be locked: {reason}. "
+        "Keep the state file on a file system with locks, such as a local disk"
+    )
