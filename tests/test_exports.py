@@ -586,6 +586,12 @@ class TestNames:
         assert runs.outputs[0].code == 0, runs.outputs[0].log
         assert set(runs.bookmarks) == {RECEIPT, OPEN}
 
+    def test_a_file_without_a_header_fails_its_stream(self, start_runs: StartRuns) -> None:
+        runs = self.run_with(start_runs, {"open.csv": f"r,{NOW}\n"})
+        assert runs.outputs[0].code == 5
+        assert "no column of its group" in runs.outputs[0].last_log_line
+        assert set(runs.bookmarks) == {RECEIPT}
+
     def test_columns_may_be_spelt_otherwise(self, start_runs: StartRuns) -> None:
         text = f"Receipt ID, Received-At,First_Dismisall\nr,{NOW - 60},{NOW}\n"
         runs = self.run_with(start_runs, {"1.csv": text})
@@ -626,7 +632,10 @@ class TestNames:
         output = run(runs, RECEIPT, OPEN, numbers={"export_jobs.LONGEST_ROW": 1_000})
         assert output.code == 5
         assert "Traceback" not in output.log
-        assert f"{OPEN}: export: the file 'open.csv' cannot be read (" in output.last_log_line
+        reason = (
+            "a file of the export has no column" if kind == "binary" else "export: the file 'open"
+        )
+        assert f"{OPEN}: {reason}" in output.last_log_line
         assert set(runs.bookmarks) == {RECEIPT}
         others = run(runs, RECEIPT)
         assert others.code == 0, others.log

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
@@ -423,8 +423,8 @@ class Receipts(ContentExport):
             return
         try:
             rows = file.rows()
-            header, first = next(rows, None), next(rows, None)
-            if header is None or first is None:
+            header = next(rows, None)
+            if header is None:
                 return
             if group is None:
                 fitting, is_sure = self._fitting(file, header)
@@ -433,19 +433,15 @@ class Receipts(ContentExport):
                 left_out = wanted - {each.name for each in fitting}
                 wanted -= left_out
                 if not file.name:
-                    for name in sorted(left_out):
-                        kind = "exports that are one file, of another group"
-                        reading.findings.add(name, kind, rfc3339(export.period.start) or "")
-                if wanted and not is_sure:
+                    self._report_left_out(reading, export, left_out)
+                if wanted and not is_sure and next(rows, None) is not None:
                     raise ContractError(
                         f"the file {file.name!r} of the export may belong to this stream or to "
-                        f"another one; its columns are {', '.join(header)}"
+                        "another one: it has columns of this one, and others"
                     )
             for stream in self._groups():
                 if stream.name in wanted:
-                    yield from self._read_rows(
-                        reading, export, stream, header, chain([first], rows)
-                    )
+                    yield from self._read_rows(reading, export, stream, header, rows)
         except ContractError as error:
             failed = dict.fromkeys(wanted, error)
             reading.given_up.update(failed)
@@ -459,6 +455,8 @@ class Receipts(ContentExport):
         header: Sequence[str],
         rows: Iterator[Sequence[str]],
     ) -> Iterator[Batch]:
+        if not stream.known(header):
+            raise ContractError("a file of the export has no column of its group in its first row")
         make = stream.maker(header, export.period, export.occurrences[stream.name])
         count = 0
         while records := [make(row) for row in islice(rows, ROWS_AT_ONCE)]:
@@ -491,10 +489,13 @@ class Receipts(ContentExport):
         # A file alone is one of the groups, whatever columns Intercom has added to it.
         best = max(fitting or self._groups(), key=lambda each: each.known(header))
         if best.known(header) < 2:
-            raise ContractError(
-                f"{self.name}: the export has columns that no stream has: {', '.join(header)}"
-            )
+            raise ContractError("the export is a file without the columns of any stream")
         return [best], True
+
+    def _report_left_out(self, reading: Reading, export: _Export, names: frozenset[str]) -> None:
+        kind = "exports that are one file, of another group"
+        for name in sorted(names):
+            reading.findings.add(name, kind, rfc3339(export.period.start) or "")
 
     def _report(self, reading: Reading, file: CsvFile) -> None:
         reading.findings.add(self.name, "files of exports that no stream takes", repr(file.name))
