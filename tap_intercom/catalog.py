@@ -188,6 +188,9 @@ def _entry_of_dataset(dataset: Described, settings: Settings) -> Entry:
         metadata.write(marks, breadcrumb, "selected-by-default", breadcrumb != ())
     for name, attribute in dataset.attributes.items():
         metadata.write(marks, ("properties", name), QUALIFIED_ID, attribute)
+    for name in dataset.identity:
+        # The key is made of it, so it must be read whatever is selected.
+        metadata.write(marks, ("properties", name), "inclusion", "automatic")
     return {**entry, "metadata": metadata.to_list(marks)}
 
 

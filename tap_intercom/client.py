@@ -145,6 +145,7 @@ class Client:
     def _bind(self) -> None:
         self._send_until_answered = self._retrying(lambda error: False)
         self._send_until_not_limited = self._retrying(lambda error: not error.rate_limited)
+        self._send_once = self._retrying(lambda error: True)
 
     def reading(self, reader: str) -> Client:
         """The same client, whose requests count as those of a reader; see `Requests`."""
@@ -209,13 +210,18 @@ class Client:
         answer: Answer = self._send_until_not_limited("GET", path, params, None, _keep, True)
         return answer
 
-    def download(self, path: str, file: BinaryIO) -> Answer:
+    def post_once(self, path: str) -> Answer:
+        """Like `post`, without a body, first in the budget and not tried again."""
+        answer: Answer = self._send_once("POST", path, None, None, _keep, True)
+        return answer
+
+    def download(self, path: str, file: BinaryIO, params: Params = None) -> Answer:
         """Write the body of an answer, as it came, to a file, from its start at each try.
 
         `Content-Encoding: zip`, which exports come with, is no coding that anybody decodes
         (API-I1). The answer that this gives has no body.
         """
-        answer: Answer = self._send_until_answered("GET", path, None, None, _keep, file=file)
+        answer: Answer = self._send_until_answered("GET", path, params, None, _keep, file=file)
         return answer
 
     def open_workspace(self) -> Workspace:

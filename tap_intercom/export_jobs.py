@@ -1,6 +1,7 @@
 """Exports: the jobs that make Intercom write a file, and the rows of that file.
 
-A job is enqueued, asked about until it is complete, and its file downloaded (API-I).
+A job is enqueued, asked about until it is complete, and its file downloaded (API-I). Until it ends
+it is pending, and a workspace may have few pending jobs: one that is left behind blocks others.
 """
 
 from __future__ import annotations
@@ -9,42 +10,48 @@ import csv
 import gzip
 import io
 import logging
-import sys
 import threading
 import time
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 from tap_intercom.client import Answer, Client
-from tap_intercom.errors import ContractError, ResponseError, UnavailableError
+from tap_intercom.errors import ContractError, ResponseError, TapError, UnavailableError
+from tap_intercom.signals import start_thread
 
 LOGGER = logging.getLogger("tap_intercom")
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
+# Less than schedulers wait between SIGTERM and SIGKILL.
+STOP_SECONDS = 5.0
 
 COMPLETE = ("complete", "completed")
 WITHOUT_DATA = "no_data"
-FAILED = ("failed", "canceled")
+FAILED = ("failed", "canceled", "cancelled")
 
 ZIP_MAGIC = b"PK"
 GZIP_MAGIC = b"\x1f\x8b"
+# A file that unpacks to one endless row must not fill the memory.
+LONGEST_ROW = 16_000_000
 
 
 class Kind(NamedTuple):
-    """Where exports of a kind are enqueued, asked about and downloaded; `{id}` is the job's.
+    """Where exports of a kind are enqueued, asked about, downloaded and cancelled.
 
-    places: for as many jobs as a workspace may have pending (API-C1).
+    `{id}` is the job's. cancel is None where Intercom has no such endpoint. slots: how many jobs a
+    workspace may have pending (API-C1).
     """
 
     name: str
     enqueue: str
     status: str
     download: str
-    places: threading.BoundedSemaphore
+    cancel: str | None
+    slots: int
 
 
 CONTENT = Kind(
@@ -52,104 +59,276 @@ CONTENT = Kind(
     "/export/content/data",
     "/export/content/data/{id}",
     "/download/content/data/{id}",
-    threading.BoundedSemaphore(1),
+    "/export/cancel/{id}",
+    slots=1,
 )
 REPORTING = Kind(
     "reporting export",
     "/export/reporting_data/enqueue",
     "/export/reporting_data/{id}",
     "/download/reporting_data/{id}",
-    threading.BoundedSemaphore(5),
+    None,
+    slots=5,
 )
 
 
-def export(
-    client: Client,
-    kind: Kind,
-    body: Mapping[str, Any],
-    file: BinaryIO,
-    *,
-    start_within: float,
-    end_within: float,
-) -> Answer | None:
-    """Have Intercom export what `body` asks for, into a file; None where it has no data for it.
+class Job:
+    """A job that Intercom has started. has_ended: whether Intercom said so."""
 
-    start_within: seconds to wait for other jobs of the workspace, end_within: for this one. Raises
-    UnavailableError when they pass, and when Intercom gives the job up.
-    """
-    with kind.places:
-        job = _enqueue(client, kind, body, start_within)
-        if not _has_data(client, kind, job, end_within):
-            return None
-    try:
-        return client.download(kind.download.format(id=job), file)
-    except OSError as error:
-        raise UnavailableError(
-            f"{kind.name}: its file cannot be kept ({error.strerror}); TMPDIR says where it is put"
-        ) from error
+    def __init__(self, client: Client, kind: Kind, identifier: str, parameters: Any) -> None:
+        self.kind = kind
+        self.identifier = identifier
+        self.has_ended = False
+        self._client = client
+        self._parameters = parameters and {**parameters, "job_identifier": identifier}
 
+    def has_file(self, within: float) -> bool:
+        """Wait for the end of the job; returns whether it has data.
 
-def _enqueue(client: Client, kind: Kind, body: Mapping[str, Any], start_within: float) -> str:
-    """Start a job, after those that keep it from starting have ended; gives its identifier."""
-    deadline = time.monotonic() + start_within
-    for number, wait in enumerate(_waits()):
-        try:
-            answer = client.post(kind.enqueue, body)
-            break
-        except ResponseError as error:
-            if error.status != 429:
-                raise
+        Raises UnavailableError when `within` seconds pass, and when Intercom gives the job up.
+        """
+        deadline = time.monotonic() + within
+        for wait in _waits():
+            status = self._status()
+            self.has_ended = status in (*COMPLETE, WITHOUT_DATA, *FAILED)
+            if status in FAILED:
+                raise UnavailableError(
+                    f"{self.kind.name}: Intercom says that the job {self.identifier} is {status}; "
+                    "the next run asks again"
+                )
+            if self.has_ended:
+                return status != WITHOUT_DATA
             left = deadline - time.monotonic()
             if left <= 0:
                 raise UnavailableError(
-                    f"{error}. Other exports of this workspace did not end in time: run at "
-                    "another time, or set a larger max_retry_seconds."
-                ) from error
-            if number == 0:
-                LOGGER.info(
-                    "%s: waiting at most %.0f s for another job of this workspace to end (%s)",
-                    kind.name,
-                    left,
-                    error,
+                    f"{self.kind.name}: the job {self.identifier} is still {status} after "
+                    f"{within:.0f} s; the next run asks again, or set a larger export_wait_seconds"
                 )
             time.sleep(min(wait, left))
-    # Spelt without its second i in versions 2.7 to 2.10, 2.12 and 2.13 (API-I1).
-    job = answer.body.get("job_identifier") or answer.body.get("job_identfier")
-    if not job:
-        raise ContractError(f"{kind.enqueue}: the answer has no job_identifier")
-    return str(job)
+        raise AssertionError("waits do not end")
+
+    def download(self, file: BinaryIO) -> Answer:
+        """Write the file of a complete job. Raises UnavailableError where there is no room."""
+        path = self.kind.download.format(id=self.identifier)
+        try:
+            return self._client.download(path, file, self._parameters)
+        except OSError as error:
+            raise UnavailableError(
+                f"{self.kind.name}: its file cannot be kept ({error.strerror}); "
+                "TMPDIR says where it is put"
+            ) from error
+
+    def cancel(self) -> bool:
+        """Ask Intercom once to end the job; returns whether it did."""
+        return _cancel(self._client, self.kind, self.identifier)
+
+    def _status(self) -> str:
+        path = self.kind.status.format(id=self.identifier)
+        try:
+            return str(self._client.get(path, self._parameters).body.get("status")).lower()
+        except ResponseError as error:
+            if error.status == 504:
+                return "failed"
+            raise
 
 
-def _has_data(client: Client, kind: Kind, job: str, end_within: float) -> bool:
-    """Wait for the end of a job; gives whether it has a file."""
-    deadline = time.monotonic() + end_within
-    for wait in _waits():
-        status = _status(client, kind, job)
-        if status in COMPLETE:
-            return True
-        if status == WITHOUT_DATA:
+class ExportJobs:
+    """The export jobs of a run.
+
+    A content export that is pending keeps every other one from starting, so it is cancelled when
+    the run ends early. The state keeps the identifier of the one that is pending, as a run that is
+    killed cannot cancel it: left_behind is what an earlier run kept there.
+    """
+
+    def __init__(self, left_behind: str | None) -> None:
+        self._left_behind = left_behind
+        self._slots = {kind.name: _Slots(kind.slots) for kind in (CONTENT, REPORTING)}
+        self._pending: list[Job] = []
+        self._starting = threading.Lock()
+        self._is_stopped = False
+
+    @property
+    def left_behind(self) -> str | None:
+        """The content export that would stay pending if the run were killed now."""
+        pending = [job.identifier for job in list(self._pending) if job.kind.cancel]
+        return pending[0] if pending else self._left_behind
+
+    @contextmanager
+    def start(
+        self,
+        client: Client,
+        kind: Kind,
+        body: Mapping[str, Any],
+        within: float,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Iterator[Job]:
+        """Start a job, which is cancelled if it has not ended when the context is left.
+
+        parameters: of the requests about the job. Raises UnavailableError when other jobs keep it
+        from starting for more than `within` seconds, at once when they are given up jobs of ours.
+        """
+        slots = self._slots[kind.name]
+        slots.take(kind)
+        try:
+            job = self._enqueue(client, kind, body, within, parameters)
+        except BaseException:
+            slots.free()
+            raise
+        slots.started()
+        try:
+            yield job
+        finally:
+            is_over = job.has_ended or job.cancel()
+            self._pending.remove(job)
+            slots.ended(is_over)
+
+    def stop(self) -> None:
+        """Cancel what is pending, as far as that is done in a few seconds."""
+        if self._pending or self._starting.locked():
+            start_thread(self._cancel_all).join(STOP_SECONDS)
+
+    def _cancel_all(self) -> None:
+        # The lock waits for the answer to a job that is being enqueued: only it names the job.
+        with self._starting:
+            self._is_stopped = True
+            pending = list(self._pending)
+        for job in pending:
+            job.cancel()
+
+    def _enqueue(
+        self,
+        client: Client,
+        kind: Kind,
+        body: Mapping[str, Any],
+        within: float,
+        parameters: Mapping[str, Any] | None,
+    ) -> Job:
+        """Start a job, after those that keep it from starting have ended."""
+        slots = self._slots[kind.name]
+        deadline = time.monotonic() + within
+        is_logged = False
+        waits = _waits()
+        while True:
+            try:
+                return self._try_to_enqueue(client, kind, body, parameters)
+            except ResponseError as error:
+                if error.status != 429:
+                    raise
+                if self._cancel_left_behind(client, kind):
+                    continue
+                left = deadline - time.monotonic()
+                if slots.are_lost:
+                    raise UnavailableError(f"{error}. {_GIVEN_UP}") from error
+                if left <= 0:
+                    raise UnavailableError(
+                        f"{error}. Other exports of this workspace did not end in time: run at "
+                        "another time, or set a larger max_retry_seconds."
+                    ) from error
+                if not is_logged:
+                    LOGGER.info(
+                        "%s: waiting at most %.0f s for another job of this workspace to end (%s)",
+                        kind.name,
+                        left,
+                        error,
+                    )
+                is_logged = True
+                slots.wait_until_lost(min(next(waits), left))
+
+    def _try_to_enqueue(
+        self,
+        client: Client,
+        kind: Kind,
+        body: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None,
+    ) -> Job:
+        with self._starting:
+            if self._is_stopped:
+                raise UnavailableError(f"{kind.name}: the run is ending")
+            answer = client.post(kind.enqueue, body)
+            # Spelt without its second i in versions 2.7 to 2.10, 2.12 and 2.13 (API-I1).
+            identifier = answer.body.get("job_identifier") or answer.body.get("job_identfier")
+            if not identifier:
+                raise ContractError(f"{kind.enqueue}: the answer has no job_identifier")
+            job = Job(client, kind, str(identifier), parameters)
+            self._pending.append(job)
+            if kind.cancel:
+                self._left_behind = None
+            return job
+
+    def _cancel_left_behind(self, client: Client, kind: Kind) -> bool:
+        """Cancel the job that a killed run left behind, now that a job cannot start."""
+        identifier, self._left_behind = (
+            self._left_behind,
+            None if kind.cancel else self._left_behind,
+        )
+        if identifier is None or kind.cancel is None:
             return False
-        if status in FAILED:
-            raise UnavailableError(
-                f"{kind.name}: Intercom says that the job {job} is {status}; the next run asks anew"
-            )
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise UnavailableError(
-                f"{kind.name}: the job {job} is {status} still after {end_within:.0f} s; the next "
-                "run asks anew, or set a larger export_wait_seconds"
-            )
-        time.sleep(min(wait, left))
-    raise AssertionError("waits do not end")
+        LOGGER.info("%s: cancelling the job that an earlier run left behind", kind.name)
+        return _cancel(client, kind, identifier)
 
 
-def _status(client: Client, kind: Kind, job: str) -> str:
+_GIVEN_UP = (
+    "Jobs of this run that were given up are still pending, and others cannot start before they "
+    "end; the next run asks again."
+)
+
+
+class _Slots:
+    """The jobs of a kind that may be pending.
+
+    One that is given up and cannot be cancelled is still pending at Intercom, so it keeps its slot.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._taken = 0
+        self._pending = 0
+        self._lost = 0
+        self._changed = threading.Condition()
+
+    @property
+    def are_lost(self) -> bool:
+        """Whether jobs that were given up hold slots, and no other job of ours will free one."""
+        return self._lost > 0 and self._pending == 0
+
+    def take(self, kind: Kind) -> None:
+        """Wait for a slot. Raises UnavailableError when given up jobs hold them all."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken < self._count or self._lost == self._count)
+            if self._lost == self._count:
+                raise UnavailableError(f"{kind.name}: {_GIVEN_UP}")
+            self._taken += 1
+
+    def free(self) -> None:
+        with self._changed:
+            self._taken -= 1
+            self._changed.notify_all()
+
+    def started(self) -> None:
+        with self._changed:
+            self._pending += 1
+
+    def ended(self, is_over: bool) -> None:
+        with self._changed:
+            self._pending -= 1
+            self._lost += not is_over
+            self._taken -= is_over
+            self._changed.notify_all()
+
+    def wait_until_lost(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.are_lost, seconds)
+
+
+def _cancel(client: Client, kind: Kind, identifier: str) -> bool:
+    if kind.cancel is None:
+        return False
     try:
-        return str(client.get(kind.status.format(id=job)).body.get("status"))
-    except ResponseError as error:
-        if error.status == 504:
-            return "failed"
-        raise
+        client.post_once(kind.cancel.format(id=identifier))
+    except TapError as error:
+        LOGGER.info("%s: the job %s could not be cancelled (%s)", kind.name, identifier, error)
+        return False
+    return True
 
 
 def _waits() -> Iterator[float]:
@@ -163,49 +342,85 @@ def _waits() -> Iterator[float]:
 # -- Files ---------------------------------------------------------------------------------------
 
 
-def csv_files(file: BinaryIO) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the files in an archive with their names; a CSV file alone has no name.
+class CsvFile(NamedTuple):
+    """A file of an export: its name in the archive, "" for a file alone, and how to open it."""
 
-    Descriptions differ in how it is packed, so that its first bytes tell. Raises ContractError.
+    name: str
+    open: Callable[[], IO[bytes]]
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield the rows, the header first. Raises ContractError for a file that is broken."""
+        with readable(self.name):
+            content = self.open()
+            if self.name:
+                content = _unpacked(content)
+        yield from csv_rows(content, self.name)
+
+
+def csv_files(file: BinaryIO) -> Iterator[CsvFile]:
+    """Yield the files of an export, each to be read before the next one. Raises ContractError.
+
+    Descriptions differ in how it is packed (API-I1), so its first bytes decide.
     """
+    if _magic(file) != ZIP_MAGIC:
+        with readable():
+            content = _unpacked(file)
+        yield CsvFile("", lambda: content)
+        return
+    with readable():
+        archive = zipfile.ZipFile(file)
+    with archive:
+        for entry in archive.infolist():
+            if not entry.is_dir():
+                yield CsvFile(entry.filename, partial(archive.open, entry))
+
+
+def _magic(file: IO[bytes]) -> bytes:
     file.seek(0)
     magic = file.read(2)
     file.seek(0)
+    return magic
+
+
+def _unpacked(file: IO[bytes]) -> IO[bytes]:
+    magic = _magic(file)
     if magic == ZIP_MAGIC:
-        with _readable(), zipfile.ZipFile(file) as archive:
-            for entry in archive.infolist():
-                if not entry.is_dir():
-                    with archive.open(entry) as content:
-                        yield entry.filename, content
-    elif magic == GZIP_MAGIC:
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield "", cast(IO[bytes], unpacked)
-    else:
-        yield "", file
+        raise ContractError("an archive inside an archive")
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if magic == GZIP_MAGIC else file
 
 
-def csv_rows(file: IO[bytes]) -> Iterator[list[str]]:
+def csv_rows(file: IO[bytes], name: str = "") -> Iterator[list[str]]:
     """Yield the rows of a CSV file, its header first. Raises ContractError for a broken one."""
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(LONGEST_ROW)
     width = None
-    with _readable():
+    with readable(name):
         text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
-        # No database takes NUL, nor does the reader of older Pythons.
-        for row in csv.reader((line.replace("\0", "\ufffd") for line in text), strict=True):
+        for row in csv.reader(_lines(text), strict=True):
             if not row:
                 continue
             width = width or len(row)
             if len(row) != width:
                 raise ContractError(
-                    f"export: a row has {len(row)} cells, and its header {width}, so that they "
-                    "cannot be told apart"
+                    f"a row has {len(row)} cells, and its header {width}, so that they cannot be "
+                    "told apart"
                 )
             yield row
 
 
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    while line := text.readline(LONGEST_ROW):
+        if len(line) == LONGEST_ROW:
+            raise ContractError(f"a line has more than {LONGEST_ROW} characters")
+        # No database takes NUL, nor does the reader of older Pythons.
+        yield line.replace("\0", "\ufffd")
+
+
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable(name: str = "") -> Iterator[None]:
+    """Raise ContractError for what goes wrong with a file: unpacking raises errors of any kind."""
     try:
         yield
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, csv.Error) as error:
-        raise ContractError(f"export: the file cannot be read ({error})") from error
+    except Exception as error:
+        reason = error if isinstance(error, ContractError) else f"{type(error).__name__}: {error}"
+        what = f"the file {name!r}" if name else "the file"
+        raise ContractError(f"export: {what} cannot be read ({reason})") from error

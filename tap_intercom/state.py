@@ -5,6 +5,7 @@
                                 "workspace": "abc123", "filters": "9f2c…"}},
      "currently_syncing": "contacts"}
 
+export_job is the identifier of an export that was pending, for the next run to cancel.
 missing_since and missing_until keep the progress of a read that a start_date before `since` asked
 for.
 
@@ -107,6 +108,18 @@ class State:
         self._document.pop("currently_syncing", None)
         if stream is not None:
             self._document["currently_syncing"] = stream
+
+    @property
+    def export_job(self) -> str | None:
+        """The export job that was pending when the state was written."""
+        identifier = self._document.get("export_job")
+        return identifier if isinstance(identifier, str) else None
+
+    @export_job.setter
+    def export_job(self, identifier: str | None) -> None:
+        self._document.pop("export_job", None)
+        if identifier is not None:
+            self._document["export_job"] = identifier
 
     def updated_at(self, stream: str) -> str | None:
         """The time that a stream's bookmark holds, as it stands there."""

@@ -14,6 +14,7 @@ from typing import Any
 from tap_intercom.catalog import discover, select
 from tap_intercom.client import Client, Workspace
 from tap_intercom.errors import AuthError, ContractError, Stopped, TapError, TargetGoneError
+from tap_intercom.export_jobs import ExportJobs
 from tap_intercom.findings import Findings
 from tap_intercom.messages import Messages
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
@@ -57,6 +58,7 @@ class Sync:
         self._findings = Findings()
         self._progress = Progress(client, state, self._findings)
         self._failures: dict[str, Exception] = {}
+        self._jobs = ExportJobs(state.export_job)
 
     def run(self, catalog: Any = None) -> int:
         """Read all that the catalog selects; without one, all that discovery selects.
@@ -68,11 +70,15 @@ class Sync:
             with self._progress:
                 selections = self._read(catalog)
         except Stopped:
+            self._state.export_job = self._jobs.left_behind
             self._messages.state(self._state.document)
             self._progress.log_summary()
             raise
+        finally:
+            self._jobs.stop()
         with self._uninterrupted():
             self._state.currently_syncing = None
+            self._state.export_job = self._jobs.left_behind
             self._messages.state(self._state.document)
         return self._conclude(selections)
 
@@ -132,6 +138,7 @@ class Sync:
                     if selections[name].replication_key is not None
                 },
                 workspace_id=workspace.id,
+                jobs=self._jobs,
                 shared=shared,
             )
 
@@ -185,7 +192,12 @@ class Sync:
                 reached_at_end[name] = reached
                 continue
             self._state.advance(name, reading.plans[name], reading.origin, reached)
-        if batch.reached and self._messages.state_is_due:
+        is_due = bool(batch.reached) and self._messages.state_is_due
+        if self._state.export_job != self._jobs.left_behind:
+            # At once, as a run that is killed leaves the job behind.
+            self._state.export_job = self._jobs.left_behind
+            is_due = is_due or self._state.export_job is not None
+        if is_due:
             self._messages.state(self._state.document)
 
     def _finish(self, reading: Reading, reached_at_end: dict[str, int]) -> None:

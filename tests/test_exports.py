@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import signal
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ FIRST_DAY = NOW - 80 * DAY_SECONDS
 NAMES = [name for name in STREAMS if name.startswith("content_export_")]
 RECEIPT = "content_export_receipt"
 OPEN = "content_export_open"
+OVERVIEW = "content_export_overview"
+CLICK = "content_export_click"
 SHORT: Mapping[str, Any] = {
     **SHORT_WAITS,
     "export_jobs.FIRST_WAIT_SECONDS": 0.01,
@@ -113,8 +116,16 @@ def identity(record: Record) -> str:
     )
 
 
+def by_key(output: Output, name: str) -> dict[tuple[Any, ...], Record]:
+    """The last row of each key."""
+    keys = STREAMS[name].key_properties
+    return {tuple(row[key] for key in keys): row for row in output.records(name)}
+
+
 def arrived(output: Output, *names: str) -> dict[str, list[str]]:
-    return {name: sorted(map(identity, output.records(name))) for name in names or NAMES}
+    """The rows that a target has. Periods of overviews overlap, so equal ones count once."""
+    found = {name: sorted(map(identity, by_key(output, name).values())) for name in names or NAMES}
+    return found | {name: sorted(set(found[name])) for name in found if name == OVERVIEW}
 
 
 def truth(runs: Runs, *names: str) -> dict[str, list[str]]:
@@ -159,11 +170,8 @@ class TestWhole:
             assert schema["key_properties"] == list(stream.key_properties)
             assert schema["bookmark_properties"] == [stream.replication_key]
             validator = jsonschema_rs.Draft7Validator(schema["schema"], validate_formats=True)
-            records = output.records(name)
-            for record in records:
+            for record in output.records(name):
                 validator.validate(record)
-            keys = {tuple(record[key] for key in stream.key_properties) for record in records}
-            assert len(keys) == len(records)
 
     def test_jobs_are_of_whole_days_without_a_gap_and_serve_all_groups(
         self, start_runs: StartRuns
@@ -172,13 +180,11 @@ class TestWhole:
         run(runs)
         jobs = asked(runs)
         assert len(jobs) == 3
-        assert jobs[0][0] == FIRST_DAY - FIRST_DAY % DAY_SECONDS
-        assert jobs[-1][1] // DAY_SECONDS == NOW // DAY_SECONDS
-        for first, last in jobs:
-            assert first % DAY_SECONDS == 0
-            assert (last + 1) % DAY_SECONDS == 0
-            assert last + 1 - first <= 30 * DAY_SECONDS
-        assert [last + 1 for _, last in jobs[:-1]] == [first for first, _ in jobs[1:]]
+        first_day = FIRST_DAY - FIRST_DAY % DAY_SECONDS
+        end = NOW - NOW % DAY_SECONDS + DAY_SECONDS
+        # Each begins a second early, and reaches the lookback and a day beyond its 30 days.
+        starts = [first_day + number * 30 * DAY_SECONDS for number in range(3)]
+        assert jobs == [(start - 1, min(start + 61 * DAY_SECONDS, end) - 1) for start in starts]
 
     def test_only_what_is_selected_is_written(self, start_runs: StartRuns) -> None:
         runs = start_runs()
@@ -214,7 +220,10 @@ class TestWhole:
         end = NOW - 40 * DAY_SECONDS
         output = run(runs, RECEIPT, end_date=rfc3339(end))
         assert output.code == 0, output.log
-        assert max(last for _, last in asked(runs)) // DAY_SECONDS == (end - 1) // DAY_SECONDS
+        last_day = (end - 1) // DAY_SECONDS
+        assert max(last for _, last in asked(runs)) // DAY_SECONDS == last_day + 31
+        sent = {row["received_at"][:10] for row in output.records(RECEIPT)}
+        assert max(sent) <= rfc3339(end + DAY_SECONDS)[:10]  # type: ignore[index]
         assert runs.bookmarks[RECEIPT]["updated_at"] == rfc3339(end)
 
 
@@ -236,7 +245,7 @@ class TestAgain:
         assert output.code == 0, output.log
         assert instant_text(later - 5) in {row["opened_at"] for row in output.records(OPEN)}
         read_from = NOW - 600 - 30 * DAY_SECONDS
-        assert min(first for first, _ in asked(runs)) == read_from - read_from % DAY_SECONDS
+        assert min(first for first, _ in asked(runs)) == read_from - read_from % DAY_SECONDS - 1
         assert runs.bookmarks[OPEN]["updated_at"] == rfc3339(later - 600)
         assert set(map(identity, runs.target.records(OPEN).values())) <= set(
             truth(runs, OPEN)[OPEN]
@@ -249,7 +258,7 @@ class TestAgain:
         output = run(runs, RECEIPT, export_lookback_days=0)
         assert output.code == 0, output.log
         ((first, last),) = asked(runs)
-        assert first // DAY_SECONDS == (NOW - 600) // DAY_SECONDS
+        assert (first + 1) // DAY_SECONDS == (NOW - 600) // DAY_SECONDS
         assert last // DAY_SECONDS == NOW // DAY_SECONDS
 
     def test_an_earlier_start_date_reads_the_missing_days(self, start_runs: StartRuns) -> None:
@@ -313,8 +322,8 @@ class TestJobs:
         assert "Intercom says that the job" in output.last_log_line
         assert " is failed" in output.last_log_line
         reached = {bookmark["updated_at"] for bookmark in runs.bookmarks.values()}
-        (_, last), _ = asked(runs)
-        assert reached == {rfc3339(last + 1)}
+        _, (second, _) = asked(runs)
+        assert reached == {rfc3339(second + 1)}
         statuses = [r.status for r in runs.sandbox.requests if r.path.startswith(f"{JOBS}/")]
         assert statuses.count(504) == 1
 
@@ -323,7 +332,7 @@ class TestJobs:
         output = run(runs)
         assert output.code == 0, output.log
         for name in NAMES:
-            if name != "content_export_overview":
+            if name != OVERVIEW:
                 got = {identity(row) for each in runs.outputs for row in each.records(name)}
                 assert got == set(truth(runs, name)[name])
 
@@ -363,12 +372,294 @@ class TestJobs:
         runs = start_runs()
 
         def results() -> set[str]:
-            return {check(runs.tap).results[name] for name in NAMES}
+            found = check(runs.tap).results
+            return {found[name] for name in NAMES}
 
         assert results() == {"reachable"}
         runs.sandbox.options.permissions.remove("export_content_data")
         assert results() == {"missing permission"}
         assert not asked(runs)
+
+
+class TestPeriods:
+    """What became of a message is exported as far as it happened in the period asked for."""
+
+    START = FIRST_DAY - FIRST_DAY % DAY_SECONDS
+
+    def workspace(self) -> Workspace:
+        """A message a day, opened 25 days later."""
+        workspace = Workspace()
+        for number in range(50):
+            sent_at = self.START + number * DAY_SECONDS + 43_200
+            at = sent_at + 25 * DAY_SECONDS
+            workspace.add_export_row(
+                "receipt", sent_at, receipt_id=f"r{number}", received_at=sent_at, first_open=at
+            )
+            workspace.add_export_row("open", sent_at, receipt_id=f"r{number}", opened_at=at)
+        return workspace
+
+    def assert_nothing_is_missing(self, runs: Runs, *names: str) -> None:
+        for name in names:
+            rows: dict[tuple[Any, ...], Record] = {}
+            for output in runs.outputs:
+                rows |= by_key(output, name)
+            assert sorted(map(identity, rows.values())) == truth(runs, name)[name]
+
+    def test_what_happens_after_a_window_comes_with_the_message(
+        self, start_runs: StartRuns
+    ) -> None:
+        runs = start_runs(self.workspace())
+        assert run(runs, RECEIPT, OPEN).code == 0
+        self.assert_nothing_is_missing(runs, RECEIPT, OPEN)
+        # Receipts of the next window are left to its own job, but for a day.
+        assert len(runs.outputs[0].records(RECEIPT)) <= 50 + 2
+
+    def test_a_period_that_is_read_later_does_not_take_away_what_came_before(
+        self, start_runs: StartRuns
+    ) -> None:
+        workspace = self.workspace()
+        middle = self.START + 20 * DAY_SECONDS
+        # Read as the first window's first message, and as the margin of the missing period.
+        workspace.add_export_row(
+            "receipt", middle + 60, receipt_id="late", received_at=middle + 60,
+            first_open=middle + 50 * DAY_SECONDS,
+        )  # fmt: skip
+        runs = start_runs(workspace)
+        assert run(runs, RECEIPT, start_date=rfc3339(middle)).code == 0
+        assert run(runs, RECEIPT).code == 0
+        self.assert_nothing_is_missing(runs, RECEIPT)
+        assert "late" in {row["receipt_id"] for row in runs.outputs[1].records(RECEIPT)}
+
+    def test_what_happens_until_the_next_run_comes(self, start_runs: StartRuns) -> None:
+        runs = start_runs(self.workspace())
+        end = rfc3339(self.START + 40 * DAY_SECONDS)
+        assert run(runs, RECEIPT, OPEN, end_date=end).code == 0
+        assert run(runs, RECEIPT, OPEN).code == 0
+        self.assert_nothing_is_missing(runs, RECEIPT, OPEN)
+
+    def test_a_job_that_is_cut_is_reported(self, start_runs: StartRuns) -> None:
+        runs = start_runs(self.workspace())
+        output = run(runs, RECEIPT, numbers={"streams.exports.MOST_ROWS": 30})
+        assert output.code == 0
+        assert "where Intercom leaves out what is more" in output.log
+        runs.forget()
+        strict = run(runs, RECEIPT, strict=True, numbers={"streams.exports.MOST_ROWS": 30})
+        assert strict.code == 5
+
+
+class TestLeftBehind:
+    """A content export that is pending keeps every other one of the workspace from starting."""
+
+    def pending(self, runs: Runs) -> int:
+        return sum(job.status not in ("completed", "no_data", "failed", "canceled") for job in
+                   runs.sandbox.api.exports._jobs.values())  # fmt: skip
+
+    def cancelled(self, runs: Runs) -> int:
+        return sum("/export/cancel/" in request.path for request in runs.sandbox.requests)
+
+    def test_a_job_that_is_given_up_is_cancelled(self, start_runs: StartRuns) -> None:
+        runs = start_runs(export_looks=1_000_000)
+        assert run(runs, RECEIPT, export_wait_seconds=0.1).code == 4
+        assert (self.pending(runs), self.cancelled(runs)) == (0, 1)
+        assert "export_job" not in runs.state
+
+    def test_a_job_that_failed_or_ended_is_not(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        assert run(runs, RECEIPT).code == 0
+        runs.sandbox.options.export_result = "failed"
+        assert run(runs, RECEIPT).code == 4
+        assert self.cancelled(runs) == 0
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_run_that_is_stopped_cancels_its_job(
+        self, start_runs: StartRuns, number: int
+    ) -> None:
+        runs = start_runs(export_looks=1_000_000)
+        process = runs.start(RECEIPT, numbers=SHORT)
+        process.read(lambda data: b"export_job" in data)
+        process.kill(number)
+        assert runs.take(process.wait()).code == 128 + number
+        assert (self.pending(runs), self.cancelled(runs)) == (0, 1)
+        runs.sandbox.options.export_looks = 2
+        output = run(runs, RECEIPT, max_retry_seconds=0.1)
+        assert output.code == 0, output.log
+        assert arrived(output, RECEIPT) == truth(runs, RECEIPT)
+
+    def test_a_target_that_dies_leaves_no_job(self, start_runs: StartRuns) -> None:
+        runs = start_runs(export_looks=1_000_000)
+        process = runs.start(RECEIPT, "tags", numbers=SHORT, export_wait_seconds=0.5)
+        process.read(lambda data: b"export_job" in data)
+        process.close_stdout()
+        assert process.wait().code == 141
+        assert self.pending(runs) == 0
+
+    def test_the_job_of_a_run_that_was_killed_is_cancelled_by_the_next(
+        self, start_runs: StartRuns
+    ) -> None:
+        runs = start_runs(export_looks=1_000_000)
+        process = runs.start(RECEIPT, numbers=SHORT)
+        process.read(lambda data: b"export_job" in data)
+        process.kill(signal.SIGKILL)
+        runs.take(process.wait())
+        assert self.pending(runs) == 1
+        assert isinstance(runs.state["export_job"], str)
+        runs.sandbox.options.export_looks = 2
+        output = run(runs, RECEIPT, max_retry_seconds=0.1)
+        assert output.code == 0, output.log
+        assert arrived(output, RECEIPT) == truth(runs, RECEIPT)
+        assert self.cancelled(runs) == 1
+        assert "export_job" not in runs.state
+
+    def test_a_job_that_ended_meanwhile_costs_nothing(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        runs.state = {"bookmarks": {}, "export_job": "gone"}
+        assert run(runs, "tags").code == 0
+        assert runs.state["export_job"] == "gone"
+        assert run(runs, RECEIPT).code == 0
+        assert self.cancelled(runs) == 0
+        assert "export_job" not in runs.state
+
+    def test_a_job_that_cannot_be_cancelled_is_waited_for(self, start_runs: StartRuns) -> None:
+        runs = start_runs(exports_refused=2)
+        runs.state = {"bookmarks": {}, "export_job": "gone"}
+        output = run(runs, RECEIPT)
+        assert output.code == 0, output.log
+        assert "could not be cancelled" in output.log
+        assert arrived(output, RECEIPT) == truth(runs, RECEIPT)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "{group}.csv",
+            "{group}_{number}.csv",
+            "Export 1/Content-{group}s_{now:%Y-%m-%dT%H:%M:%SZ}.CSV",
+            "../../{group}_{now:%Y%m%d}_part{number}.csv",
+            "{number}",
+            "rows-{number}-{now:%d.%m.%Y}.txt",
+        ],
+    )
+    def test_files_are_recognised_whatever_they_are_called(
+        self, start_runs: StartRuns, name: str
+    ) -> None:
+        runs = start_runs(content_file_name=name)
+        output = run(runs, strict=True)
+        assert output.code == 0, output.log
+        assert arrived(output) == truth(runs)
+        assert "no stream takes" not in output.log
+
+    def run_with(self, start_runs: StartRuns, files: Mapping[str, str | bytes]) -> Runs:
+        runs = start_runs()
+        content = archive(files)
+        runs.sandbox.faults.add("answer", "/download/", times=None, answer=lambda _: content)
+        run(runs, RECEIPT, OPEN)
+        return runs
+
+    def test_a_file_that_may_be_of_a_stream_fails_that_one_only(
+        self, start_runs: StartRuns
+    ) -> None:
+        receipts = f"receipt_id,received_at\nr,{NOW - 60}\n"
+        files = {"news.csv": f"receipt_id,opened_at,news_id\nr,{NOW},1\n", "receipt.csv": receipts}
+        runs = self.run_with(start_runs, files)
+        (output,) = runs.outputs
+        assert output.code == 5
+        assert "the file 'news.csv' of the export may belong to this stream" in output.last_log_line
+        assert set(runs.bookmarks) == {RECEIPT}
+        assert {row["receipt_id"] for row in output.records(RECEIPT)} == {"r"}
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"news.csv": "receipt_id,opened_at,news_id\n"},
+            {"news.csv": "news_id,read_at\n1,2\n"},
+            {"push_failure_1.csv": f"receipt_id,opened_at,reason\nr,{NOW},1\n"},
+            {"sms.csv": f"receipt_id,clicked_at,link_type,url,more\nr,{NOW},a,b,c\n"},
+            {"readme.txt": "Your export\n\nis here\n", "empty.csv": ""},
+            {"click.csv": 'receipt_id,clicked_at\n"broken'},
+        ],
+    )
+    def test_a_file_of_no_stream_that_is_read_fails_none(
+        self, start_runs: StartRuns, files: Mapping[str, str]
+    ) -> None:
+        runs = self.run_with(start_runs, files)
+        assert runs.outputs[0].code == 0, runs.outputs[0].log
+        assert set(runs.bookmarks) == {RECEIPT, OPEN}
+
+    def test_a_file_without_a_header_fails_its_stream(self, start_runs: StartRuns) -> None:
+        runs = self.run_with(start_runs, {"open.csv": f"r,{NOW}\n"})
+        assert runs.outputs[0].code == 5
+        assert "no column of its group" in runs.outputs[0].last_log_line
+        assert set(runs.bookmarks) == {RECEIPT}
+
+    def test_columns_may_be_spelt_otherwise(self, start_runs: StartRuns) -> None:
+        text = f"Receipt ID, Received-At,First_Dismisall\nr,{NOW - 60},{NOW}\n"
+        runs = self.run_with(start_runs, {"1.csv": text})
+        (record,) = by_key(runs.outputs[0], RECEIPT).values()
+        assert record["receipt_id"] == "r"
+        assert record["received_at"] == instant_text(NOW - 60)
+        assert record["first_dismissal"] == instant_text(NOW)
+
+    def test_files_may_be_packed_once_more(self, start_runs: StartRuns) -> None:
+        rows = gzip.compress(f"receipt_id,opened_at\nr,{NOW}\n".encode())
+        runs = self.run_with(start_runs, {"open_1.csv.gz": rows})
+        assert runs.outputs[0].code == 0, runs.outputs[0].log
+        assert [row["receipt_id"] for row in by_key(runs.outputs[0], OPEN).values()] == ["r"]
+
+    @pytest.mark.parametrize("kind", ["encrypted", "method", "archive", "long", "binary"])
+    def test_a_file_that_cannot_be_unpacked_fails_its_stream_only(
+        self, start_runs: StartRuns, kind: str
+    ) -> None:
+        content: str | bytes = f"receipt_id,opened_at\nr,{NOW}\n"
+        if kind == "archive":
+            content = archive({"open.csv": content})[2]
+        elif kind == "long":
+            content = "x" * 2_000
+        elif kind == "binary":
+            content = bytes(range(256)) * 9
+        answer = archive({"open.csv": content, "receipt.csv": "receipt_id\n1\n"})
+        packed = bytearray(answer[2])
+        directory = packed.index(b"PK\x01\x02")
+        if kind == "encrypted":
+            packed[6] |= 1
+            packed[directory + 8] |= 1
+        elif kind == "method":
+            packed[8] = packed[directory + 10] = 97
+        runs = start_runs()
+        runs.sandbox.faults.add(
+            "answer", "/download/", times=None, answer=lambda _: (*answer[:2], bytes(packed))
+        )
+        output = run(runs, RECEIPT, OPEN, numbers={"export_jobs.LONGEST_ROW": 1_000})
+        assert output.code == 5
+        assert "Traceback" not in output.log
+        reason = (
+            "a file of the export has no column" if kind == "binary" else "export: the file 'open"
+        )
+        assert f"{OPEN}: {reason}" in output.last_log_line
+        assert set(runs.bookmarks) == {RECEIPT}
+        others = run(runs, RECEIPT)
+        assert others.code == 0, others.log
+
+    def test_a_file_alone_says_nothing_of_other_groups(self, start_runs: StartRuns) -> None:
+        output = run(start_runs(content_file="gzip"), RECEIPT, OPEN)
+        assert output.code == 0, output.log
+        assert f"{OPEN}: 3 exports that are one file, of another group" in output.log
+
+
+def test_rows_that_are_equal_in_their_key_are_numbered(start_runs: StartRuns) -> None:
+    workspace = Workspace()
+    for response in ("red", "blue", "blue"):
+        workspace.add_export_row(
+            "answer", NOW - 60, receipt_id="1", answered_at=NOW, question_id="q", response=response
+        )
+    runs = start_runs(workspace)
+    name = "content_export_answer"
+    first = by_key(run(runs, name), name)
+    assert sorted(row["response"] for row in first.values()) == ["blue", "blue", "red"]
+    workspace.update_export_row("answer", 0, response="green")
+    second = by_key(run(runs, name), name)
+    assert second.keys() == first.keys()
+    assert sorted(row["response"] for row in second.values()) == ["blue", "blue", "green"]
 
 
 class TestFiles:
@@ -399,7 +690,7 @@ class TestFiles:
         )
         output = run(start_runs(workspace), OPEN)
         assert output.code == 0, output.log
-        (record,) = output.records(OPEN)
+        (record,) = by_key(output, OPEN).values()
         assert record["columns"] == {"inbox": 'a, b\ufffdc\n"d"'}
 
     def test_a_file_that_no_stream_takes_is_told(self, start_runs: StartRuns) -> None:
@@ -454,7 +745,7 @@ class TestFiles:
         assert arrived(output) == truth(runs)
 
 
-def archive(files: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+def archive(files: Mapping[str, str | bytes]) -> tuple[int, dict[str, str], bytes]:
     """The answer to a download: a status, headers and an archive of these files."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as opened:
@@ -509,7 +800,7 @@ def test_columns_of_the_same_name_are_told_apart() -> None:
     ids=["plain", "gzip", "zip"],
 )
 def test_rows_of_a_file_however_it_is_packed(packed: bytes) -> None:
-    rows = [list(csv_rows(content)) for _, content in csv_files(io.BytesIO(packed))]
+    rows = [list(file.rows()) for file in csv_files(io.BytesIO(packed))]
     assert rows == [[["a", "b"], ["1", "x\ny"]]]
 
 

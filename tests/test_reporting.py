@@ -63,11 +63,19 @@ def entry_of(runs: ExportRuns, name: str) -> Record:
     return found
 
 
+def by_key(output: Output, name: str) -> dict[str, Record]:
+    """The last row of each key."""
+    (schema,) = [
+        each for each in output.messages if each["type"] == "SCHEMA" and each["stream"] == name
+    ]
+    return {row[schema["key_properties"][0]]: row for row in output.records(name)}
+
+
 def rows(output: Output, name: str) -> list[str]:
-    """The rows of a dataset as texts that compare, without our own column."""
+    """The rows of a dataset that a target has, as texts that compare, without our own column."""
     return sorted(
         json.dumps({k: v for k, v in row.items() if k != "_sdc_record_hash"}, sort_keys=True)
-        for row in output.records(name)
+        for row in by_key(output, name).values()
     )
 
 
@@ -155,6 +163,83 @@ class TestDiscovery:
         assert {name for name in names if name.startswith("reporting_")} == {"reporting_fine"}
 
 
+class TestKeys:
+    """Rows without an id have a key of what does not change in them, and a number."""
+
+    HANDLING = "reporting_teammate_handling_conversation"
+    ATTRIBUTES = (
+        "timestamp.conversation_started_at",
+        "standard.conversation_id",
+        "teammate.handling_teammate_id",
+        "duration.teammate_handling_time",
+    )
+
+    def start(self, start_runs: StartRuns, *values: tuple[str, str, int]) -> ExportRuns:
+        """Runs on rows of a conversation, a teammate and a handling time."""
+        workspace = Workspace()
+        dataset = self.HANDLING.removeprefix("reporting_")
+        workspace.add_dataset(dataset, "conversation_started_at", self.ATTRIBUTES)
+        for each in values:
+            row = dict(zip(self.ATTRIBUTES, (NOW - 9 * DAY_SECONDS, *each), strict=True))
+            workspace.add_dataset_row(dataset, row)
+        return start_runs(workspace)
+
+    def keys(self, output: Output) -> list[str]:
+        assert output.code == 0, output.log
+        return [row["_sdc_record_hash"] for row in output.records(self.HANDLING)]
+
+    def test_equal_rows_are_told_apart_and_have_the_same_keys_again(
+        self, start_runs: StartRuns
+    ) -> None:
+        runs = self.start(
+            start_runs, ("1", "a", 60), ("1", "a", 60), ("1", "a", 60), ("2", "a", 60)
+        )
+        first = self.keys(run(runs, self.HANDLING))
+        assert len(set(first)) == 4
+        assert self.keys(run(runs, self.HANDLING)) == first
+
+    def test_a_row_that_changes_keeps_its_key(self, start_runs: StartRuns) -> None:
+        runs = self.start(start_runs, ("1", "a", 60), ("1", "b", 60))
+        first = self.keys(run(runs, self.HANDLING))
+        dataset = self.HANDLING.removeprefix("reporting_")
+        runs.sandbox.workspace.update_dataset_row(dataset, 0, {self.ATTRIBUTES[3]: 90})
+        output = run(runs, self.HANDLING)
+        assert self.keys(output) == first
+        column = "duration_teammate_handling_time"
+        assert {row[column] for row in output.records(self.HANDLING)} == {"60", "90"}
+
+    def test_what_the_key_is_made_of_is_read_whatever_is_selected(
+        self, start_runs: StartRuns
+    ) -> None:
+        def only_time(catalog: Catalog) -> None:
+            for entry in catalog["streams"]:
+                for each in entry["metadata"]:
+                    if each["breadcrumb"]:
+                        each["metadata"]["selected"] = "handling_time" in each["breadcrumb"][1]
+
+        runs = self.start(start_runs, ("1", "a", 60), ("2", "a", 60))
+        first = self.keys(run(runs, self.HANDLING))
+        assert self.keys(run(runs, self.HANDLING, edit_catalog=only_time)) == first
+
+    def test_rows_of_a_dataset_that_is_not_known_keep_their_key(
+        self, start_runs: StartRuns
+    ) -> None:
+        workspace = Workspace()
+        attributes = ["timestamp.asked_at", "call.call_id", "call.state"]
+        workspace.add_dataset("copilot", "asked_at", attributes)
+        for number in range(3):
+            row = dict(
+                zip(attributes, (NOW - 9 * DAY_SECONDS, str(number // 2), "open"), strict=True)
+            )
+            workspace.add_dataset_row("copilot", row)
+        runs = start_runs(workspace)
+        first = by_key(run(runs, "reporting_copilot"), "reporting_copilot")
+        assert len(first) == 3
+        workspace.update_dataset_row("copilot", 1, {"call.state": "closed"})
+        second = by_key(run(runs, "reporting_copilot"), "reporting_copilot")
+        assert second.keys() == first.keys()
+
+
 class TestSync:
     @pytest.mark.parametrize("packing", ["plain", "gzip"])
     def test_every_dataset_equals_the_truth(self, start_runs: StartRuns, packing: str) -> None:
@@ -177,7 +262,8 @@ class TestSync:
         assert runs.sandbox.api.reporting.most_pending == 5
         asked = sorted((job["start_time"], job["end_time"]) for job in jobs(runs))
         assert len(asked) > 40
-        assert max(end - start for start, end in asked) == 30 * DAY_SECONDS
+        # And a second more on either side.
+        assert max(end - start for start, end in asked) == 30 * DAY_SECONDS + 2
         assert not [r for r in runs.sandbox.requests if r.status == 429]
 
     def test_only_selected_columns_are_asked_for(self, start_runs: StartRuns) -> None:
@@ -208,7 +294,7 @@ class TestSync:
         assert output.code == 0, output.log
         read_from = NOW - 600 - 30 * DAY_SECONDS
         first = min(job["start_time"] for job in jobs(runs))
-        assert first == read_from - read_from % DAY_SECONDS
+        assert first == read_from - read_from % DAY_SECONDS - 1
         assert [row["conversation_channel"] for row in output.records(CONVERSATION)].count(
             "chat"
         ) == 1
@@ -268,6 +354,92 @@ class TestSync:
         output = run(runs, CONVERSATION)
         assert output.code == 5
         assert "2 columns where 6 were asked for" in output.last_log_line
+
+    @pytest.mark.parametrize("header", ["ids", "qualified"])
+    def test_columns_may_be_called_by_their_ids(self, start_runs: StartRuns, header: str) -> None:
+        runs = start_runs(reporting_header=header)
+        output = run(runs)
+        assert output.code == 0, output.log
+        for name in (CONVERSATION, STATES):
+            assert rows(output, name) == truth(runs, name)
+
+    @pytest.mark.parametrize("header", ["ids", "qualified"])
+    def test_columns_in_another_order_are_an_error(
+        self, start_runs: StartRuns, header: str
+    ) -> None:
+        runs = start_runs(reporting_header=header)
+
+        def turned(call: Any) -> tuple[int, dict[str, str], bytes]:
+            job = runs.sandbox.api.reporting._jobs[call.path.rpartition("/")[2]]
+            job.attributes = job.attributes[::-1]
+            return 200, {}, runs.sandbox.api.reporting._csv(job)
+
+        runs.sandbox.faults.add("answer", "/download/", times=None, answer=turned)
+        output = run(runs, CONVERSATION)
+        assert output.code == 5
+        assert " was asked for" in output.last_log_line
+        assert runs.bookmarks == {}
+
+    @pytest.mark.parametrize("bounds", ["start", "end", "both", "neither"])
+    def test_rows_between_two_jobs_come_whichever_bound_is_left_out(
+        self, start_runs: StartRuns, bounds: str
+    ) -> None:
+        workspace = Workspace()
+        day = FIRST_DAY - FIRST_DAY % DAY_SECONDS
+        for dataset, identifier in (("conversation", "conversation_id"), ("unknown_one", "name")):
+            attributes = [f"conversation.{identifier}", "timestamp.conversation_started_at"]
+            workspace.add_dataset(dataset, "conversation_started_at", attributes)
+            for number in range(60):
+                at = day + number * DAY_SECONDS
+                for offset in (0, 1, DAY_SECONDS - 1):
+                    row = {attributes[0]: f"{number}+{offset}", attributes[1]: at + offset}
+                    workspace.add_dataset_row(dataset, row)
+        runs = start_runs(workspace, reporting_bounds=bounds)
+        names = [CONVERSATION, "reporting_unknown_one"]
+        output = run(runs, *names, start_date=rfc3339(day))
+        assert output.code == 0, output.log
+        for name in names:
+            assert rows(output, name) == truth(runs, name)
+
+    def test_jobs_are_asked_about_as_the_description_says(self, start_runs: StartRuns) -> None:
+        runs = start_runs()
+        output = run(runs, CONVERSATION, client_id="app")
+        assert output.code == 0, output.log
+        about = [
+            r
+            for r in runs.sandbox.requests
+            if "/reporting_data/" in r.path and "enqueue" not in r.path
+        ]
+        assert about
+        for request in about:
+            assert request.params == {
+                "app_id": "sandbox1",
+                "client_id": "app",
+                "job_identifier": request.path.rpartition("/")[2],
+            }
+
+    def test_jobs_that_are_given_up_keep_no_other_one_waiting(self, start_runs: StartRuns) -> None:
+        runs = start_runs(export_looks=1_000_000)
+        output = run(runs, export_wait_seconds=0.2, max_retry_seconds=10_000)
+        assert output.code == 4
+        assert "set a larger export_wait_seconds" in output.last_log_line
+        assert runs.sandbox.api.reporting.most_pending == 5
+        assert runs.bookmarks == {}
+
+    def test_a_job_that_waits_to_start_ends_with_those_that_are_given_up(
+        self, start_runs: StartRuns
+    ) -> None:
+        runs = start_runs(export_looks=1_000_000)
+
+        def refuse(sandbox: Sandbox, method: str, path: str, number: int) -> None:
+            if path == ENQUEUE and jobs(runs):
+                sandbox.options.exports_refused = 1_000_000
+
+        runs.sandbox.before_request(refuse)
+        output = run(runs, export_wait_seconds=0.2, max_retry_seconds=10_000)
+        assert output.code == 4
+        assert len(jobs(runs)) == 1
+        assert "were given up are still pending" in output.log
 
     def test_a_missing_permission_is_named(self, start_runs: StartRuns) -> None:
         runs = start_runs()

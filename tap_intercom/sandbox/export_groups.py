@@ -55,6 +55,17 @@ _COLUMNS = {
     "overview": _OVERVIEW,
 }
 GROUPS: dict[str, list[str]] = {group: names.split() for group, names in _COLUMNS.items()}
+# When what a row is about happened, by group; the rows of all others are about messages themselves.
+_EVENTS = {
+    group: next(name for name in names if name.endswith("_at"))
+    for group, names in GROUPS.items()
+    if group not in ("receipt", "answer_combined", "checkpoint", "overview")
+}
+EVENT_TIMES = frozenset(_EVENTS.values())
+
+
+def event_time(group: str) -> str | None:
+    return _EVENTS.get(group)
 
 
 def is_time(column: str) -> bool:

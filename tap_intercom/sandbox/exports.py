@@ -15,7 +15,7 @@ from uuid import uuid4
 import orjson
 
 from .calls import Answer, Call, RefusalError, json_answer
-from .export_groups import GROUPS, is_time
+from .export_groups import EVENT_TIMES, GROUPS, event_time, is_time
 from .options import Options
 from .records import Record
 from .workspace import Workspace
@@ -37,8 +37,8 @@ class Job:
     status: str = "pending"
     looks: int = 0
 
-    def holds(self, sent_at: int) -> bool:
-        return self.first_day <= sent_at // _DAY <= self.last_day
+    def holds(self, instant: int) -> bool:
+        return self.first_day <= instant // _DAY <= self.last_day
 
 
 class Exports:
@@ -92,7 +92,8 @@ class Exports:
     def cancel(self, call: Call, identifier: str) -> Answer:
         """Raises RefusalError."""
         job = self._job(identifier)
-        job.status = "canceled"
+        if job.status not in _ENDED:
+            job.status = "canceled"
         return self._told(call, job)
 
     def download(self, call: Call, identifier: str) -> Answer:
@@ -105,7 +106,7 @@ class Exports:
         files = {group: self._csv(rows) for group in GROUPS if (rows := self._rows(job, group))}
         kind = "application/octet-stream"
         if self._options.content_file == "zip":
-            packed = _archive(files, self._workspace.clock())
+            packed = self._archive(files)
             # Not a coding of HTTP, but what Intercom says.
             return Answer(packed, headers={"Content-Encoding": "zip"}, content_type=kind)
         alone = files.get("receipt", b"")
@@ -127,8 +128,20 @@ class Exports:
         return json_answer(body | {"download_expires_at": ""})
 
     def _rows(self, job: Job, group: str) -> list[Record]:
-        rows = self._workspace.export_rows[group]
-        return [each for each in rows if job.holds(each["sent_at"])]
+        """What a job has of a group: messages of its days, and what happened to them then."""
+        rows = [
+            {name: self._seen(job, name, value) for name, value in row.items()}
+            for row in self._workspace.export_rows[group]
+            if job.holds(row["sent_at"])
+        ]
+        event = event_time(group)
+        return rows if event is None else [row for row in rows if row[event] is not None]
+
+    @staticmethod
+    def _seen(job: Job, name: str, value: Any) -> Any:
+        """A value as a job has it: events count within the dates asked for only."""
+        is_event = name.startswith("first_") or name in EVENT_TIMES
+        return None if is_event and value is not None and not job.holds(value) else value
 
     def _csv(self, rows: Sequence[Record]) -> bytes:
         """A file with all columns that any of the rows has."""
@@ -149,11 +162,12 @@ class Exports:
         text = datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
         return text if self._options.export_times == "space" else text.replace(" ", "T") + "Z"
 
-
-def _archive(files: dict[str, bytes], now: float) -> bytes:
-    stamp = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%d-%H%M%S")
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for group, content in files.items():
-            archive.writestr(f"{group}_{stamp}.csv", content)
-    return packed.getvalue()
+    def _archive(self, files: dict[str, bytes]) -> bytes:
+        """The files of groups, with the names that the options say."""
+        now = datetime.fromtimestamp(self._workspace.clock(), timezone.utc)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number, (group, content) in enumerate(files.items()):
+                name = self._options.content_file_name
+                archive.writestr(name.format(group=group, number=number, now=now), content)
+        return packed.getvalue()

@@ -57,7 +57,10 @@ class Options:
     export_result           what jobs come to
     content_file            how the file of a content export is packed: all groups in an archive,
                             or receipts only
+    content_file_name       the name of each file in the archive: of its group, number, the time now
     reporting_file          how the file of a reporting export is packed
+    reporting_bounds        which of the two instants asked for a reporting export includes
+    reporting_header        what its columns are called: names that users see, or ids
     export_times            how the files write times: Unix seconds, ISO 8601, or with a space
     client_id and so on     the app that OAuth knows; its codes live for code_lifetime
     """
@@ -89,7 +92,10 @@ class Options:
     exports_refused: int = 0
     export_result: Literal["complete", "failed", "canceled"] = "complete"
     content_file: Literal["zip", "gzip", "plain"] = "zip"
+    content_file_name: str = "{group}_{now:%Y%m%d-%H%M%S}.csv"
     reporting_file: Literal["plain", "gzip"] = "plain"
+    reporting_bounds: Literal["start", "end", "both", "neither"] = "start"
+    reporting_header: Literal["names", "ids", "qualified"] = "names"
     export_times: Literal["seconds", "iso", "space"] = "seconds"
     client_id: str = "sandbox-client"
     client_secret: str = "sandbox-secret"

@@ -84,7 +84,7 @@ class ReportingExports:
 
     def status(self, call: Call, identifier: str) -> Answer:
         """What has become of a job; every look brings it on. Raises RefusalError."""
-        job = self._job(identifier)
+        job = self._job(call, identifier)
         if job.status not in _ENDED:
             job.looks += 1
             job.status = "in_progress"
@@ -95,7 +95,7 @@ class ReportingExports:
 
     def download(self, call: Call, identifier: str) -> Answer:
         """The file of a complete job. Raises RefusalError."""
-        job = self._job(identifier)
+        job = self._job(call, identifier)
         if job.status != "complete":
             raise self._unknown(identifier)
         if call.headers.get("accept") != "application/octet-stream":
@@ -105,7 +105,11 @@ class ReportingExports:
             content = gzip.compress(content)
         return Answer(content, content_type="application/octet-stream")
 
-    def _job(self, identifier: str) -> Job:
+    def _job(self, call: Call, identifier: str) -> Job:
+        """A job that is asked about as the description says. Raises RefusalError."""
+        for name in ("app_id", "job_identifier"):
+            if not call.query.get(name):
+                raise RefusalError(400, "parameter_not_found", f"{name} is required")
         if identifier not in self._jobs:
             raise self._unknown(identifier)
         return self._jobs[identifier]
@@ -127,16 +131,26 @@ class ReportingExports:
     def _csv(self, job: Job) -> bytes:
         """Columns in the order asked for, below their names, which may be the same for two."""
         dataset = self._workspace.datasets[job.dataset_id]
-        names = {each["qualified_id"]: each["name"] for each in dataset["attributes"]}
+        column = {"names": "name", "ids": "id", "qualified": "qualified_id"}
+        key = column[self._options.reporting_header]
+        names = {each["qualified_id"]: each[key] for each in dataset["attributes"]}
         ids = {each["id"]: each["qualified_id"] for each in dataset["attributes"]}
         time = ids.get(dataset["default_time_attribute_id"])
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow([names[each] for each in job.attributes])
         for row in self._workspace.dataset_rows[job.dataset_id]:
-            if time is None or job.start <= row[time] < job.end:
+            if time is None or self._holds(job, row[time]):
                 writer.writerow([_cell(row, each) for each in job.attributes])
         return text.getvalue().encode()
+
+    def _holds(self, job: Job, instant: int) -> bool:
+        bounds = self._options.reporting_bounds
+        return (
+            job.start < instant < job.end
+            or (instant == job.start and bounds in ("start", "both"))
+            or (instant == job.end and bounds in ("end", "both"))
+        )
 
 
 def _cell(row: Record, attribute: str) -> Any:

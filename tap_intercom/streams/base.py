@@ -14,6 +14,7 @@ import orjson
 
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ContractError, ResponseError, TapError
+from tap_intercom.export_jobs import ExportJobs
 from tap_intercom.findings import Findings
 from tap_intercom.messages import record_line, record_prefix, typed_record_lines
 from tap_intercom.pages import total_count
@@ -79,9 +80,10 @@ class Selection:
 class Reading:
     """All that reading a group of streams needs: a parent and its child, or a stream alone.
 
-    selections and plans hold those that are selected, by stream name. shared is the run's place
-    for what one stream leaves to another. given_up: why a child is not read any more. last_gone:
-    whether each of the last records was gone when its details were asked for, by stream.
+    selections and plans hold those that are selected, by stream name. jobs: the run's exports.
+    shared is the run's place for what one stream leaves to another. given_up: why a child is not
+    read any more. last_gone: whether each of the last records was gone when its details were asked
+    for, by stream.
     """
 
     client: Client
@@ -92,6 +94,7 @@ class Reading:
     selections: Mapping[str, Selection]
     plans: Mapping[str, Plan]
     workspace_id: str | None
+    jobs: ExportJobs
     shared: Shared
     given_up: dict[str, TapError] = field(default_factory=dict)
     last_gone: dict[str, deque[bool]] = field(default_factory=dict)

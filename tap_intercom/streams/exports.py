@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from typing import IO, ClassVar
+from typing import Any, ClassVar
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.export_jobs import CONTENT, csv_files, csv_rows, export
+from tap_intercom.export_jobs import CONTENT, CsvFile, csv_files
 from tap_intercom.settings import Settings
 from tap_intercom.state import Origin, Plan
 from tap_intercom.streams.base import (
@@ -26,17 +28,24 @@ from tap_intercom.streams.base import (
     load_schema,
     record_hash,
 )
-from tap_intercom.times import DAY_SECONDS, epoch_seconds
+from tap_intercom.times import DAY_SECONDS, epoch_seconds, rfc3339
 from tap_intercom.windows import Window, spans, start_of_day
 
 PREFIX = "content_export_"
 READER = f"{PREFIX}receipt"
 RECORD_HASH = "_sdc_record_hash"
-# A job gives 10,000,000 rows at most, and more are cut without notice (API-I1).
+# A job has 10,000,000 rows at most, and more are cut without notice (API-I1).
+MOST_ROWS = 10_000_000
 WINDOW_SECONDS = 30 * DAY_SECONDS
+# Days of a workspace's timezone begin at most 14 hours from those of UTC.
+MARGIN_SECONDS = DAY_SECONDS
 ROWS_AT_ONCE = 1_000
 
-_GROUP = re.compile(r"([a-z_]+?)_\d{8}[-_]?\d{6}\.csv")
+# Words of a file's name that do not name its group.
+_OTHER_WORDS = frozenset(
+    {"export", "exports", "exported", "intercom", "content", "data", "part", "file", "files"}
+    | {"csv", "gz", "txt", "t", "z", "utc"}
+)
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _SPACE_BEFORE_OFFSET = re.compile(r" (?=[+-]\d\d:?\d\d$)")
 
@@ -44,8 +53,9 @@ _SPACE_BEFORE_OFFSET = re.compile(r" (?=[+-]\d\d:?\d\d$)")
 class ContentExport(Stream):
     """A group of the export: a file with a row for each thing that happened.
 
-    hashed: the columns that the key is a hash of, where no column is one. others: the column for
-    all that the schema does not know, by their names. renamed: columns by how they are misspelt.
+    hashed: the columns that the key is a hash of, where no column is one; they do not change.
+    marks: the columns that tell the group from all others. others: the column for all that the
+    schema does not know, by their names. renamed: columns by how they are misspelt.
     """
 
     path = ""
@@ -53,6 +63,7 @@ class ContentExport(Stream):
     permission = "Export content data"
     cost = f"none, it comes with {READER}"
     hashed: ClassVar[Sequence[str]] = ()
+    marks: ClassVar[Sequence[str]] = ()
     others: ClassVar[str] = "columns"
     renamed: ClassVar[dict[str, str]] = {}
 
@@ -68,10 +79,37 @@ class ContentExport(Stream):
         """What each row carries of the period that its export asked for."""
         return {}
 
-    def maker(self, header: Sequence[str], period: Window) -> Callable[[Sequence[str]], Record]:
+    def columns(self, header: Sequence[str]) -> list[str]:
+        """The columns of a file: those of the schema, however they are spelt, and others."""
+        types = column_types(self.name)
+        exact = types.keys() & set(header)
+
+        def column(name: str) -> str:
+            plain = re.sub(r"\W+", "_", name.strip().lower()).strip("_")
+            plain = self.renamed.get(plain, plain)
+            return plain if plain in types and plain not in exact else name
+
+        return unique([column(name) for name in header])
+
+    def fits(self, header: Sequence[str]) -> bool:
+        """Whether a file has the columns that tell the group from all others."""
+        marks = self.marks or ("receipt_id", str(self.replication_key))
+        return set(marks) <= set(self.columns(header))
+
+    def known(self, header: Sequence[str]) -> int:
+        """How many columns of a file the schema has."""
+        return len(column_types(self.name).keys() & set(self.columns(header)))
+
+    def knows_all(self, header: Sequence[str]) -> bool:
+        """Whether the group has no other columns than those of its schema, where it may not."""
+        return self.others == "answers" or self.known(header) == len(header)
+
+    def maker(
+        self, header: Sequence[str], period: Window, occurrences: Occurrences
+    ) -> Callable[[Sequence[str]], Record]:
         """How a row below this header becomes a record."""
         types = column_types(self.name)
-        names = unique([self.renamed.get(name, name) for name in header])
+        names = self.columns(header)
         times = [(at, name) for at, name in enumerate(names) if types.get(name) == "time"]
         plain = [(at, name) for at, name in enumerate(names) if types.get(name) == "plain"]
         others = [(at, name) for at, name in enumerate(names) if name not in types]
@@ -83,10 +121,23 @@ class ContentExport(Stream):
             record[self.others] = {name: row[at] for at, name in others if row[at]} or None
             record.update(carried)
             if self.hashed:
-                record[RECORD_HASH] = record_hash([record.get(name) for name in self.hashed])
+                record[RECORD_HASH] = occurrences.key([record.get(name) for name in self.hashed])
             return record
 
         return make
+
+    def belongs(self, record: Record, window: Window) -> bool:
+        """Whether a record is of a message that was sent in a window, as far as it says when.
+
+        The job reaches beyond the window, and what it has from there comes with the next window.
+        """
+        if self.replication_key != "received_at":
+            return True
+        received_at = record.get("received_at")
+        if not isinstance(received_at, int | float):
+            return True
+        is_before_end = window.end is None or received_at < window.end + MARGIN_SECONDS
+        return received_at >= window.start and is_before_end
 
     def batch(self, reading: Reading, answer: Answer, records: Sequence[Record]) -> Batch:
         """The lines of records that came as a file, and not in the answer itself."""
@@ -151,6 +202,7 @@ class CombinedAnswers(ContentExport):
 
     name = "content_export_answer_combined"
     key_properties = ("receipt_id",)
+    marks = ("receipt_id", "received_at", "completed_at")
     replication_key = "received_at"
     others = "answers"
 
@@ -160,6 +212,7 @@ class SeriesCompletions(ContentExport):
 
     name = "content_export_series_completion"
     key_properties = ("receipt_id", "completed_at")
+    marks = ("receipt_id", "completed_at", "completion_node_ruleset_id")
     replication_key = "completed_at"
 
 
@@ -254,6 +307,7 @@ class Checkpoints(ContentExport):
 
     name = "content_export_checkpoint"
     key_properties = (RECORD_HASH,)
+    marks = ("series_entry_record_id", "created_at")
     replication_key = "created_at"
     hashed = ("series_entry_record_id", "user_id", "company_id", "ruleset_id", "created_at")
 
@@ -261,17 +315,19 @@ class Checkpoints(ContentExport):
 class Overviews(ContentExport):
     """One record per content and exported period: what became of the messages sent in it.
 
-    Its totals are of the period that the export asked for, which is therefore part of the key.
+    Its totals are of the whole days that the export asked for, so these are part of the key. They
+    reach beyond those of the next export: totals of several periods do not add up.
     Source: overview.csv of the export.
     """
 
     name = "content_export_overview"
     key_properties = (RECORD_HASH,)
+    marks = ("ruleset_id", "receipt_total")
     replication_key = "sent_until"
     hashed = ("ruleset_id", "content_type", "content_id", "series_id", "sent_from", "sent_until")
 
     def carried(self, period: Window) -> Record:
-        return {"sent_from": period.start, "sent_until": period.end}
+        return {"sent_from": start_of_day(period.start), "sent_until": period.end}
 
 
 class Receipts(ContentExport):
@@ -326,72 +382,191 @@ class Receipts(ContentExport):
         origin, lookback = reading.origin, reading.settings.export_lookback_days * DAY_SECONDS
         wanted = {name: windows_of(plan, origin, lookback) for name, plan in reading.plans.items()}
         first = min(window.start for windows in wanted.values() for window in windows)
-        for span in spans(wanted, range(first, origin.now, WINDOW_SECONDS)):
-            yield from self._read(reading, whole_days(span.window, origin.now), span.streams)
+        found = spans(wanted, range(first, origin.now, WINDOW_SECONDS))
+        missing = {plan.missing.end for plan in reading.plans.values() if plan.missing}
+        for span in found:
+            window = whole_days(span.window, origin.now)
+            period = period_of(window, lookback, origin.now, is_missing=span.window.end in missing)
+            if names := span.streams - reading.given_up.keys():
+                yield from self._read(reading, window, period, names)
             reached = origin.limit if span.window.end is None else span.window.end
             yield Batch(reached=dict.fromkeys(span.streams, reached))
 
-    def _read(self, reading: Reading, period: Window, names: frozenset[str]) -> Iterator[Batch]:
+    def _read(
+        self, reading: Reading, window: Window, period: Window, names: frozenset[str]
+    ) -> Iterator[Batch]:
+        """The rows of a window, by a job for a period that reaches beyond it."""
         assert period.end is not None
         # Both days are included (API-I1).
         body = {"created_at_after": period.start, "created_at_before": period.end - 1}
+        settings = reading.settings
         with tempfile.TemporaryFile(prefix="tap-intercom-") as file:
-            answer = export(
-                reading.client,
-                CONTENT,
-                body,
-                file,
-                start_within=reading.settings.max_retry_seconds,
-                end_within=reading.settings.export_wait_seconds,
-            )
-            if answer is None:
-                return
-            for file_name, content in csv_files(file):
-                yield from self._read_file(reading, period, names, answer, file_name, content)
+            with reading.jobs.start(
+                reading.client, CONTENT, body, settings.max_retry_seconds
+            ) as job:
+                yield Batch()  # A STATE can name the job now.
+                if not job.has_file(settings.export_wait_seconds):
+                    return
+            export = _Export(window, period, names, job.download(file))
+            for each in csv_files(file):
+                yield from self._read_file(reading, export, each)
 
-    def _read_file(
+    def _read_file(self, reading: Reading, export: _Export, file: CsvFile) -> Iterator[Batch]:
+        """The rows of a file, for the stream that it belongs to, where that is read."""
+        wanted = export.names - reading.given_up.keys()
+        group = group_of(file.name)
+        if group is not None:
+            if all(each.group != group for each in self._groups()):
+                self._report(reading, file)
+            wanted &= {PREFIX + group}
+        if not wanted:
+            return
+        try:
+            rows = file.rows()
+            header = next(rows, None)
+            if header is None:
+                return
+            if group is None:
+                fitting, is_sure = self._fitting(file, header)
+                if not fitting:
+                    self._report(reading, file)
+                left_out = wanted - {each.name for each in fitting}
+                wanted -= left_out
+                if not file.name:
+                    self._report_left_out(reading, export, left_out)
+                if wanted and not is_sure and next(rows, None) is not None:
+                    raise ContractError(
+                        f"the file {file.name!r} of the export may belong to this stream or to "
+                        "another one: it has columns of this one, and others"
+                    )
+            for stream in self._groups():
+                if stream.name in wanted:
+                    yield from self._read_rows(reading, export, stream, header, rows)
+        except ContractError as error:
+            failed = dict.fromkeys(wanted, error)
+            reading.given_up.update(failed)
+            yield Batch(failed=failed)
+
+    def _read_rows(
         self,
         reading: Reading,
-        period: Window,
-        names: frozenset[str],
-        answer: Answer,
-        file_name: str,
-        content: IO[bytes],
+        export: _Export,
+        stream: ContentExport,
+        header: Sequence[str],
+        rows: Iterator[Sequence[str]],
     ) -> Iterator[Batch]:
-        """The rows of a file, for the stream that it belongs to, where that is read."""
-        rows = csv_rows(content)
-        header = next(rows, None)
-        if header is None:
-            return
-        stream = self._stream_of(file_name, header)
-        if stream is None:
-            reading.findings.add(self.name, "files of exports that no stream takes", file_name)
-            return
-        if stream.name not in names - reading.given_up.keys():
-            return
-        make = stream.maker(header, period)
-        try:
-            while records := [make(row) for row in islice(rows, ROWS_AT_ONCE)]:
-                yield stream.batch(reading, answer, records)
-        except ContractError as error:
-            reading.given_up[stream.name] = error
-            yield Batch(failed={stream.name: error})
+        if not stream.known(header):
+            raise ContractError("a file of the export has no column of its group in its first row")
+        make = stream.maker(header, export.period, export.occurrences[stream.name])
+        count = 0
+        while records := [make(row) for row in islice(rows, ROWS_AT_ONCE)]:
+            count += len(records)
+            records = [each for each in records if stream.belongs(each, export.window)]
+            yield stream.batch(reading, export.answer, records)
+        if count >= MOST_ROWS:
+            reading.note_shortfall(
+                stream.name,
+                f"exports of {MOST_ROWS} rows, where Intercom leaves out what is more",
+                f"from {rfc3339(export.period.start)}",
+            )
 
-    def _stream_of(self, file_name: str, header: Sequence[str]) -> ContentExport | None:
-        """The stream that a file belongs to, by its name or else by its columns."""
-        streams = [each for each in self.family() if isinstance(each, ContentExport)]
-        if file_name:
-            named = _GROUP.fullmatch(file_name.rsplit("/", 1)[-1])
-            found = [each for each in streams if named and each.group == named[1]]
-            return found[0] if found else None
+    def _groups(self) -> list[ContentExport]:
+        return [each for each in self.family() if isinstance(each, ContentExport)]
 
-        def known(stream: ContentExport) -> int:
-            return len(column_types(stream.name).keys() & set(header))
+    def _fitting(
+        self, file: CsvFile, header: Sequence[str]
+    ) -> tuple[Sequence[ContentExport], bool]:
+        """The streams that a file may belong to by its columns, and whether that is sure.
 
-        best = max(streams, key=lambda each: (known(each), -len(column_types(each.name))))
-        if known(best) < 2:
-            raise ContractError(f"{self.name}: the export has columns that no stream has: {header}")
-        return best
+        Raises ContractError for a file alone that belongs to no stream.
+        """
+        fitting = [each for each in self._groups() if each.fits(header)]
+        exact = [each for each in fitting if each.knows_all(header)]
+        if len(exact) == 1:
+            return exact, True
+        if file.name:
+            return fitting, not fitting
+        # A file alone is one of the groups, whatever columns Intercom has added to it.
+        best = max(fitting or self._groups(), key=lambda each: each.known(header))
+        if best.known(header) < 2:
+            raise ContractError("the export is a file without the columns of any stream")
+        return [best], True
+
+    def _report_left_out(self, reading: Reading, export: _Export, names: frozenset[str]) -> None:
+        kind = "exports that are one file, of another group"
+        for name in sorted(names):
+            reading.findings.add(name, kind, rfc3339(export.period.start) or "")
+
+    def _report(self, reading: Reading, file: CsvFile) -> None:
+        reading.findings.add(self.name, "files of exports that no stream takes", repr(file.name))
+
+
+class Occurrences:
+    """Makes keys of what identifies rows; equal ones are numbered, so that each row has a key.
+
+    Numbers are the same in each run, since a job has all rows of an identity or none. It takes
+    some 70 bytes of memory for each row of a job.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._repeated: Counter[int] = Counter()
+
+    def key(self, identity: Sequence[Any]) -> str:
+        digest = record_hash(identity)
+        short = int(digest[:15], 16)
+        if short not in self._seen:
+            self._seen.add(short)
+            return digest
+        self._repeated[short] += 1
+        return record_hash([*identity, self._repeated[short]])
+
+
+@dataclass(frozen=True)
+class _Export:
+    """A job's rows: asked for by a period, to have those of a window for the streams named."""
+
+    window: Window
+    period: Window
+    names: frozenset[str]
+    answer: Answer
+    occurrences: defaultdict[str, Occurrences] = field(
+        default_factory=lambda: defaultdict(Occurrences)
+    )
+
+
+def group_of(file_name: str) -> str | None:
+    """The group that a file is named after: `Export/Receipts-2026-11-27_1.CSV` is of receipt."""
+    known = known_groups()
+    words = re.findall("[a-z]+", re.split(r"[/\\]", file_name)[-1].lower())
+    name = "".join(word for word in words if word not in _OTHER_WORDS)
+    singular = re.sub("ies$", "y", name), re.sub("s$", "", name), re.sub("es$", "", name)
+    return next((known[each] for each in (name, *singular) if each in known), None)
+
+
+@cache
+def known_groups() -> dict[str, str]:
+    """The groups by their names without `_`: those of streams, and events that receipts count."""
+    events = (name for name in column_types(READER) if name.startswith("first_"))
+    groups = [each.group for each in (Receipts(), *Receipts.groups)]
+    names = [*groups, *(name.removeprefix("first_") for name in events)]
+    return {name.replace("_", ""): name for name in names}
+
+
+def period_of(window: Window, lookback: int, now: int, *, is_missing: bool) -> Window:
+    """The period to ask for, to have a window of whole days with what came lookback seconds later.
+
+    What became of a message is exported as far as it happened in the period asked for (API-I1). It
+    begins a second early, as it is not known whether Intercom leaves out its first second.
+    is_missing: whether an earlier run read what follows the window. The margin repeats some of
+    that, and must not be poorer, so the period reaches as far as that run's did.
+    """
+    assert window.end is not None
+    reach = lookback + MARGIN_SECONDS
+    if is_missing:
+        reach += WINDOW_SECONDS + MARGIN_SECONDS
+    end_of_today = start_of_day(now) + DAY_SECONDS
+    return Window(window.start - 1, max(min(window.end + reach, end_of_today), window.end))
 
 
 @cache

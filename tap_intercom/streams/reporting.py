@@ -18,10 +18,16 @@ from typing import Any, BinaryIO
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError
-from tap_intercom.export_jobs import REPORTING, csv_files, csv_rows, export
+from tap_intercom.export_jobs import REPORTING, csv_files
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream, record_hash
-from tap_intercom.streams.exports import RECORD_HASH, ROWS_AT_ONCE, instant, windows_of
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream
+from tap_intercom.streams.exports import (
+    RECORD_HASH,
+    ROWS_AT_ONCE,
+    Occurrences,
+    instant,
+    windows_of,
+)
 from tap_intercom.times import DAY_SECONDS, rfc3339
 from tap_intercom.windows import Window, spans
 
@@ -43,6 +49,24 @@ IDS = {
     "conversation_rating_sent": "conversation_rating_id",
     "tickets": "ticket_id",
 }
+# What identifies a row of a dataset without such an attribute: values that do not change (API-I2).
+IDENTITIES = {
+    "conversation_sla_status_log": (
+        "conversation_id",
+        "sla_id",
+        "sla_metric_type",
+        "sla_started_at",
+    ),
+    "conversation_state": ("conversation_id", "conversation_state_started_at"),
+    "teammate_handling_conversation": ("conversation_id", "handling_teammate_id"),
+    "ticket_time_in_state": (
+        "ticket_id",
+        "conversation_id",
+        "ticket_created_at",
+    ),
+}
+# And of a dataset that is not known here.
+STABLE_IDS = ("conversation_id", "ticket_id", "call_id")
 # Intercom does not tell types; these attributes of its own are times (API-I2).
 TIMES = frozenset(
     {
@@ -123,15 +147,18 @@ class ReportingDataset(Stream):
             columns, answer = self._export(reading, window, refused, file)
             if answer is None:
                 return
-            for _, content in csv_files(file):
-                rows = csv_rows(content)
-                header = next(rows, columns)
-                if len(header) != len(columns):
-                    raise ContractError(
-                        f"{self.name}: the export has {len(header)} columns where "
-                        f"{len(columns)} were asked for, so that they cannot be told apart"
-                    )
-                while records := self._records(reading, columns, islice(rows, ROWS_AT_ONCE)):
+            attributes = reading.selections[self.name].attributes
+            occurrences = Occurrences()
+            for each in csv_files(file):
+                rows = each.rows()
+                header = next(rows, None)
+                if header is None:
+                    continue
+                if reason := mismatch(header, [attributes[name] for name in columns]):
+                    raise ContractError(f"{self.name}: {reason}, so that they cannot be told apart")
+                while records := self._records(
+                    reading, columns, islice(rows, ROWS_AT_ONCE), occurrences
+                ):
                     yield self._batch(reading, answer, records)
 
     def _export(
@@ -142,21 +169,23 @@ class ReportingDataset(Stream):
         while True:
             columns = [name for name, attribute in attributes.items() if attribute not in refused]
             asked = [attributes[name] for name in columns]
+            period = period_of(window, reading.origin.now)
             body = {
                 "dataset_id": self.name.removeprefix(PREFIX),
                 "attribute_ids": asked,
-                "start_time": window.start,
-                "end_time": reading.origin.now if window.end is None else window.end,
+                "start_time": period.start,
+                "end_time": period.end,
             }
+            settings = reading.settings
+            # The description requires all of them, also where the path names the job (API-I2).
+            parameters = {"app_id": reading.workspace_id, "client_id": settings.client_id}
             try:
-                answer = export(
-                    reading.client,
-                    REPORTING,
-                    body,
-                    file,
-                    start_within=reading.settings.max_retry_seconds,
-                    end_within=reading.settings.export_wait_seconds,
-                )
+                with reading.jobs.start(
+                    reading.client, REPORTING, body, settings.max_retry_seconds, parameters
+                ) as job:
+                    if not job.has_file(settings.export_wait_seconds):
+                        return columns, None
+                return columns, job.download(file)
             except ResponseError as error:
                 named = invalid_attributes(str(error), asked)
                 if error.status != 400 or not named or len(named) == len(asked):
@@ -169,16 +198,21 @@ class ReportingDataset(Stream):
                         ", ".join(sorted(named)),
                     )
                 refused |= named
-            else:
-                return columns, answer
 
     def _records(
-        self, reading: Reading, columns: Sequence[str], rows: Iterator[Sequence[str]]
+        self,
+        reading: Reading,
+        columns: Sequence[str],
+        rows: Iterator[Sequence[str]],
+        occurrences: Occurrences,
     ) -> list[Record]:
         selection = reading.selections[self.name]
         properties = selection.schema["properties"]
         is_time = [properties[name].get("format") == "date-time" for name in columns]
         is_hashed = RECORD_HASH in selection.key_properties
+        identity = identity_columns(
+            self.name, selection.attributes, selection.replication_key
+        ) or sorted(columns)
         records: list[Record] = []
         for row in rows:
             # By position: two attributes may have the same name (API-I2).
@@ -187,7 +221,7 @@ class ReportingDataset(Stream):
                 for name, cell, as_time in zip(columns, row, is_time, strict=True)
             }
             if is_hashed:
-                record[RECORD_HASH] = record_hash(sorted(record.items()))
+                record[RECORD_HASH] = occurrences.key([record.get(name) for name in identity])
             records.append(record)
         return records
 
@@ -205,8 +239,51 @@ def is_dataset(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
+def identity_columns(
+    stream: str, attributes: Mapping[str, str], replication_key: str | None
+) -> list[str]:
+    """The columns that identify a row of a dataset, as far as it has them.
+
+    They do not change, and rows that are equal in them are numbered. The dataset's time is one of
+    them, so equal ones come in the same job. attributes: what Intercom calls each column.
+    """
+    dataset = stream.removeprefix(PREFIX)
+    by_id: dict[str, str] = {}
+    for column, qualified in attributes.items():
+        by_id.setdefault(qualified.partition(".")[2] or qualified, column)
+    found = [by_id[each] for each in IDENTITIES.get(dataset, STABLE_IDS) if each in by_id]
+    if replication_key is not None:
+        found.append(replication_key)
+    return list(dict.fromkeys(found))
+
+
+def period_of(window: Window, now: int) -> Window:
+    """The period to ask for, to have a window whichever of its bounds Intercom leaves out."""
+    start = max(window.start - 1, now - REACH_SECONDS)
+    return Window(start, now if window.end is None else min(window.end + 1, now))
+
+
+def mismatch(header: Sequence[str], asked: Sequence[str]) -> str | None:
+    """What is wrong with a header; None where its columns may be the attributes asked for.
+
+    Columns are read by their position, as two attributes may have the same name (API-I2). A header
+    may name ids or what users see, so only a cell that is the id of another attribute is wrong, and
+    only where that one is not in its place either: a name may be the same as an id by chance.
+    """
+    if len(header) != len(asked):
+        return f"the export has {len(header)} columns where {len(asked)} were asked for"
+    ids = [{each, each.partition(".")[2] or each} for each in asked]
+    misplaced = [at for at, cell in enumerate(header) if cell.strip() not in ids[at]]
+    for at in misplaced:
+        if any(header[at].strip() in ids[other] for other in misplaced):
+            return f"the export has the column {header[at]!r} where {asked[at]!r} was asked for"
+    return None
+
+
 class Described:
     """What discovery makes of a dataset: its stream, schema, keys and the attributes of columns.
+
+    identity: the columns that the key is made of, where no column is one.
 
     Raises ContractError for one that Intercom does not describe as it should.
     """
@@ -234,6 +311,11 @@ class Described:
         self.replication_key = by_id.get(str(default))
         key = by_id.get(IDS.get(identifier, ""))
         self.key_properties = [RECORD_HASH if key is None else key]
+        self.identity = (
+            identity_columns(self.name, self.attributes, self.replication_key)
+            if key is None
+            else []
+        )
         times = {names[qualified] for qualified, plain in identities.items() if plain in TIMES}
         times |= {self.replication_key} if self.replication_key else set()
         properties: dict[str, Any] = {self.key_properties[0]: {"type": "string"}}
