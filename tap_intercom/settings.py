@@ -379,7 +379,8 @@ class Settings:
         (),
     )
     export_lookback_days: int = _setting(
-        "Days of messages that exports read again: what becomes of a message comes with its day.",
+        "How many past days to export again, and how far each export job reaches beyond its own "
+        "days: opens and clicks arrive with the send day.",
         _DAYS,
         30,
     )
