@@ -29,7 +29,7 @@ def errors() -> list[BaseException]:
         if not module.name.startswith("tap_intercom.sandbox"):
             importlib.import_module(module.name)
     found: list[BaseException] = []
-    for kind in {*subclasses(TapError), *subclasses(Stopped)}:
+    for kind in sorted({*subclasses(TapError), *subclasses(Stopped)}, key=str):
         if not kind.__module__.startswith("tap_intercom."):
             continue
         found.append(kind(*arguments_of(kind)))

@@ -15,7 +15,7 @@ LAYERS = [
     ["errors", "times"],
     ["log", "signals", "documents", "tables"],
     ["settings", "records", "windows", "read_ahead", "known_ids"],
-    ["findings", "rate_limit", "typed", "metrics"],
+    ["findings", "rate_limit", "typed", "metrics", "connection"],
     ["messages", "state", "client"],
     ["pages", "export_jobs", "pipeline"],
     ["streams"],
