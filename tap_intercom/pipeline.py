@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from tap_intercom import log
 from tap_intercom.documents import read_json, replace_file
 from tap_intercom.errors import BusyError, ConfigError, TargetGoneError
 from tap_intercom.signals import SIGNALS, start_thread, stopping
@@ -32,7 +33,6 @@ LOGGER = logging.getLogger("tap_intercom")
 
 Process = subprocess.Popen[bytes]
 
-STDERR = 2
 BUFFER_BYTES = 65_536
 LOCK_POLL_SECONDS = 0.2
 # Exit codes of a tap that was asked to end, or whose target was gone: no fault of its own.
@@ -169,21 +169,21 @@ def labelled(name: str, line: bytes, style: str) -> bytes:
     """A line of a log in one of the styles of the log, with the name of the process it is from."""
     text = line.decode(errors="replace").rstrip()
     if style == "text":
-        return f"{name}: {text}\n".encode()
+        return f"{name}: {log.printable(text)}\n".encode()
     try:
         document = json.loads(text)
-    except ValueError:
-        document = None
-    fields = document if isinstance(document, dict) else {"message": text}
-    return json.dumps({"process": name, **fields}).encode() + b"\n"
+        fields = document if isinstance(document, dict) else {"message": text}
+        labelled = json.dumps({"process": name, **fields}, allow_nan=False)
+    except (ValueError, RecursionError):
+        labelled = json.dumps({"process": name, "message": text})
+    return labelled.encode() + b"\n"
 
 
 def _run(tap: Process, target: Process, state: StateFile, style: str) -> int:
     def tell(name: str, lines: IO[bytes] | None) -> None:
         for line in lines or ():
             # A log that nobody reads must not stop those who write it.
-            with suppress(OSError):
-                os.write(STDERR, labelled(name, line, style))
+            log.write(log.STDERR, labelled(name, line, style))
 
     feed = Feed(tap, target)
     threads = [
