@@ -193,20 +193,19 @@ def _text(about: Mapping[str, Any], findings: list[Finding], warnings: list[str]
     rows = [
         {name: value for name, value in vars(each).items() if name != "detail"} for each in findings
     ]
-    return "\n".join(
-        [
-            f"Workspace {workspace['name']} ({workspace['id']}), region {workspace['region']}, "
-            f"timezone {workspace['timezone']}, as {workspace['admin']}",
-            f"API version {about['api_version']}",
-            f"Rate limit: {limit['remaining']:,} of {limit['limit']:,} requests are left in this "
-            f"window of ten seconds; the tap takes {limit['share']:.0%} at most"
-            if limit
-            else "Rate limit: Intercom does not tell",
-            "",
-            *tables.lines(rows),
-            *(f"\nWARNING {warning}" for warning in warnings),
-        ]
-    )
+    lines = [
+        f"Workspace {workspace['name']} ({workspace['id']}), region {workspace['region']}, "
+        f"timezone {workspace['timezone']}, as {workspace['admin']}",
+        f"API version {about['api_version']}",
+        f"Rate limit: {limit['remaining']:,} of {limit['limit']:,} requests are left in this "
+        f"window of ten seconds; the tap takes {limit['share']:.0%} at most"
+        if limit
+        else "Rate limit: Intercom does not tell",
+        "",
+        *tables.lines(rows),
+        *(line for warning in warnings for line in ("", f"WARNING {warning}")),
+    ]
+    return "\n".join(log.printable(line) for line in lines)
 
 
 def _advice(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""HTTP to Intercom: the only module that opens a connection.
+"""Requests to Intercom, and what their answers mean.
 
 Each request waits for its turn in the shared budget, is tried again while that can help, and ends
 in a readable answer or in one of the errors of `errors.py`.
@@ -7,7 +7,6 @@ in a readable answer or in one of the errors of `errors.py`.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
@@ -21,14 +20,13 @@ import backoff
 import orjson
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 
+from tap_intercom.connection import open_session, renew_deadline
 from tap_intercom.errors import (
     AuthError,
     ConfigError,
-    ContractError,
     ResponseError,
+    TapError,
     UnavailableError,
 )
 from tap_intercom.metrics import Requests
@@ -53,6 +51,11 @@ RETRIED_STATUSES = (408, 429)
 # What an export answers with while others run (API-C1), which no window of ten seconds ends.
 JOBS_PENDING = re.compile(r"pending .*export jobs")
 DOWNLOAD_BYTES = 65_536
+# A download may take as long as its size needs, while it brings this much in request_timeout.
+SLOWEST_BYTES_PER_SECOND = 1_000
+# What only Intercom's API adds to its answers.
+INTERCOM_HEADERS = ("X-RateLimit-Limit", "X-Intercom-Version", "Intercom-Version")
+CHECK_THE_WAY = "check proxy, firewall, Intercom's IP allowlist and base_url"
 
 RETRYABLE = (
     requests.ConnectionError,
@@ -64,11 +67,12 @@ RETRYABLE = (
 
 
 class RetryableError(UnavailableError):
-    """One try failed in a way that another try may cure."""
+    """One try failed in a way that another try may cure; status is 0 without an answer."""
 
-    def __init__(self, text: str, rate_limited: bool = False) -> None:
+    def __init__(self, text: str, rate_limited: bool = False, status: int = 0) -> None:
         super().__init__(text)
         self.rate_limited = rate_limited
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,10 @@ BARE = ""
 class Client:
     """Sends requests within one budget; safe to use from many threads.
 
-    Raises AuthError (401, 403), ResponseError (other refusals), ContractError (an answer that is
-    no JSON object), UnavailableError (no usable answer for `max_retry_seconds`).
+    Raises AuthError (401, 402, 403) and ResponseError (other refusals) where Intercom itself
+    refuses, ContractError for an answer that cannot be read, and UnavailableError without a usable
+    answer for `max_retry_seconds`. A refusal that something on the way made, such as a firewall or
+    a proxy, says nothing about permissions or records, and passes: it is tried again.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -134,7 +140,7 @@ class Client:
         )
         self._max_retry_seconds = settings.max_retry_seconds
         self._rate_limit = RateLimit(settings.rate_limit_share, settings.concurrency)
-        self._session = _session(settings)
+        self._session = open_session(settings)
         self._gave_up = threading.Event()
         self._one_at_a_time = threading.Lock()
         self._clock_offset: float | None = None
@@ -229,12 +235,10 @@ class Client:
         try:
             answer = self.get("/me")
         except AuthError as error:
-            raise AuthError(
-                f"Intercom refused the access token ({error}). Check the setting access_token: "
-                "Developer Hub > your app > Configure > Authentication.",
-                error.status,
-            ) from error
-        app = answer.body.get("app") or {}
+            raise AuthError(_meaning_of_refused_me(error), error.status, error.code) from error
+        app = answer.body.get("app")
+        if not isinstance(app, dict):
+            app = {}
         return Workspace(
             id=app.get("id_code"),
             name=app.get("name"),
@@ -249,8 +253,10 @@ class Client:
         """Whether Intercom still takes the token, for a 401 that may mean a permission only."""
         try:
             self.get("/me")
-        except AuthError:
-            return False
+        except AuthError as error:
+            return error.status != 401
+        except TapError as error:
+            LOGGER.warning("whether the access token is still valid is not known: %s", error)
         return True
 
     def now(self) -> float:
@@ -306,7 +312,7 @@ class Client:
                 )
                 if file is not None and 200 <= response.status_code < 300:
                     content = b""
-                    _save(response, file)
+                    _save(response, file, self._timeout[1])
                 else:
                     # All at once: by the 10 KB that `content` reads, threads wait for each other.
                     content = b"".join(response.iter_content(None))
@@ -326,7 +332,9 @@ class Client:
         if response.status_code == 429 and not _waits_for_a_job(response, content):
             wait = self._rate_limit.refused(response.headers)
             raise RetryableError(
-                f"{request}: 429, rate limit reached for {wait:.0f} s", rate_limited=True
+                f"{request}: 429, rate limit reached for {wait:.0f} s",
+                rate_limited=True,
+                status=429,
             )
         self._rate_limit.learn(response.headers)
         with self._one_at_a_time:
@@ -344,14 +352,20 @@ class Client:
         try:
             body, replaced = parse(content)
         except ValueError as error:
-            raise RetryableError(f"{request}: the answer is not JSON ({error})") from error
+            text = f"{request}: the answer is not JSON ({error})"
+            if _is_page(content):
+                text = f"{request}: a web page in place of Intercom's answer; {CHECK_THE_WAY}"
+            raise RetryableError(text, status=response.status_code) from error
         if isinstance(body, list):
             body = {BARE: body}
         if not isinstance(body, dict):
-            raise ContractError(f"{request}: the answer is not a JSON object")
+            raise RetryableError(
+                f"{request}: the answer is not a JSON object", status=response.status_code
+            )
         if body.get("type") == "error.list":
             raise RetryableError(
-                f"{request}: an error with status 200: {_refusal(response, content)}"
+                f"{request}: an error with status 200: {_refusal(response, content)}",
+                status=response.status_code,
             )
         self._follow_clock(date_seconds(response.headers.get("Date", "")))
         return Answer(content, body, rfc3339(int(self.now())) or "", replaced)
@@ -368,42 +382,9 @@ class Client:
         self._clock_offset = date - time.monotonic()
 
 
-class _BearerToken(requests.auth.AuthBase):
-    """The token as the only credentials: requests would let a .netrc file replace a header."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 def endpoint(path: str) -> str:
     """A path with `{id}` in place of what names one record: ids hold more than lower letters."""
     return re.sub(r"(?<=/)[^/]*[^a-z_/][^/]*", "{id}", path)
-
-
-def _session(settings: Settings) -> requests.Session:
-    session = requests.Session()
-    session.mount(settings.base_url, HTTPAdapter(pool_maxsize=settings.concurrency + 1))
-    if settings.access_token:
-        session.auth = _BearerToken(settings.access_token)
-    session.headers.update(
-        {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "Intercom-Version": settings.api_version,
-            "User-Agent": settings.user_agent,
-        }
-    )
-    # The environment is read once here: with trust_env it would be read for each request.
-    session.trust_env = False
-    session.proxies.update(get_environ_proxies(settings.base_url))
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if bundle:
-        session.verify = bundle
-    return session
 
 
 def _retry_waits() -> Generator[float, Any, None]:
@@ -432,8 +413,13 @@ def _reason(error: Exception) -> str:
     cause: BaseException = error
     while cause.args and isinstance(cause.args[0], BaseException):
         cause = cause.args[0]
-    reason = getattr(cause, "reason", None)
-    return f"{type(reason or cause).__name__}: {str(reason or cause).rsplit('>: ', 1)[-1]}"
+    cause = getattr(cause, "reason", None) or cause
+    text = f"{type(cause).__name__}: {str(cause).rsplit('>: ', 1)[-1]}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"{text}; check the proxy, and its user and password, in HTTPS_PROXY"
+    if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+        return f"{text} The answer as a whole was not there within request_timeout."
+    return text
 
 
 def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
@@ -445,15 +431,32 @@ def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
     )
 
 
-def _save(response: requests.Response, file: BinaryIO) -> None:
-    """Write the raw body to a file. Raises a retryable error where it is not whole."""
+def _save(response: requests.Response, file: BinaryIO, timeout: float) -> None:
+    """Write the raw body to a file. Raises a retryable error where it is not whole.
+
+    It may take longer than the timeout, but each part of it may not.
+    """
+    part = max(int(timeout * SLOWEST_BYTES_PER_SECOND), 1)
+    piece_bytes = min(DOWNLOAD_BYTES, part)
     file.seek(0)
     file.truncate()
-    for piece in response.raw.stream(DOWNLOAD_BYTES, decode_content=False):
+    end_of_part = part
+    for piece in response.raw.stream(piece_bytes, decode_content=False):
         file.write(piece)
+        if file.tell() >= end_of_part:
+            end_of_part = file.tell() + part
+            renew_deadline(response)
     expected = response.headers.get("Content-Length")
-    if expected is not None and int(expected) != file.tell():
+    if expected is not None and expected.isdecimal() and int(expected) != file.tell():
         raise requests.ConnectionError(f"{file.tell()} of {expected} bytes came")
+    file.seek(0)
+    if _is_page(file.read(DOWNLOAD_BYTES)):
+        raise requests.ConnectionError(f"a web page in place of the file; {CHECK_THE_WAY}")
+
+
+def _is_page(content: bytes) -> bool:
+    """Whether an answer is HTML, which Intercom's API never sends in place of JSON or a file."""
+    return content.lstrip()[:1] == b"<"
 
 
 def _waits_for_a_job(response: requests.Response, content: bytes) -> bool:
@@ -466,10 +469,36 @@ def _check_status(request: str, response: requests.Response, content: bytes) -> 
     status = response.status_code
     if 200 <= status < 300:
         return
-    is_of_job = _waits_for_a_job(response, content) or _is_of_failed_job(status, content)
-    if (status >= 500 or status in RETRIED_STATUSES) and not is_of_job:
-        raise RetryableError(f"{request}: {_refusal(response, content)}")
+    if _waits_for_a_job(response, content) or _is_of_failed_job(status, content):
+        raise _refused(request, response, content)
+    if not _is_of_intercom(response, content):
+        raise RetryableError(
+            f"{request}: {status} without Intercom's own error, so from something on the way; "
+            f"{CHECK_THE_WAY}",
+            status=status,
+        )
+    if status >= 500 or status in RETRIED_STATUSES:
+        raise RetryableError(f"{request}: {_refusal(response, content)}", status=status)
     raise _refused(request, response, content)
+
+
+def _is_of_intercom(response: requests.Response, content: bytes) -> bool:
+    """Whether Intercom's API made a refusal: its form of an error, or JSON with its headers.
+
+    A load balancer, firewall or proxy on the way answers with its own page, JSON or nothing, which
+    says nothing about permissions or records (API-C2). Redirects have no body to tell by.
+    """
+    if response.status_code < 400:
+        return True
+    try:
+        body = parse(content).value
+    except ValueError:
+        return False
+    return isinstance(body, dict) and (
+        body.get("type") == "error.list"
+        or _error_of(response, content)[0] != ""
+        or any(name in response.headers for name in INTERCOM_HEADERS)
+    )
 
 
 def _is_of_failed_job(status: int, content: bytes) -> bool:
@@ -505,7 +534,7 @@ def _error_of(response: requests.Response, content: bytes) -> tuple[str, str, st
 def _refused(request: str, response: requests.Response, content: bytes) -> Exception:
     text = f"{request} was refused ({_refusal(response, content)})"
     if "Location" in response.headers:
-        host = urlsplit(response.headers["Location"]).netloc
+        host = _host_of(response.headers["Location"])
         text += f"; it redirects to {host or 'another path'}: check region and base_url"
     code = _error_of(response, content)[0]
     if code == "intercom_version_invalid":
@@ -513,3 +542,27 @@ def _refused(request: str, response: requests.Response, content: bytes) -> Excep
     if response.status_code in (401, 402, 403):
         return AuthError(text, response.status_code, code)
     return ResponseError(text, response.status_code, code, response.headers.get("Link", ""))
+
+
+def _host_of(location: str) -> str:
+    try:
+        return urlsplit(location).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _meaning_of_refused_me(error: AuthError) -> str:
+    """What it may mean that Intercom does not even say to whom a token belongs (API-A4)."""
+    if error.is_of_plan:
+        return f"The plan or subscription of the workspace does not include the API ({error})."
+    if error.status == 403:
+        return (
+            f"Intercom does not let the access token open the workspace ({error}). The app may be "
+            "a public one that Intercom has not approved yet, or not be installed in the workspace "
+            "any more, or the workspace's IP allowlist may leave out this machine: see Developer "
+            "Hub > your app, and Intercom > Settings > Security."
+        )
+    return (
+        f"Intercom refused the access token ({error}). Check the setting access_token: "
+        "Developer Hub > your app > Configure > Authentication."
+    )

@@ -13,6 +13,8 @@ Stopped               a signal asked the run to end                       exit 1
 
 from __future__ import annotations
 
+from typing import Any
+
 EXIT_CODES = {
     0: "All that was selected is complete.",
     1: "A bug of this tap, with a traceback; please report it.",
@@ -27,7 +29,27 @@ EXIT_CODES = {
 }
 
 
-class TapError(Exception):
+def _rebuild(
+    kind: type[BaseException], arguments: tuple[Any, ...], attributes: dict[str, Any]
+) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
+
+
+class _Picklable(BaseException):
+    """An error that passes through a temporary file unchanged, whatever its `__init__` takes.
+
+    What is read ahead may wait in a file, errors included. Unpickling an exception calls
+    `__init__` with `args`, which fails, or loses attributes, when it takes more than a text.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class TapError(_Picklable, Exception):
     """An error that a user can act upon; its text is one clear line without secrets."""
 
     exit_code = 1
@@ -104,7 +126,7 @@ class TargetGoneError(TapError):
     exit_code = 141
 
 
-class Stopped(BaseException):
+class Stopped(_Picklable):
     """A signal asked the run to end; as no Exception, it passes what handles errors."""
 
     def __init__(self, signal_number: int) -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
+import threading
+from contextlib import suppress
 from datetime import datetime, timezone
+from typing import Any
+
+from tap_intercom.descriptors import write_all
 
 LOGGER = logging.getLogger("tap_intercom")
 # Numbers for programs; a terminal shows them as bars and a table instead.
@@ -14,7 +20,14 @@ METRICS = logging.getLogger("tap_intercom.metrics")
 # Libraries whose warnings join ours, so that every line has the same form.
 LIBRARIES = ("urllib3", "py.warnings")
 STYLES = ("text", "json")
+STDERR = 2
 LEVEL_VARIABLES = ("TAP_INTERCOM_LOGLEVEL", "LOGLEVEL")
+
+# What a terminal obeys instead of showing it, or what changes the order in which a line is shown;
+# and halves of characters, which no file takes.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 _secrets: set[str] = set()
 
@@ -26,12 +39,28 @@ def hide(*secrets: str | None) -> None:
             _secrets.update((secret, json.dumps(secret)[1:-1]))
 
 
+def printable(text: str) -> str:
+    """A text of others on one line, with escapes such as \\x1b in place of control characters."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """Write all of the data to a log, or as much as can be written: nothing stops for a log."""
+    with suppress(OSError):
+        write_all(descriptor, data)
+
+
 def set_up(style: str = "text") -> None:
     """Log to stderr in one of STYLES, from the level that LEVEL_VARIABLES name in the environment.
 
     A level that is none is told, and INFO stands for it.
     """
-    handler = logging.StreamHandler()
+    if sys.stderr is None:
+        _open_stderr()
+    # Lines that a bar on a terminal could not write are left out too.
+    logging.raiseExceptions = False
+    threading.excepthook = _log_end_of_thread
+    handler = _Handler()
     handler.setFormatter(_Json() if style == "json" else _Text())
     for name in ("tap_intercom", *LIBRARIES):
         logger = logging.getLogger(name)
@@ -59,6 +88,35 @@ def is_watched() -> bool:
     )
 
 
+def _open_stderr() -> None:
+    """Keep the place of a closed stderr: the next file that is opened would get the log."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    if descriptor != STDERR:
+        os.dup2(descriptor, STDERR)
+        os.close(descriptor)
+    sys.stderr = os.fdopen(STDERR, "w")
+
+
+def _log_end_of_thread(end: threading.ExceptHookArgs) -> None:
+    if end.exc_value is not None:
+        LOGGER.critical("a bug in tap-intercom; please report it", exc_info=end.exc_value)
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes whole lines; one that cannot be made or written stops nobody."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:
+            line = f"ERROR a line of the log could not be made ({type(error).__name__})"
+        try:
+            data = f"{line}\n".encode(self.stream.encoding or "utf-8", "backslashreplace")
+            write(self.stream.fileno(), data)
+        except (OSError, ValueError):  # stderr was closed meanwhile
+            return
+
+
 class _Text(logging.Formatter):
     """One line for each message, without secrets, wherever it may have picked one up."""
 
@@ -69,7 +127,8 @@ class _Text(logging.Formatter):
         return " ".join(super().formatMessage(record).splitlines())
 
     def format(self, record: logging.LogRecord) -> str:
-        return _without_secrets(super().format(record))
+        lines = _without_secrets(super().format(record)).split("\n")
+        return "\n".join(printable(line) for line in lines)
 
 
 class _Json(logging.Formatter):
@@ -85,10 +144,23 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return _without_secrets(json.dumps(document))
+        # DEL is the one control character that JSON does not escape.
+        return json.dumps(_redacted(document), default=str).replace("\x7f", "\\u007f")
+
+
+def _redacted(value: Any) -> Any:
+    """A document without secrets in its texts: in its JSON, they could be part of its names."""
+    if isinstance(value, str):
+        return _without_secrets(value)
+    if isinstance(value, dict):
+        return {name: _redacted(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted(each) for each in value]
+    return value
 
 
 def _without_secrets(text: str) -> str:
-    for secret in _secrets:
+    # The longest first: a secret may be part of another.
+    for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

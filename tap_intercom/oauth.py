@@ -242,4 +242,5 @@ def _ask(what: str, *, hidden: bool = False) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    lines = [log.printable(line) for line in text.split("\n")]
+    print("\n".join(lines), file=sys.stderr, flush=True)

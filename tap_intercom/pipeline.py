@@ -23,13 +23,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tap_intercom import log
 from tap_intercom.descriptors import (
     BUFFER_BYTES,
     read_parts,
     read_parts_until,
     unread_bytes,
     whole_lines,
-    write_all,
 )
 from tap_intercom.documents import read_json, replace_file
 from tap_intercom.errors import ConfigError, TargetGoneError
@@ -43,7 +43,6 @@ LOGGER = logging.getLogger("tap_intercom")
 
 Process = subprocess.Popen[bytes]
 
-STDERR = 2
 # How long the output of processes is read that the target left running.
 LEFT_BEHIND_SECONDS = 3
 # A state is much shorter. A target may print anything, also without the end of a line.
@@ -223,13 +222,14 @@ def labelled(name: str, line: bytes, style: str) -> bytes:
     """A line of a log in one of the styles of the log, with the name of the process it is from."""
     text = line.decode(errors="replace").rstrip()
     if style == "text":
-        return f"{name}: {text}\n".encode()
+        return f"{name}: {log.printable(text)}\n".encode()
     try:
         document = json.loads(text)
-    except ValueError:
-        document = None
-    fields = document if isinstance(document, dict) else {"message": text}
-    return json.dumps({"process": name, **fields}).encode() + b"\n"
+        fields = document if isinstance(document, dict) else {"message": text}
+        labelled = json.dumps({"process": name, **fields}, allow_nan=False)
+    except (ValueError, RecursionError):
+        labelled = json.dumps({"process": name, "message": text})
+    return labelled.encode() + b"\n"
 
 
 def _run(tap: Process, target: Target, state: StateFile, style: str) -> int:
@@ -309,9 +309,7 @@ def _keep_confirmed(target: Target, state: StateFile, written: WrittenStates) ->
 def _pass_on_log(name: str, parts: Iterable[bytes], style: str) -> None:
     for lines in whole_lines(parts, LONGEST_LINE_BYTES):
         for line in lines.removesuffix(b"\n").split(b"\n"):
-            # A log that nobody reads must not stop those who write it.
-            with suppress(OSError):
-                write_all(STDERR, labelled(name, line, style))
+            log.write(log.STDERR, labelled(name, line, style))
 
 
 def _states_of_tap(lines: bytes) -> Iterator[dict[str, Any]]:

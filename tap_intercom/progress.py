@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -178,7 +178,8 @@ class Progress:
 
     def _tell(self) -> None:
         if log.is_watched():
-            with _bar() as bar:
+            # A terminal may be closed at any time, which only ends the bar.
+            with suppress(OSError, ValueError), _bar() as bar:
                 while not self._ended.wait(DRAW_SECONDS):
                     self._draw(bar)
         else:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
@@ -27,6 +28,10 @@ BURST = 0.02
 SHORTEST_REST_SECONDS = 0.2
 # A wait that a person may wonder about.
 LONG_WAIT_SECONDS = 5.0
+# Without a line in the log nobody waits longer.
+LONGEST_WAIT_SECONDS = 60.0
+# Above every limit, and every Unix time of this millennium.
+LARGEST_NUMBER = 1e11
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,19 @@ class Reading:
 def date_seconds(date: str) -> float | None:
     """Unix seconds of an HTTP Date header, or None where it cannot be read."""
     try:
-        return parsedate_to_datetime(date).timestamp()
-    except ValueError:
+        instant = parsedate_to_datetime(date)
+        # A date with -0000 has no time zone in Python, and would be read as local time.
+        return (instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def _number(text: str) -> float:
+    """A number in a header. Raises ValueError for what no header of a rate limit can mean."""
+    number = float(text)
+    if not 0 <= number <= LARGEST_NUMBER:
+        raise ValueError
+    return number
 
 
 def read_headers(headers: Mapping[str, str]) -> Reading | None:
@@ -58,10 +73,12 @@ def read_headers(headers: Mapping[str, str]) -> Reading | None:
     machine may be wrong, and lies 0 to 10 seconds ahead.
     """
     try:
-        limit = int(headers["X-RateLimit-Limit"])
-        remaining = int(headers["X-RateLimit-Remaining"])
-        reset = float(headers["X-RateLimit-Reset"])
+        limit = int(_number(headers["X-RateLimit-Limit"]))
+        remaining = int(_number(headers["X-RateLimit-Remaining"]))
+        reset = _number(headers["X-RateLimit-Reset"])
     except (KeyError, ValueError):
+        return None
+    if limit < 1:
         return None
     date = date_seconds(headers.get("Date", ""))
     wait = WINDOW_SECONDS if date is None else min(max(reset - date, 0.0), WINDOW_SECONDS)
@@ -69,12 +86,21 @@ def read_headers(headers: Mapping[str, str]) -> Reading | None:
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:
-    """Seconds that an answer with status 429 asks everybody to wait, at most a minute."""
+    """Seconds that an answer with status 429 asks everybody to wait, at most a minute.
+
+    Retry-After is a number of seconds or a date, which is measured against the answer's own.
+    """
+    retry_after = headers.get("Retry-After", "")
     try:
-        return min(max(float(headers["Retry-After"]), 0.0), 60.0)
-    except (KeyError, ValueError):
-        reading = read_headers(headers)
-        return WINDOW_SECONDS if reading is None else reading.reset_seconds
+        return min(_number(retry_after), LONGEST_WAIT_SECONDS)
+    except ValueError:
+        pass
+    at, now = date_seconds(retry_after), date_seconds(headers.get("Date", ""))
+    if at is not None:
+        seconds = at - (time.time() if now is None else now)
+        return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
+    reading = read_headers(headers)
+    return WINDOW_SECONDS if reading is None else reading.reset_seconds
 
 
 def allowed_interval(reading: Reading | None, share: float, in_flight: int) -> float:
@@ -121,6 +147,7 @@ class RateLimit:
         self._due = clock()
         self._blocked_until = self._due
         self._told_until = float("-inf")
+        self._told_refusal_at = self._due
         self._window_end = self._due
         self._interval = allowed_interval(None, share, 0)
         self.last: Reading | None = None
@@ -160,15 +187,18 @@ class RateLimit:
                 if at <= now:
                     self._in_flight += 1
                     return
-                self._tell_long_wait(now)
-            self._sleep(at - now)
+                self._tell_long_wait(now, at)
+            self._sleep(min(at - now, LONGEST_WAIT_SECONDS / 2))
 
-    def _tell_long_wait(self, now: float) -> None:
-        """Log why nothing is sent, once for all who wait."""
+    def _tell_long_wait(self, now: float, at: float) -> None:
+        """Log why nothing is sent, once for all who wait; at: when this one may be sent."""
         seconds = self._blocked_until - now
         if seconds > LONG_WAIT_SECONDS and self._blocked_until > self._told_until + 1.0:
             self._told_until = self._blocked_until
             LOGGER.info("the rate limit is used up; waiting %.0f s for the next window", seconds)
+        elif at - now > LONGEST_WAIT_SECONDS / 2 and now > self._told_until + LONG_WAIT_SECONDS:
+            self._told_until = now
+            LOGGER.info("the rate limit allows a request every %.1f s; waiting", self._interval)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Set the pace by the headers of an answer."""
@@ -198,6 +228,11 @@ class RateLimit:
         """Stop everybody after an answer with status 429; returns the seconds to wait."""
         seconds = seconds_to_wait(headers)
         with self._lock:
+            # Each wait may be too short for a line, and all of them together long.
+            now = self._clock()
+            if now > self._told_refusal_at + LONGEST_WAIT_SECONDS / 2:
+                self._told_refusal_at = now
+                LOGGER.info("Intercom answers 429, too many requests; waiting %.1f s", seconds)
             self._block(seconds)
         return seconds
 

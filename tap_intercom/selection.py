@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from singer import metadata
 
-from tap_intercom import messages, tables
+from tap_intercom import log, messages, tables
 from tap_intercom.catalog import Breadcrumb, Entry, breadcrumbs, entries, marks_of, select
 from tap_intercom.documents import read_json, replace_file
 from tap_intercom.errors import ConfigError
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         content = json.dumps(catalog, indent=2).encode() + b"\n"
         replace_file("catalog", options.catalog, content)
     lines = tables.lines(rows) if rows else ["The catalog has no streams."]
-    messages.write(STDOUT, "".join(f"{line}\n" for line in lines).encode())
+    messages.write(STDOUT, "".join(f"{log.printable(line)}\n" for line in lines).encode())
     return 0
 
 

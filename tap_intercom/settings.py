@@ -141,11 +141,15 @@ def _instant(value: Any) -> int:
     return max(0, math.floor(epoch_seconds(text)))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, in whatever way its address is written."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    # Not every version of Python looks at the address inside ::ffff:127.0.0.1.
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
 
 
 def _base_url(value: Any) -> str:
@@ -156,7 +160,7 @@ def _base_url(value: Any) -> str:
     if "@" in url.netloc or url.query or url.fragment:
         raise _Reason("holds more than scheme, host, port and path")
     # The token is in every request: in clear it may travel inside this machine only.
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
         raise ValueError
     return url.geturl().rstrip("/")
 
@@ -327,7 +331,11 @@ class Settings:
         _SHARE,
         0.9,
     )
-    request_timeout: float = _setting("Seconds to wait for one answer.", _TIMEOUT, 300.0)
+    request_timeout: float = _setting(
+        "Seconds for one answer as a whole; a download may take longer while it goes on.",
+        _TIMEOUT,
+        300.0,
+    )
     max_retry_seconds: float = _setting(
         "Seconds for which one request may be retried.", _SECONDS, 600.0
     )

@@ -179,6 +179,26 @@ def test_an_endpoint_that_gives_no_answer_does_not_stop_the_others(tap: Tap) -> 
     assert "503" in checked.streams["admins"]["detail"]
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_page_from_the_way_is_no_missing_permission(tap: Tap, status: int) -> None:
+    tap.sandbox.options.rate_limit = None  # whose headers only Intercom adds
+    page = "<html>Forbidden</html>"
+    tap.sandbox.faults.add("status", path="^/admins$", times=None, status=status, body=page)
+    checked = check(tap, max_retry_seconds=0)
+    assert checked.unreachable == dict.fromkeys(family("admins"), "no usable answer")
+    assert "check proxy" in checked.streams["admins"]["detail"]
+
+
+def test_a_name_of_intercom_does_not_control_a_terminal(tap: Tap) -> None:
+    app = {"id_code": "w", "name": "A\x1b]0;x\x07B\x9b2J\u202e\nWARNING", "region": "US"}
+    body = json.dumps({"type": "admin", "name": None, "app": app}).encode()
+    tap.sandbox.faults.add("answer", path="^/me$", answer=lambda call: (200, {}, body))
+    checked = run("check", "--config", tap.config())
+    assert checked.code == 0, checked.log
+    first = checked.text.splitlines()[0]
+    assert first.startswith(r"Workspace A\x1b]0;x\x07B\x9b2J\u202e\nWARNING (")
+
+
 def test_a_list_that_is_not_there_is_no_usable_answer(tap: Tap) -> None:
     tap.sandbox.faults.add("null_list", path="^/teams$", times=None)
     assert check(tap).unreachable == dict.fromkeys(family("teams"), "no usable answer")

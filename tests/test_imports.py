@@ -15,7 +15,7 @@ LAYERS = [
     ["errors", "times", "descriptors"],
     ["log", "signals", "documents", "tables", "lock"],
     ["settings", "records", "windows", "read_ahead", "known_ids", "written_states"],
-    ["findings", "rate_limit", "typed", "metrics"],
+    ["findings", "rate_limit", "typed", "metrics", "connection"],
     ["messages", "state", "client"],
     ["pages", "export_jobs", "pipeline"],
     ["streams"],

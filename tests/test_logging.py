@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Output, Tap
+from conftest import RUN, TIMEOUT_SECONDS, Output, Tap
 from singer import metrics
 from truth import STREAMS
 from warm_tap import WarmTap
@@ -228,3 +233,113 @@ def test_commands_log_json_too(tap: Tap, warm_tap: WarmTap) -> None:
     output = warm_tap.run("check", "--config", config, "--log-format", "json")
     (line,) = documents(output)
     assert line["level"] == "CRITICAL"
+
+
+# -- Lines that are hard to write ----------------------------------------------------------------
+
+
+ODD = "\x07\x1b[31m\r\x7f\x9b2J\u2028\u202e\u2066 \U0001f600"
+
+
+def odd_refusal(tap: Tap) -> str:
+    errors = [{"code": "unauthorized", "message": f"A{ODD}B"}]
+    body = json.dumps({"type": "error.list", "errors": errors}).encode()
+    tap.sandbox.faults.add("answer", path="^/me$", times=None, answer=lambda call: (401, {}, body))
+    return tap.config()
+
+
+def controls(text: str) -> set[str]:
+    kinds = ("Cc", "Zl", "Zp", "Cs")
+    return {
+        each
+        for each in text
+        if each != "\n" and (unicodedata.category(each) in kinds or each in "\u202e\u2066")
+    }
+
+
+def test_a_text_of_intercom_does_not_control_a_terminal(tap: Tap, warm_tap: WarmTap) -> None:
+    output = warm_tap.run("--config", odd_refusal(tap))
+    assert controls(output.log) == set()
+    assert r"A\x07\x1b[31m" in output.last_log_line
+    assert "\U0001f600B" in output.last_log_line
+
+
+def test_a_text_of_intercom_stays_valid_json(tap: Tap, warm_tap: WarmTap) -> None:
+    output = warm_tap.run("--config", odd_refusal(tap), "--log-format", "json")
+    assert controls(output.log) == set()
+    assert f"A{ODD}B" in documents(output)[-1]["message"]
+
+
+@pytest.mark.parametrize("token", ["level", '"', "e", "time"])
+def test_a_token_that_is_a_part_of_json_leaves_it_valid(
+    tap: Tap, warm_tap: WarmTap, token: str
+) -> None:
+    config = tap.config(access_token=token)
+    (line,) = [
+        each
+        for each in documents(warm_tap.run("--config", config, "--log-format", "json"))
+        if each["level"] == "CRITICAL"
+    ]
+    assert line.keys() == {"time", "level", "message"}
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_log_that_nobody_reads_stops_no_run(
+    tap: Tap, plain_catalog: dict[str, Any], style: str
+) -> None:
+    arguments = [*tap.arguments(catalog=plain_catalog), "--log-format", style]
+    for stderr in (None, "closed pipe"):
+        process = start_with_stderr(arguments, stderr)
+        stdout, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+        assert process.returncode == 0
+        assert Output(0, stdout, "").ids("contacts") == {
+            contact["id"] for contact in tap.sandbox.truth("contacts")
+        }
+
+
+def start_with_stderr(arguments: list[str], stderr: str | None) -> subprocess.Popen[bytes]:
+    """A run whose stderr is closed, or a pipe without a reader."""
+    if stderr is None:
+        command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *RUN, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return subprocess.Popen(
+            [*RUN, *arguments], stdout=subprocess.PIPE, stderr=writer, stdin=subprocess.DEVNULL
+        )
+    finally:
+        os.close(writer)
+
+
+def test_a_full_log_that_does_not_block_gets_every_line_whole(
+    tap: Tap, plain_catalog: dict[str, Any]
+) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"\n" * 4096)
+    process = subprocess.Popen(
+        [*RUN, *tap.arguments(catalog=plain_catalog), "--log-format", "json"],
+        stdout=subprocess.DEVNULL,
+        stderr=writer,
+        stdin=subprocess.DEVNULL,
+    )
+    os.close(writer)
+    # The tap can only go on once this reads; what it wrote by then is whole.
+    with os.fdopen(reader, "rb") as file:
+        lines = [json.loads(line) for line in file if line.strip()]
+    assert process.wait(TIMEOUT_SECONDS) == 0
+    assert lines[-1]["message"].startswith("done: ")
+
+
+def test_a_line_that_cannot_be_made_is_replaced() -> None:
+    code = (
+        "from tap_intercom import log; log.set_up(); log.LOGGER.error('%d of %s', 'x');"
+        "import threading; t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second, *_ = done.stderr.splitlines()
+    assert first == "ERROR a line of the log could not be made (TypeError)"
+    assert second == "CRITICAL a bug in tap-intercom; please report it"

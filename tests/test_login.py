@@ -19,6 +19,7 @@ import requests
 from conftest import RUN, run_tap
 from hypothesis import given
 from hypothesis import strategies as st
+from raw_server import RawServer
 from terminal import Terminal
 
 from tap_intercom.documents import with_member
@@ -99,6 +100,15 @@ def test_the_login_says_whose_token_it_is(login: Login, sandbox: Sandbox) -> Non
     workspace = sandbox.workspace.app["id_code"]
     verified = f"Verified: Sandbox ({workspace}), US, as Ada Lovelace"
     assert verified in terminal.shown.splitlines()
+
+
+def test_a_login_on_this_machine_reaches_no_proxy(login: Login) -> None:
+    with RawServer(lambda *ignored: None) as proxy:
+        environment = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), proxy.url)
+        with login.start(environment=environment) as terminal:
+            terminal.type(follow(page_shown(terminal), "authorize") + "\n")
+            assert terminal.end() == 0, terminal.shown
+    assert proxy.heads == []
 
 
 def test_the_token_works_in_a_run(login: Login) -> None:

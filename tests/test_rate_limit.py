@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from email.utils import formatdate
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -76,6 +78,20 @@ def test_headers_that_tell_nothing(given_headers: dict[str, str]) -> None:
     [
         pytest.param({"Retry-After": "3"}, 3.0, id="retry-after"),
         pytest.param({"Retry-After": "3600"}, 60.0, id="retry-after is bounded"),
+        pytest.param({"Retry-After": "1e9"}, 60.0, id="a huge number is bounded"),
+        pytest.param(
+            {"Retry-After": "Tue, 24 Nov 2026 12:00:07 GMT", "Date": DATE}, 7.0, id="a date"
+        ),
+        pytest.param(
+            {"Retry-After": "Tue, 24 Nov 2026 12:00:07 -0000", "Date": DATE}, 7.0, id="-0000"
+        ),
+        pytest.param({"Retry-After": "Tue, 24 Nov 2099 12:00:07 GMT"}, 60.0, id="a far date"),
+        pytest.param({"Retry-After": "Tue, 24 Nov 1999 12:00:07 GMT"}, 0.0, id="a past date"),
+        pytest.param({"Retry-After": "-5"}, WINDOW_SECONDS, id="negative"),
+        pytest.param({"Retry-After": "nan"}, WINDOW_SECONDS, id="nan"),
+        pytest.param({"Retry-After": "inf"}, WINDOW_SECONDS, id="inf"),
+        pytest.param({"Retry-After": "soon"}, WINDOW_SECONDS, id="a word"),
+        pytest.param({"Retry-After": ""}, WINDOW_SECONDS, id="empty"),
         pytest.param(headers(10, 0, NOON + 4), 4.0, id="reset"),
         pytest.param({}, WINDOW_SECONDS, id="without headers a whole window"),
     ],
@@ -84,6 +100,77 @@ def test_how_long_a_429_makes_everybody_wait(
     given_headers: dict[str, str], expected: float
 ) -> None:
     assert seconds_to_wait(given_headers) == expected
+
+
+ODD_NUMBERS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "nan",
+            "inf",
+            "-inf",
+            "-1",
+            "0",
+            "0.5",
+            "1e400",
+            "9" * 400,
+            "9" * 5000,
+            "1_0",
+            "x",
+        ]
+    ),
+    st.floats().map(str),
+    st.integers().map(str),
+    st.text(max_size=5),
+)
+ODD_DATES = st.one_of(
+    st.sampled_from([DATE, "", "x", "Fri, 31 Dec 9999 23:59:59 -9999", "0", "1 Jan 1 0:0:0 -0000"]),
+    st.text(max_size=30),
+)
+
+
+@given(ODD_NUMBERS, ODD_NUMBERS, ODD_NUMBERS, ODD_DATES, st.one_of(ODD_NUMBERS, ODD_DATES))
+def test_no_header_makes_a_request_fail_or_wait_long(
+    limit: str, remaining: str, reset: str, date: str, retry_after: str
+) -> None:
+    odd = {
+        "X-RateLimit-Limit": limit,
+        "X-RateLimit-Remaining": remaining,
+        "X-RateLimit-Reset": reset,
+        "Date": date,
+        "Retry-After": retry_after,
+    }
+    clock = Clock()
+    budget = RateLimit(0.9, 4, clock, clock.sleep)
+    budget.learn(odd)
+    assert 0 <= budget.refused(odd) <= 60
+    begin = clock.now
+    with budget.turn():
+        assert clock.now - begin <= 75
+
+
+def test_no_wait_is_longer_than_a_minute_without_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tap_intercom")
+    clock = Clock()
+    said_at = [clock.now]
+    handler = logging.Handler()
+    handler.emit = lambda record: said_at.append(clock.now)  # type: ignore[method-assign]
+    logging.getLogger("tap_intercom").addHandler(handler)
+    try:
+        budget = RateLimit(0.01, 4, clock, clock.sleep)
+        budget.learn(headers(1, 1, NOON + 10))
+        for _ in range(3):
+            with budget.turn():
+                pass
+        for _ in range(200):
+            budget.refused({"Retry-After": "1"})
+            clock.sleep(1)
+        said_at.append(clock.now)
+    finally:
+        logging.getLogger("tap_intercom").removeHandler(handler)
+    assert clock.now > 1000 + 1500
+    assert max(after - before for before, after in pairwise(said_at)) <= 60
 
 
 @given(

@@ -1,0 +1,255 @@
+"""Connections to Intercom: which proxy they use, and how long an answer may take as a whole."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import re
+import socket
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from tap_intercom import log
+from tap_intercom.errors import ConfigError
+from tap_intercom.settings import Settings, is_loopback
+
+# Names that mean this machine in the hosts files of the common systems, and by RFC 6761.
+_LOCAL_NAME = re.compile(r"(.+\.)?localhost6?(\.localdomain6?)?|ip6-(localhost|loopback)", re.I)
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+# Part of a timeout after which the rest of it is set anew, and by which it may be overrun.
+LOOKS_AT_DEADLINE = 0.1
+# A shorter password would be a part of common words, which the log then could not show.
+_SHORTEST_HIDDEN = 4
+
+
+def open_session(settings: Settings) -> requests.Session:
+    """A session for all requests of a client, with what each of them carries.
+
+    Raises ConfigError for a proxy in the environment that cannot be used.
+    """
+    proxy = _proxy_for(settings.base_url)
+    session = _Session()
+    try:
+        adapter = _Adapter(proxy, pool_maxsize=settings.concurrency + 1)
+    except requests.exceptions.InvalidSchema:
+        raise ConfigError("a SOCKS proxy needs the package PySocks") from None
+    session.mount(settings.base_url, adapter)
+    if settings.access_token:
+        session.auth = _BearerToken(settings.access_token)
+    session.headers.update(
+        {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Intercom-Version": settings.api_version,
+            "User-Agent": settings.user_agent,
+        }
+    )
+    # The environment is read once here: with trust_env it would be read for each request.
+    session.trust_env = False
+    if proxy is not None:
+        session.proxies["all"] = proxy.url
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if bundle:
+        session.verify = bundle
+    return session
+
+
+class _Session(requests.Session):
+    """A session that does not look at redirects, which may have an address that cannot be read."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
+class _BearerToken(requests.auth.AuthBase):
+    """The token as the only credentials: requests would let a .netrc file replace a header."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+# -- Proxies -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Proxy:
+    """A proxy. Its credentials are in the header, not in the URL, which errors may quote."""
+
+    url: str
+    authorization: str | None
+
+
+def _proxy_for(base_url: str) -> _Proxy | None:
+    """The proxy that the environment names for a URL.
+
+    There is none for this machine: over http:// the token would reach the proxy in clear. Raises
+    ConfigError without any part of the proxy's value, in which a password may be anywhere.
+    """
+    _hide_proxy_passwords(os.environ)
+    base = urlsplit(base_url)
+    host = (base.hostname or "").rstrip(".")
+    if base.scheme == "http" or is_loopback(host) or _LOCAL_NAME.fullmatch(host):
+        return None
+    value = select_proxy(base_url, get_environ_proxies(base_url))
+    if not value or not value.strip():
+        return None
+    url = _parsed(value)
+    if url is None:
+        raise ConfigError(
+            f"{_variable_with(value)}: the value is not the URL of a proxy, such as "
+            "http://user:password@host:port; write special characters of the password as %XX"
+        )
+    if url.scheme and url.scheme.startswith("socks"):
+        # SOCKS has no headers; its credentials can only be in the URL.
+        return _Proxy(url.url, None)
+    return _Proxy(url._replace(auth=None).url, _basic_authorization(url.auth))
+
+
+def _parsed(value: str) -> Url | None:
+    """The URL of a proxy; None for one that is not valid, or is read otherwise than it is meant.
+
+    A `/`, `?` or `#` in a password ends the host: what follows it would be taken for a path.
+    """
+    text = value.strip()
+    try:
+        url = parse_url(text if "://" in text else f"http://{text}")
+    except (LocationParseError, ValueError):
+        return None
+    is_plain = url.path in (None, "", "/") and url.query is None and url.fragment is None
+    return url if url.host and is_plain and url.scheme in _PROXY_SCHEMES else None
+
+
+def _variable_with(value: str) -> str:
+    names = [name for name in os.environ if name.lower().endswith("_proxy")]
+    return next((name for name in names if os.environ[name] == value), "proxy of this machine")
+
+
+def _basic_authorization(auth: str | None) -> str | None:
+    if not auth:
+        return None
+    user, _, password = auth.partition(":")
+    credentials = f"{unquote(user)}:{unquote(password)}"
+    try:
+        encoded = credentials.encode("latin-1")
+    except UnicodeEncodeError:
+        encoded = credentials.encode()
+    return f"Basic {b64encode(encoded).decode()}"
+
+
+def _hide_proxy_passwords(environment: Mapping[str, str]) -> None:
+    """Keep the passwords of all proxies out of the log, however they are written there."""
+    for name, value in environment.items():
+        if not name.lower().endswith("_proxy") or "@" not in value:
+            continue
+        credentials = re.sub(r"^\w*://", "", value.rpartition("@")[0])
+        password = credentials.partition(":")[2]
+        for each in (credentials, password):
+            authorization = _basic_authorization(each) or ""
+            for secret in (each, unquote(each), authorization.removeprefix("Basic ")):
+                if len(secret) >= _SHORTEST_HIDDEN:
+                    log.hide(secret)
+
+
+# -- Deadlines -----------------------------------------------------------------------------------
+
+
+class _Reader(io.RawIOBase):
+    """Reads from a socket until a deadline, however many bytes come meanwhile."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw = raw
+        self._connection = connection
+        seconds = connection.gettimeout()
+        assert seconds is not None  # each request has one
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._look_again_at = self._deadline - (1 - LOOKS_AT_DEADLINE) * seconds
+
+    def renew(self) -> None:
+        self._look_again_at = time.monotonic()
+        self._deadline = self._look_again_at + self._seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        now = time.monotonic()
+        # A timeout is a call of the system: one for each read would cost more than the read.
+        if now >= self._look_again_at:
+            if now >= self._deadline:
+                raise TimeoutError("timed out")
+            self._connection.settimeout(self._deadline - now)
+            self._look_again_at = now + LOOKS_AT_DEADLINE * self._seconds
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose headers and body must come within the timeout of the socket.
+
+    The timeout alone is for each read: with a byte now and then an answer would never end.
+    """
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **more: Any) -> None:
+        super().__init__(sock, *arguments, **more)
+        self._reader = _Reader(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def renew_deadline(self) -> None:
+        self._reader.renew()
+
+
+def renew_deadline(response: requests.Response) -> None:
+    """Let the rest of an answer take as long as all of it may."""
+    answer = response.raw._original_response
+    assert isinstance(answer, _Response)
+    answer.renew_deadline()
+
+
+class _Adapter(HTTPAdapter):
+    """Sends requests over connections whose answers have a deadline."""
+
+    def __init__(self, proxy: _Proxy | None, **how: Any) -> None:
+        self._proxy = proxy
+        super().__init__(**how)
+        _bound(self.poolmanager)
+        if proxy is not None:
+            _bound(self.proxy_manager_for(proxy.url))
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        if self._proxy is None or self._proxy.authorization is None:
+            return {}
+        return {"Proxy-Authorization": self._proxy.authorization}
+
+
+def _bound(manager: urllib3.PoolManager) -> None:
+    """Give a deadline to the answers of all connections of a manager, those to a proxy too."""
+    manager.pool_classes_by_scheme = {
+        scheme: _bounded(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
+
+
+def _bounded(pool: Any) -> Any:
+    members = {"response_class": _Response}
+    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), members)
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
