@@ -10,7 +10,7 @@ from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
 from tap_intercom.pages import Numbered, NumberedOrByCursor
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, updated_at
+from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have_notes
 from tap_intercom.streams.family import ChildStream, DerivedStream, Page, ParentStream
 from tap_intercom.streams.lists import ListStream
@@ -19,6 +19,8 @@ from tap_intercom.streams.scroll import scroll_pages
 
 WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60
+WITHOUT_USERS = frozenset({"companies without users"})
+OF_COMPANIES = frozenset({"segments that only companies name"})
 OF_COMPANY = {"company_id": "id", "company_updated_at": "updated_at"}
 
 
@@ -115,6 +117,18 @@ class Companies(ParentStream):
     def needs(self, settings: Settings) -> str:
         return WRITE_COMPANIES if settings.companies_source == "list" else self.permission
 
+    def covers(self, opening: Opening) -> frozenset[str]:
+        """The list leaves out companies without users (API-D3)."""
+        return frozenset() if opening.settings.companies_source == "list" else WITHOUT_USERS
+
+    def leaves_out(self, settings: Settings) -> str | None:
+        is_list = settings.companies_source == "list"
+        return (
+            "companies without users, and no more than 10,000 (companies_source)"
+            if is_list
+            else None
+        )
+
     def probe(self, settings: Settings) -> Probe:
         """The list, since a probe of the scroll would keep others from it for a minute (API-D3).
 
@@ -169,6 +183,14 @@ class CompanySegments(ListStream):
     is_selected_by_default = True
     cost = "2, and those of companies where only companies tell the segments"
     after = ("companies",)
+
+    def covers(self, opening: Opening) -> frozenset[str]:
+        """Segments that only companies name come where companies are read."""
+        is_told = opening.shared.reads(COMPANIES.name)
+        return OF_COMPANIES | COMPANIES.covers(opening) if is_told else frozenset()
+
+    def leaves_out(self, settings: Settings) -> str | None:
+        return COMPANIES.leaves_out(settings)
 
     def count(self, answer: Answer) -> int | None:
         """Unknown: the probe is that of segments, and does not tell whose they are."""

@@ -269,6 +269,7 @@ class Overviews(ContentExport):
     key_properties = (RECORD_HASH,)
     replication_key = "sent_until"
     hashed = ("ruleset_id", "content_type", "content_id", "series_id", "sent_from", "sent_until")
+    not_sent_again = "the totals of periods that earlier runs asked for"
 
     def carried(self, period: Window) -> Record:
         return {"sent_from": period.start, "sent_until": period.end}
