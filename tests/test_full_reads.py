@@ -259,6 +259,43 @@ def test_part_types_of_newer_versions_come_after_an_upgrade(full: Begin, stream:
     assert "it now covers" not in runs.next(stream, api_version="2.16").log
 
 
+def test_segments_of_companies_that_failed_are_not_passed(full: Begin) -> None:
+    workspace = of_six_days()
+    workspace.add_segment(id="listed", of_companies=True)
+    runs = full(workspace)
+    runs.sandbox.faults.add("null_list", "^/companies/scroll$", times=None)
+    output = runs.next("companies", "company_segments", code=5)
+    assert ids(output, "company_segments") == {"listed"}
+    assert "company_segments" not in runs.bookmarks
+    runs.sandbox.faults.clear()
+    runs.next("companies", "company_segments")
+    assert "segments that only companies name" in runs.bookmarks["company_segments"]["covers"]
+
+
+# -- Errors while errors are handled -------------------------------------------------------------
+
+
+def test_a_refusal_that_cannot_be_explained_ends_its_stream_only(full: Begin) -> None:
+    runs = full()
+    refused: dict[str, Any] = {"status": 401, "code": "unauthorized"}
+    runs.sandbox.faults.add("status", "^/tags$", times=None, **refused)
+    runs.sandbox.faults.add("status", "^/me$", after=1, times=None, status=503)
+    output = runs.next("conversations", "tags", code=3, max_retry_seconds=0.1)
+    assert len(output.records("conversations")) == 6
+    assert output.messages[-1]["type"] == "STATE"
+    assert "conversations" in runs.bookmarks
+    assert "Traceback" not in output.log
+
+
+def test_a_permission_that_cannot_be_asked_for_ends_its_stream_only(full: Begin) -> None:
+    runs = full()
+    runs.sandbox.faults.add("status", "^/tickets/search$", times=None, status=503)
+    output = runs.next("conversations", "companies", "tags", code=4, max_retry_seconds=0.1)
+    assert len(output.records("companies")) == 6
+    assert output.count("SCHEMA", "conversations") == 1
+    assert "conversations" not in runs.bookmarks
+
+
 # -- Clocks --------------------------------------------------------------------------------------
 
 

@@ -202,7 +202,8 @@ class CompanySegments(ListStream):
         answer = reading.client.get(self.path, {"type": "company", "include_count": "true"})
         others = {record.get("id") for record in self.records(of_contacts)}
         listed = {record.get("id") for record in self.records(answer)}
-        carried = self._carried(reading, is_needed=listed <= others)
+        told = self._carried(reading, is_needed=listed <= others)
+        carried = told or {}
         own = (listed - others) | (listed & carried.keys())
 
         def rich(answer: Answer) -> list[Record]:
@@ -216,10 +217,14 @@ class CompanySegments(ListStream):
 
         yield reading.render(self.name, answer, rich)
         yield reading.render(self.name, answer, poor)
-        yield self.complete(reading)
+        if told is not None:
+            yield self.complete(reading)
 
-    def _carried(self, reading: Reading, is_needed: bool) -> Mapping[str, Record]:
-        """Segments that companies name; companies are read for it where nothing else tells."""
+    def _carried(self, reading: Reading, is_needed: bool) -> Mapping[str, Record] | None:
+        """Segments that companies name; companies are read for it where nothing else tells.
+
+        None if companies failed: the bookmark stays, as it would say that their segments came.
+        """
         if reading.shared.reads(COMPANIES.name):
             left: Left | None = reading.shared.wait_for(COMPANIES.name)
             if left is not None:
@@ -228,7 +233,7 @@ class CompanySegments(ListStream):
                 raise UnavailableError(
                     f"{self.name}: companies, which tell the segments, were not read"
                 )
-            return {}
+            return None
         found: dict[str, Record] = {}
         if is_needed:
             for answer in read_companies(reading):
