@@ -47,6 +47,10 @@ LONGEST_RETRY_WAIT_SECONDS = 60.0
 # Without Intercom's clock, the run is dated by ours, which may be wrong by the minutes or the
 # summer time that machines are commonly wrong by.
 CLOCK_MARGIN_SECONDS = 3_600
+# The end of a window that X-RateLimit-Reset says is 6 to 16 seconds after Date (API-C1).
+RESET_AFTER_DATE_SECONDS = range(-5, 121)
+# Clocks that differ by less are not worth a word.
+CLOCK_DIFFERENCE_SECONDS = 300
 RETRIED_STATUSES = (408, 429)
 # What an export answers with while others run (API-C1), which no window of ten seconds ends.
 JOBS_PENDING = re.compile(r"pending .*export jobs")
@@ -97,7 +101,8 @@ class Workspace:
     """Whom a token belongs to, and when Intercom said so. Source: GET /me (API-A4).
 
     id is the workspace's `id_code`, admin the name of the token's owner, None where Intercom does
-    not tell; now is in Unix seconds, answer all that Intercom said.
+    not tell; now and latest are in Unix seconds, by the earlier and the later clock where two
+    differ; answer is all that Intercom said.
     """
 
     id: str | None
@@ -106,6 +111,7 @@ class Workspace:
     timezone: str | None
     admin: str | None
     now: int
+    latest: int
     answer: Answer
 
     def mismatch(self, region: str) -> str | None:
@@ -144,6 +150,7 @@ class Client:
         self._gave_up = threading.Event()
         self._one_at_a_time = threading.Lock()
         self._clock_offset: float | None = None
+        self._clock_doubt = 0.0
         self._reader = ""
         self.requests = Requests()
         self._bind()
@@ -246,6 +253,7 @@ class Client:
             timezone=app.get("timezone"),
             admin=answer.body.get("name"),
             now=int(self.now()),
+            latest=int(self.now() + self._clock_doubt),
             answer=answer,
         )
 
@@ -260,7 +268,7 @@ class Client:
         return True
 
     def now(self) -> float:
-        """Unix seconds by Intercom's clock, as the first answer told it."""
+        """Unix seconds by the clock that dates the run, see `starts`."""
         if self._clock_offset is None:
             return time.time()
         return time.monotonic() + self._clock_offset
@@ -367,19 +375,44 @@ class Client:
                 f"{request}: an error with status 200: {_refusal(response, content)}",
                 status=response.status_code,
             )
-        self._follow_clock(date_seconds(response.headers.get("Date", "")))
+        self._follow_clock(response.headers)
         return Answer(content, body, rfc3339(int(self.now())) or "", replaced)
 
-    def _follow_clock(self, date: float | None) -> None:
-        """Take over Intercom's clock from the first answer; others may have waited in a queue."""
+    def _follow_clock(self, headers: Mapping[str, str]) -> None:
+        """Date the run by the first answer; others may have waited in a queue."""
         if self._clock_offset is not None:
             return
+        here = time.time()
+        date = date_seconds(headers.get("Date", ""))
+        earliest, latest = starts(date, headers.get("X-RateLimit-Reset", ""), here)
         if date is None:
             LOGGER.warning(
                 "Intercom's answer has no Date: this machine's clock, less an hour, dates the run"
             )
-            date = time.time() - CLOCK_MARGIN_SECONDS
-        self._clock_offset = date - time.monotonic()
+        elif latest - here > CLOCK_DIFFERENCE_SECONDS and earliest < date:
+            LOGGER.warning(
+                "the Date of Intercom's answer is %.0f s ahead of this machine's clock, and one of "
+                "them is wrong: the earlier one dates the run; check this machine's clock",
+                date - here,
+            )
+        self._clock_offset = earliest - time.monotonic()
+        self._clock_doubt = latest - earliest
+
+
+def starts(date: float | None, reset: str, here: float) -> tuple[float, float]:
+    """The earliest and the latest instant that a run may have begun at, in Unix seconds.
+
+    date is the Date of an answer, reset its X-RateLimit-Reset, here this machine's clock. Two
+    clocks of Intercom that agree are right. A Date alone may be a gateway's: a bookmark that is too
+    late loses records, and one that is too early repeats some, so the earlier clock dates the run.
+    """
+    if date is None:
+        return here - CLOCK_MARGIN_SECONDS, here
+    try:
+        is_sure = int(float(reset) - date) in RESET_AFTER_DATE_SECONDS
+    except (ValueError, OverflowError):
+        is_sure = False
+    return (date, date) if is_sure else (min(date, here), max(date, here))
 
 
 def endpoint(path: str) -> str:

@@ -61,6 +61,10 @@ class KnownIds:
     workspace: str | None
     detections: Sequence[Detection] = ()
 
+    def is_older_than(self, seen_at: int) -> bool:
+        """Whether the file was written before the detection that a state names."""
+        return all(each.seen_at < seen_at for each in self.detections)
+
     def base(self, seen_at: int | None) -> Detection | None:
         """The detection that a state names, or else the oldest, which has all that may be new."""
         named = [each for each in self.detections if each.seen_at == seen_at]
@@ -96,7 +100,7 @@ def read_known_ids(path: Path, workspace: str | None) -> KnownIds:
             f"{what} is of workspace {of}, but the access token of {workspace}. "
             "Use a file of its own for each workspace."
         )
-    return KnownIds(path, workspace, detections)
+    return KnownIds(path, workspace or of, detections)
 
 
 def _detection(document: Any) -> Detection:

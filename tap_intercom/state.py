@@ -2,7 +2,8 @@
 
     {"bookmarks": {"contacts": {"updated_at": "2026-01-31T12:00:00Z",
                                 "since": "2020-01-01T00:00:00Z",
-                                "workspace": "abc123", "filters": "9f2c…"}},
+                                "workspace": "abc123", "filters": "9f2c…"},
+                   "companies": {…, "covers": ["companies without users"]}},
      "currently_syncing": "contacts"}
 
 export_job is the identifier of an export that was pending, for the next run to cancel.
@@ -11,7 +12,9 @@ for.
 
 A bookmark's `updated_at` says that everything changed before it was written out. `since` is the
 start_date that this holds from, `workspace` the workspace it was read from, `filters` a hash of
-the search filters it was read with. A bookmark without `since` was made by another tap.
+the search filters it was read with. `covers` names the rows that it holds for and that come with
+some settings, permissions or versions of the API only. A bookmark without `since` was made by
+another tap.
 """
 
 from __future__ import annotations
@@ -19,27 +22,51 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import orjson
 
 from tap_intercom.errors import ConfigError
-from tap_intercom.times import DAY_SECONDS, epoch_seconds, rfc3339
+from tap_intercom.times import FIRST_SECOND, LAST_SECOND, epoch_seconds, rfc3339
 from tap_intercom.windows import Window
 
 LOGGER = logging.getLogger("tap_intercom")
 
-OWN_KEYS = ("updated_at", "since", "workspace", "filters", "missing_since", "missing_until")
+_SECONDS_AS_TEXT = re.compile(r"-?\d{9,}(\.\d+)?", re.ASCII)
+
+OWN_KEYS = (
+    "updated_at",
+    "since",
+    "workspace",
+    "filters",
+    "covers",
+    "missing_since",
+    "missing_until",
+)
+# What taps built on the Meltano SDK keep in a bookmark.
+SDK_KEYS = (
+    "replication_key",
+    "replication_key_value",
+    "replication_key_signpost",
+    "starting_replication_value",
+    "progress_markers",
+)
+# A bookmark may be so much later than now, since the clocks of two runs differ.
+CLOCK_TOLERANCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Origin:
     """What a run reads, as far as a bookmark depends on it; instants in Unix seconds.
 
-    now is the start of the run by Intercom's clock, safe the instant that no bookmark passes: what
-    changed later may not be in Intercom's search index yet. end is the setting end_date.
+    now is the start of the run, safe the instant that no bookmark passes: what changed later may
+    not be in Intercom's search index yet. end is the setting end_date. latest is the start of the
+    run by the later of two clocks that differ; None if now is certain.
     """
 
     start_date: int
@@ -48,6 +75,18 @@ class Origin:
     filters: str | None
     now: int
     safe: int
+    latest: int | None = None
+
+    def trusted(self, instant: int) -> int | None:
+        """What an earlier run's note of its own start says for sure; None for one in the future.
+
+        One that is a little later than now comes from a clock that was ahead.
+        """
+        if instant <= self.now:
+            return instant
+        latest = max(self.now, self.latest or self.now)
+        is_possible = instant <= latest + CLOCK_TOLERANCE_SECONDS
+        return instant - CLOCK_TOLERANCE_SECONDS if is_possible else None
 
     @property
     def limit(self) -> int:
@@ -61,7 +100,8 @@ class Plan:
 
     missing is a period before the bookmark's own `since` that is read first; main begins at the
     bookmark. Each is None where there is nothing to read. floor is the bookmark as it was found,
-    since the start_date it holds from, extra what other programs keep inside it.
+    since the start_date it holds from, extra what other programs keep inside it. covers and
+    workspace are what the bookmark will say. leaves_out: which rows of earlier runs cannot come.
     """
 
     main: Window | None
@@ -69,6 +109,9 @@ class Plan:
     floor: int | None = None
     since: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    covers: frozenset[str] | None = None
+    workspace: str | None = None
+    leaves_out: str | None = None
 
     @property
     def windows(self) -> list[Window]:
@@ -123,7 +166,8 @@ class State:
 
     def updated_at(self, stream: str) -> str | None:
         """The time that a stream's bookmark holds, as it stands there."""
-        instant = self._bookmark(stream).get("updated_at")
+        bookmark = self._bookmark(stream)
+        instant = bookmark.get("updated_at") or bookmark.get("replication_key_value")
         return None if instant is None else str(instant)
 
     def plan(
@@ -132,56 +176,76 @@ class State:
         origin: Origin,
         *,
         lookback: int,
+        key: str = "updated_at",
         parent: str | None = None,
         whole: bool = False,
+        covers: frozenset[str] | None = None,
     ) -> Plan:
         """What to read of a stream, by its bookmark; with `whole`, from start_date in any case.
 
-        parent is the stream that a child of another tap's state may not be ahead of. Raises
-        ConfigError for the bookmark of another workspace, or one that is no time.
+        key is the replication key, which other taps call their bookmark by. parent is the stream
+        that a child of another tap's state may not be ahead of. covers: what the run covers; None
+        if that depends on nothing. Raises ConfigError for the bookmark of another workspace, or one
+        that is no time.
         """
         self._reached.pop(stream, None)
         bookmark = self._bookmark(stream)
-        extra = {key: value for key, value in bookmark.items() if key not in OWN_KEYS}
-        updated_at = _instant(stream, bookmark, "updated_at")
+        time_key = _time_key(bookmark, key)
+        updated_at = _instant(stream, bookmark, time_key)
         since = _instant(stream, bookmark, "since")
-        from_start = _window(origin.start_date, origin.end)
+        others = bookmark.keys() - {*OWN_KEYS, *SDK_KEYS, time_key}
+        from_start = Plan(
+            _window(origin.start_date, origin.end),
+            extra={name: value for name, value in bookmark.items() if name in others},
+            covers=covers,
+            workspace=origin.workspace or self._workspace(bookmark),
+        )
         if updated_at is None:
-            return Plan(from_start, extra=extra)
-        if updated_at > origin.now:
+            if any(value not in (None, "") for value in bookmark.values()):
+                LOGGER.warning(
+                    "%s: its bookmark has no time under %s, so it is read from start_date",
+                    stream,
+                    key,
+                )
+            return from_start
+        if since is not None:
+            _check_workspace(stream, bookmark, origin)
+            from_start = replace(from_start, leaves_out=_leaves_out(bookmark, since, from_start))
+        trusted = origin.trusted(max(updated_at, since or updated_at))
+        if trusted is None:
             LOGGER.warning(
-                "%s: the bookmark %s is later than now, so that the last day is read again",
+                "%s: the bookmark %s is later than now, so it is read from start_date",
                 stream,
                 rfc3339(updated_at),
             )
-            updated_at = origin.now - DAY_SECONDS
+            return from_start
+        start, floor = updated_at, updated_at if updated_at <= origin.now else None
+        if floor is None:
+            start = trusted
         if since is None:
-            start = (
-                origin.start_date
-                if whole
-                else self._foreign_start(stream, updated_at, parent) - lookback
-            )
-            return Plan(_window(start, origin.end), floor=updated_at, extra=extra)
-        _check_workspace(stream, bookmark, origin)
-        if bookmark.get("filters") != origin.filters:
-            LOGGER.warning(
-                "%s: search_filters changed, so it is read again from start_date", stream
-            )
-            return Plan(from_start, extra=extra)
+            if not whole:
+                begin = self._foreign_start(stream, start, parent) - lookback
+                from_start = replace(from_start, main=_window(begin, origin.end))
+            return replace(from_start, floor=floor)
+        if changed := _what_changed(bookmark, origin, covers):
+            LOGGER.warning("%s: %s, so it is read again from start_date", stream, changed)
+            return from_start
         if whole:
             # What lies between a bookmark and a start_date beyond it stays unread.
             reached_from = since if origin.start_date <= updated_at else None
-            return Plan(from_start, floor=updated_at, since=reached_from, extra=extra)
+            return replace(from_start, floor=floor, since=reached_from)
         missing = None
         if origin.start_date < since:
             read_until = origin.start_date
             if bookmark.get("missing_since") == rfc3339(origin.start_date):
-                read_until = _instant(stream, bookmark, "missing_until") or read_until
+                noted = _instant(stream, bookmark, "missing_until") or read_until
+                read_until = noted if noted <= since else read_until
             missing = _window(read_until, since if origin.end is None else min(since, origin.end))
             LOGGER.info(
                 "%s: start_date is earlier than before; the missing period is read first", stream
             )
-        return Plan(_window(max(updated_at, since), origin.end), missing, updated_at, since, extra)
+        main = _window(max(start, since), origin.end)
+        return replace(from_start, main=main, missing=missing, floor=floor, since=since)
 
     def advance(self, stream: str, plan: Plan, origin: Origin, reached: int) -> None:
         """Note that a stream is complete up to `reached`; a bookmark never moves back."""
@@ -194,37 +258,43 @@ class State:
         # What lies beyond the missing period, yet before the bookmark, was read by earlier runs.
         is_missing = plan.since is not None and (reached <= plan.since or is_before)
         if plan.missing is not None and plan.since is not None and is_missing:
-            self._advance_missing(stream, plan.since, origin, min(reached, plan.since))
+            self._advance_missing(stream, plan, origin, min(reached, plan.since))
             return
         if is_before:
             return
         since = origin.start_date if plan.since is None else min(plan.since, origin.start_date)
         entry = {**plan.extra, "updated_at": rfc3339(reached), "since": rfc3339(since)}
-        if origin.workspace:
-            entry["workspace"] = origin.workspace
         if origin.filters:
             entry["filters"] = origin.filters
-        self._bookmarks[stream] = entry
+        self._bookmarks[stream] = entry | _marks(plan)
 
-    def _advance_missing(self, stream: str, since: int, origin: Origin, reached: int) -> None:
+    def _advance_missing(self, stream: str, plan: Plan, origin: Origin, reached: int) -> None:
         entry = {
             key: value
             for key, value in self._bookmark(stream).items()
             if key not in ("missing_since", "missing_until")
         }
-        if reached < since:
+        assert plan.since is not None
+        if reached < plan.since:
             entry["missing_since"] = rfc3339(origin.start_date)
             entry["missing_until"] = rfc3339(reached)
         else:
             entry["since"] = rfc3339(origin.start_date)
-        self._bookmarks[stream] = entry
+        self._bookmarks[stream] = entry | _marks(plan)
 
     def _foreign_start(self, stream: str, updated_at: int, parent: str | None) -> int:
         """Where another tap's bookmark is taken up: its children may be ahead of what was read."""
         if parent is None:
             return updated_at
-        of_parent = _instant(parent, self._bookmark(parent), "updated_at")
+        bookmark = self._bookmark(parent)
+        of_parent = _instant(parent, bookmark, _time_key(bookmark, "updated_at"))
         return updated_at if of_parent is None else min(updated_at, of_parent)
+
+    def _workspace(self, bookmark: Mapping[str, Any]) -> str | None:
+        """The workspace of a bookmark, or else of any other: a state is of one workspace."""
+        others = (self._bookmark(stream) for stream in self._bookmarks)
+        found = (each.get("workspace") for each in (bookmark, *others))
+        return next((each for each in found if isinstance(each, str) and each), None)
 
     def _bookmark(self, stream: str) -> dict[str, Any]:
         """A stream's bookmark, of whatever form: an object, a bare time, null or nothing."""
@@ -236,17 +306,114 @@ class State:
         return {} if bookmark is None else {"updated_at": bookmark}
 
 
-def read_state(document: Any) -> State:
-    """The state of a run from its JSON document. Raises ConfigError where its shape is none."""
+def state_in(document: Any) -> dict[str, Any] | None:
+    """The state that a JSON document is or holds, with its bookmarks under `bookmarks`.
+
+    A state of this tap or another one, a STATE message, or what Meltano keeps of a job. Early taps
+    wrote bookmarks without `bookmarks` around them; that is a state if it names one of our tables.
+    None for anything else, such as a config or a catalog.
+    """
     if not isinstance(document, dict):
-        raise ConfigError("state: the file must hold a JSON object, {} for a first run")
+        return None
+    if document.get("type") == "STATE":
+        return state_in(document.get("value"))
+    for wrapper in ("singer_state", "completed"):
+        if isinstance(document.get(wrapper), dict):
+            return state_in(document[wrapper])
+    bookmarks = document.get("bookmarks") or {}
+    if not isinstance(bookmarks, dict):
+        return None
+    is_state = (
+        "bookmarks" in document
+        or document.keys() <= {"currently_syncing"}
+        or any(name in _tables() and _is_bookmark(value) for name, value in document.items())
+    )
+    return {**document, "bookmarks": bookmarks} if is_state else None
+
+
+def read_state(document: Any) -> State:
+    """The state of a run from its JSON document. Raises ConfigError for anything else."""
+    found = state_in(document)
+    if found is None:
+        raise ConfigError(f"state: {_fault(document)}")
+    return State(found)
+
+
+def _fault(document: Any) -> str:
+    """Why a document is not a state, in names only: values of a config may be secrets."""
+    if not isinstance(document, dict):
+        return "the file must hold a JSON object, {} for a first run"
     if not isinstance(document.get("bookmarks") or {}, dict):
-        raise ConfigError("state: bookmarks must be a JSON object of stream names")
-    return State({**document, "bookmarks": document.get("bookmarks") or {}})
+        return "bookmarks must be a JSON object of stream names"
+    names = ", ".join(str(name)[:40] for name in list(document)[:5])
+    return f"the file holds no bookmarks, but {names}; write {{}} into it for a first run"
+
+
+@cache
+def _tables() -> frozenset[str]:
+    schemas = (files("tap_intercom") / "schemas").iterdir()
+    return frozenset(each.name.removesuffix(".json") for each in schemas)
+
+
+def _is_bookmark(value: Any) -> bool:
+    """Whether a value is a bookmark of any form: null, an object with a time, or a bare time."""
+    if isinstance(value, dict):
+        return not value or not value.keys().isdisjoint(("updated_at", "replication_key_value"))
+    if value is None:
+        return True
+    try:
+        _seconds(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _window(start: int, end: int | None) -> Window | None:
     return Window(start, end) if end is None or start < end else None
+
+
+def _marks(plan: Plan) -> dict[str, Any]:
+    """What a bookmark says of the rows that it holds for, beside their time."""
+    marks: dict[str, Any] = {}
+    if plan.workspace:
+        marks["workspace"] = plan.workspace
+    if plan.covers is not None:
+        marks["covers"] = sorted(plan.covers)
+    return marks
+
+
+def _covered(bookmark: Mapping[str, Any]) -> frozenset[str] | None:
+    """What a bookmark covers; None if it does not say."""
+    words = bookmark.get("covers")
+    return frozenset(map(str, words)) if isinstance(words, list) else None
+
+
+def _what_changed(
+    bookmark: Mapping[str, Any], origin: Origin, covers: frozenset[str] | None
+) -> str | None:
+    """Why rows from before a bookmark are to be read again; None if they need not."""
+    if bookmark.get("filters") != origin.filters:
+        return "search_filters changed"
+    covered = _covered(bookmark)
+    if covers is None or covered is None or covers <= covered:
+        return None
+    return f"it now covers {', '.join(sorted(covers - covered))}"
+
+
+def _leaves_out(bookmark: Mapping[str, Any], since: int, plan: Plan) -> str | None:
+    """Which rows that came in earlier runs a read from start_date cannot bring again."""
+    if plan.main is None or plan.main.start > since:
+        return f"earlier runs began at {rfc3339(since)}, before start_date"
+    lost = (_covered(bookmark) or frozenset()) - (plan.covers or frozenset())
+    return f"earlier runs covered {', '.join(sorted(lost))} as well" if lost else None
+
+
+def _time_key(bookmark: Mapping[str, Any], key: str) -> str:
+    """The name that the time of a bookmark has, in any tap whose replication key is ours."""
+    names = ["updated_at", key]
+    if bookmark.get("replication_key") in (None, *names):
+        names.append("replication_key_value")
+    return next((name for name in names if bookmark.get(name) not in (None, "")), names[0])
 
 
 def _check_workspace(stream: str, bookmark: Mapping[str, Any], origin: Origin) -> None:
@@ -264,10 +431,23 @@ def _instant(stream: str, bookmark: Mapping[str, Any], key: str) -> int | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, bool):
-            raise ValueError(value)
-        return int(value) if isinstance(value, int | float) else int(epoch_seconds(str(value)) // 1)
+        return _seconds(value)
     except (ValueError, OverflowError):
         raise ConfigError(
             f"state: bookmarks.{stream}.{key} is {value!r}, not a time such as 2026-01-31T12:00:00Z"
         ) from None
+
+
+def _seconds(value: Any) -> int:
+    """A time as text or number, in whole Unix seconds. Raises ValueError or OverflowError.
+
+    Milliseconds are no time: as seconds they lie beyond the year 9999.
+    """
+    if isinstance(value, str) and not _SECONDS_AS_TEXT.fullmatch(value):
+        return int(epoch_seconds(value) // 1)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(value)
+    seconds = int(float(value) // 1)
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
+        raise ValueError(value)
+    return seconds

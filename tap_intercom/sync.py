@@ -7,13 +7,21 @@ here, one after the other in catalog order; a STATE follows every record that it
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from tap_intercom.catalog import discover, select
 from tap_intercom.client import Client, Workspace
-from tap_intercom.errors import AuthError, ContractError, Stopped, TapError, TargetGoneError
+from tap_intercom.errors import (
+    AuthError,
+    ConfigError,
+    ContractError,
+    Stopped,
+    TapError,
+    TargetGoneError,
+)
 from tap_intercom.export_jobs import ExportJobs
 from tap_intercom.findings import Findings
 from tap_intercom.messages import Messages
@@ -22,8 +30,8 @@ from tap_intercom.read_ahead import ReadAhead
 from tap_intercom.settings import Settings
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import Origin, State, hash_filters
-from tap_intercom.streams import reader_of, stream_of
-from tap_intercom.streams.base import Batch, Reading, Selection, Shared
+from tap_intercom.streams import lineage, reader_of, stream_of
+from tap_intercom.streams.base import Batch, Opening, Reading, Selection, Shared, Stream
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -59,6 +67,7 @@ class Sync:
         self._progress = Progress(client, state, self._findings)
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
+        self._has_begun = False
 
     def run(self, catalog: Any = None) -> int:
         """Read all that the catalog selects; without one, all that discovery selects.
@@ -69,18 +78,27 @@ class Sync:
         try:
             with self._progress:
                 selections = self._read(catalog)
+        except TargetGoneError:
+            raise
         except Stopped:
-            self._state.export_job = self._jobs.left_behind
-            self._messages.state(self._state.document)
+            self._write_state()
             self._progress.log_summary()
+            raise
+        except Exception:
+            if self._has_begun:
+                self._write_state()
             raise
         finally:
             self._jobs.stop()
         with self._uninterrupted():
             self._state.currently_syncing = None
-            self._state.export_job = self._jobs.left_behind
-            self._messages.state(self._state.document)
+            self._write_state()
         return self._conclude(selections)
+
+    def _write_state(self) -> None:
+        """Write the last STATE of the run, with the export job that may still be pending."""
+        self._state.export_job = self._jobs.left_behind
+        self._messages.state(self._state.document)
 
     def _read(self, catalog: Any) -> dict[str, Selection]:
         """Write all streams that are selected; returns them."""
@@ -104,48 +122,71 @@ class Sync:
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
         shared = Shared(selections, (reader_of(name) for name in selections))
         for names in groups(list(selections), self._state.currently_syncing):
-            reader = reader_of(names[0])
-            stream_of(reader).begin(self._settings, workspace.id, shared)
-            is_of_now = stream_of(reader).is_of_now
-            lookback = max(
-                stream_of(reader).lookback_seconds,
-                *(0 if is_of_now else self._settings.lookback(name) for name in names),
-            )
-            origin = Origin(
-                start_date=self._settings.start_date,
-                end=None if is_of_now else self._settings.end_date,
-                workspace=workspace.id,
-                filters=hash_filters(self._settings.search_filters.get(reader)),
-                now=workspace.now,
-                safe=workspace.now - lookback,
-            )
+            reader = stream_of(reader_of(names[0]))
+            client = self._client.reading(names[0])
+            opening = Opening(client, self._settings, workspace, shared)
+            error: Exception | None = None
+            covers: Mapping[str, frozenset[str] | None] = {}
+            try:
+                reader.begin(self._settings, workspace.id, shared)
+                covers = _covers(names, opening)
+            except ConfigError:
+                raise
+            except Exception as caught:
+                error = caught
+            origin, lookback = self._origin(reader, names, workspace)
+            plans = {
+                name: self._state.plan(
+                    name,
+                    origin,
+                    lookback=lookback,
+                    key=selections[name].replication_key or "updated_at",
+                    parent=stream_of(name).parent,
+                    whole=selections[name].version is not None,
+                    covers=covers.get(name),
+                )
+                for name in names
+                if selections[name].replication_key is not None
+            }
             yield Reading(
-                client=self._client.reading(names[0]),
+                client=client,
                 settings=self._settings,
                 origin=origin,
                 ahead=ahead,
                 findings=self._findings,
                 selections={name: selections[name] for name in names},
-                plans={
-                    name: self._state.plan(
-                        name,
-                        origin,
-                        lookback=lookback,
-                        parent=stream_of(name).parent,
-                        whole=selections[name].version is not None,
-                    )
-                    for name in names
-                    if selections[name].replication_key is not None
-                },
+                plans=plans,
                 workspace_id=workspace.id,
                 jobs=self._jobs,
                 shared=shared,
+                covers=covers,
+                error=error,
             )
+
+    def _origin(
+        self, reader: Stream, names: Sequence[str], workspace: Workspace
+    ) -> tuple[Origin, int]:
+        """What a group of streams is read from, and the lookback of its bookmarks."""
+        lookback = max(
+            reader.lookback_seconds,
+            *(0 if reader.is_of_now else self._settings.lookback(name) for name in names),
+        )
+        origin = Origin(
+            start_date=self._settings.start_date,
+            end=None if reader.is_of_now else self._settings.end_date,
+            workspace=workspace.id,
+            filters=hash_filters(self._settings.search_filters.get(reader.name)),
+            now=workspace.now,
+            safe=workspace.now - lookback,
+            latest=workspace.latest,
+        )
+        return origin, lookback
 
     def _read_all(self, readings: list[Reading]) -> None:
         if not readings:
             LOGGER.warning("the catalog selects no stream")
             return
+        self._has_begun = True
         reads = [partial(_read, reading) for reading in readings]
         for reading, batches in zip(
             readings, readings[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True
@@ -154,6 +195,16 @@ class Sync:
 
     def _write(self, reading: Reading, batches: Iterator[Batch]) -> None:
         """Write all of a group of streams; one that fails does not stop the others."""
+        reached_at_end: dict[str, int] = {}
+        with self._isolated(*reading.selections):
+            self._begin(reading)
+            for batch in batches:
+                with self._uninterrupted():
+                    self._write_batch(reading, batch, reached_at_end)
+        with self._uninterrupted():
+            self._finish(reading, reached_at_end)
+
+    def _begin(self, reading: Reading) -> None:
         for selection in reading.selections.values():
             replication_key = selection.replication_key
             if replication_key is not None and not selection.has(replication_key):
@@ -167,18 +218,17 @@ class Sync:
                 )
         self._state.currently_syncing = next(iter(reading.selections))
         self._progress.started(reading.selections)
-        reached_at_end: dict[str, int] = {}
+
+    @contextmanager
+    def _isolated(self, *names: str) -> Iterator[None]:
+        """Let an error, a bug as well, end these streams and nothing else."""
         try:
-            for batch in batches:
-                with self._uninterrupted():
-                    self._write_batch(reading, batch, reached_at_end)
+            yield
         except TargetGoneError:
             raise
         except Exception as error:
-            for name in reading.selections:
+            for name in names:
                 self._fail(name, error)
-        with self._uninterrupted():
-            self._finish(reading, reached_at_end)
 
     def _write_batch(self, reading: Reading, batch: Batch, reached_at_end: dict[str, int]) -> None:
         for name, error in batch.failed.items():
@@ -201,31 +251,79 @@ class Sync:
             self._messages.state(self._state.document)
 
     def _finish(self, reading: Reading, reached_at_end: dict[str, int]) -> None:
-        """Close full reads: only now are the rows of the version before out of date."""
-        for name, selection in reading.selections.items():
-            if name in self._failures:
-                is_skipped = isinstance(self._failures[name], _Skipped)
-                self._progress.finished(name, SKIPPED if is_skipped else FAILED)
-                continue
-            if selection.version is not None:
-                self._messages.activate_version(selection.name, selection.version)
-                if name in reached_at_end:
-                    plan = reading.plans[name]
-                    self._state.advance(name, plan, reading.origin, reached_at_end[name])
-            self._progress.finished(name, COMPLETE)
+        for name in reading.selections:
+            with self._isolated(name):
+                if name not in self._failures:
+                    self._close(reading, name, reached_at_end.get(name))
+            with self._isolated(name):
+                self._progress.finished(name, self._result(name))
         self._messages.flush()
+
+    def _close(self, reading: Reading, name: str, reached: int | None) -> None:
+        """Close a full read. One that is not complete must not replace the rows of earlier ones."""
+        selection, plan = reading.selections[name], reading.plans.get(name)
+        if selection.version is None:
+            return
+        is_at_end = plan is None or (reached is not None and reached >= reading.origin.limit)
+        missing = self._missing(reading, name, is_at_end)
+        if missing is None:
+            self._messages.activate_version(selection.name, selection.version)
+        else:
+            LOGGER.warning(
+                "%s: no ACTIVATE_VERSION is sent, since this read does not bring all rows of "
+                "earlier ones: %s",
+                name,
+                missing,
+            )
+        # A bookmark that moved would say that this read is all there was.
+        is_less = plan is not None and plan.leaves_out is not None
+        if plan is not None and reached is not None and is_at_end and not is_less:
+            self._state.advance(name, plan, reading.origin, reached)
+
+    def _missing(self, reading: Reading, name: str, is_at_end: bool) -> str | None:
+        """Why rows of earlier runs may be missing in a full read; None if none can be."""
+        plan = reading.plans.get(name)
+        if not is_at_end:
+            return "it was not read to its end"
+        if plan is not None:
+            if reading.origin.end is not None:
+                return "it ends at end_date"
+            if reading.origin.filters is not None:
+                return "search_filters leave some out"
+            if plan.leaves_out is not None:
+                return f"{plan.leaves_out}; remove its bookmark to begin again"
+        streams = list(lineage(name))
+        for stream in streams:
+            if (left_out := stream.leaves_out(self._settings)) is not None:
+                return f"Intercom does not send {left_out}"
+        for source in [each for stream in streams for each in (stream.name, *stream.after)]:
+            if source in self._failures:
+                return f"{source} failed"
+            if source in reading.unfinished:
+                return f"{source} changed faster than it could be read"
+            if found := next(iter(self._findings.of(source)), None):
+                return f"{source}: {found}"
+        return None
+
+    def _result(self, name: str) -> str:
+        if name not in self._failures:
+            return COMPLETE
+        return SKIPPED if isinstance(self._failures[name], _Skipped) else FAILED
 
     def _fail(self, name: str, error: Exception) -> None:
         if name in self._failures:
             return
+        self._failures[name] = error
         if isinstance(error, AuthError):
-            error = self._explain(name, error)
+            try:
+                error = self._failures[name] = self._explain(name, error)
+            except Exception as unknown:
+                LOGGER.warning("%s: why it was refused is not known: %s", name, unknown)
             if error.status == 403 and self._settings.on_missing_permission == "skip":
                 LOGGER.warning("%s: SKIPPED, its bookmark stays. %s", name, error)
                 self._findings.add(name, "stream skipped for a missing permission", name)
                 self._failures[name] = _Skipped()
                 return
-        self._failures[name] = error
         if isinstance(error, TapError):
             LOGGER.error("%s: %s", name, error)
         else:
@@ -289,12 +387,28 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
     return [sorted(found[reader], key=lambda name: name != reader) for reader in ordered]
 
 
+def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] | None]:
+    """What each stream of a group covers, with what its parents do."""
+    asked: dict[str, frozenset[str] | None] = {}
+    found: dict[str, frozenset[str] | None] = {}
+    for name in names:
+        for stream in lineage(name):
+            if stream.name not in asked:
+                asked[stream.name] = stream.covers(opening)
+            words = asked[stream.name]
+            if words is not None:
+                found[name] = (found.get(name) or frozenset()) | words
+    return asked | found
+
+
 def _read(reading: Reading) -> Iterator[Batch]:
     """The batches of a group, made by the parent whether or not it is selected itself."""
     reader = reader_of(next(iter(reading.selections)))
     is_full = len(reading.plans) < len(reading.selections)
     has_work = is_full or any(plan.windows for plan in reading.plans.values())
     try:
+        if reading.error is not None:
+            raise reading.error
         if has_work:
             yield from stream_of(reader).batches(reading)
     finally:

@@ -167,6 +167,15 @@ def test_an_unknown_flag_shows_the_usage() -> None:
         pytest.param(b'"\xff"', ["is not UTF-8"], id="not UTF-8"),
         pytest.param([], ["must hold a JSON object"], id="not an object"),
         pytest.param(
+            {"access_token": "secret", "start_date": "2020-01-01"},
+            ["no bookmarks, but access_token, start_date;", "write {} into it"],
+            id="config",
+        ),
+        pytest.param({"streams": []}, ["no bookmarks, but streams"], id="catalog"),
+        pytest.param(
+            {"type": "RECORD", "stream": "contacts", "record": {}}, ["no bookmarks"], id="RECORD"
+        ),
+        pytest.param(
             {"bookmarks": ["contacts"]}, ["bookmarks must be a JSON object"], id="list of bookmarks"
         ),
     ],
@@ -185,7 +194,11 @@ def test_a_state_that_is_a_folder_is_refused(tap: Tap) -> None:
     assert_fails(output, 2, "state: ", "Is a directory")
 
 
-@pytest.mark.parametrize("value", ["soon", True, [2024], {"at": 1}, "2024-13-01"], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    ["soon", True, [2024], {"at": 1}, "2024-13-01", 1_700_000_000_000, "1700000000000"],
+    ids=str,
+)
 def test_a_bookmark_that_is_no_time_is_refused(tap: Tap, value: object) -> None:
     output = tap.sync(state={"bookmarks": {"contacts": {"updated_at": value}}})
     assert_fails(output, 2, "bookmarks.contacts.updated_at", "not a time")

@@ -150,13 +150,80 @@ def test_a_conversation_of_the_lookback_is_not_repeated(detection: Begin) -> Non
 def test_only_as_many_pages_of_deleted_conversations_are_read_as_are_new(detection: Begin) -> None:
     workspace = small_workspace()
     for number in range(300):
-        workspace.resources.add("deleted_conversations", id=f"d{number}", deleted_at=NOW - 9 * HOUR)
+        deleted_at = NOW - 9 * HOUR - number
+        record_id = str(number * 7919 % 1009)
+        workspace.resources.add("deleted_conversations", id=record_id, deleted_at=deleted_at)
     runs = detection(workspace)
     runs.detect()
     runs.sandbox.requests.clear()
     assert runs.detect() == []
     asked = [each for each in runs.sandbox.requests if each.path == "/conversations/deleted"]
     assert len(asked) == 1
+
+
+def test_a_list_that_is_sorted_by_id_is_read_to_its_end(detection: Begin) -> None:
+    """Old conversations are often deleted in the order of their ids, and then one is at once."""
+    runs = detection()
+    deleted: list[dict[str, Any]] = [
+        {"id": str(1000 + at), "deleted_at": NOW - 9 * 24 * HOUR + at} for at in range(200)
+    ]
+
+    def page(call: Any) -> tuple[int, dict[str, str], bytes]:
+        number = int(call.query["page"])
+        rows = sorted(deleted, key=lambda row: -int(row["id"]))[60 * (number - 1) : 60 * number]
+        pages = {"page": number, "total_pages": -(-len(deleted) // 60)}
+        body = {"conversations": rows, "total_count": len(deleted), "pages": pages}
+        return 200, {}, json.dumps(body).encode()
+
+    runs.sandbox.faults.add("answer", "^/conversations/deleted$", times=None, answer=page)
+    runs.detect("conversations", "deletions", "deleted_conversations")
+    deleted.append({"id": "5", "deleted_at": int(runs.clock.instant) + 60})
+    found = runs.detect("conversations", "deletions", "deleted_conversations")
+    assert found == [("conversations", "5", "deleted")]
+    assert runs.outputs[-1].ids("deleted_conversations") == {"5"}
+
+
+@pytest.mark.parametrize("version", ["2.15", "2.16"])
+def test_what_search_filters_leave_out_is_no_delete(detection: Begin, version: str) -> None:
+    """It was in no table, so a target would get a row with nothing but the mark."""
+    by_id = {"operator": "!=", "field": "id"}
+    filters = {
+        "contacts": {**by_id, "value": "c2"},
+        "conversations": {**by_id, "value": "2"},
+    }
+    runs = detection(api_version=version, detect_deletes="column", search_filters=filters)
+    runs.detect()
+    for record_id in ("c2", "c3"):
+        runs.workspace.delete_contact(record_id)
+    for record_id in ("2", "3"):
+        runs.workspace.delete_conversation(record_id)
+    assert runs.detect() == [("contacts", "c3", "deleted"), ("conversations", "3", "deleted")]
+
+
+def test_a_file_that_is_older_than_the_state_is_noticed(detection: Begin) -> None:
+    runs = detection()
+    runs.detect()
+    older = runs.file.read_bytes()
+    for _ in range(2):
+        assert runs.detect() == []
+    runs.file.write_bytes(older)
+    runs.workspace.delete_contact("c1")
+    assert runs.detect() == [("contacts", "c1", "deleted")]
+    output = runs.outputs[-1]
+    assert any("is older than the state" in line for line in output.log_lines("WARNING"))
+    assert "known ids are lost" in output.log
+    assert runs.detect() == []
+    assert "older than the state" not in runs.outputs[-1].log
+
+
+def test_the_file_keeps_its_workspace_when_intercom_does_not_say_it(detection: Begin) -> None:
+    runs = detection()
+    runs.detect()
+    runs.sandbox.faults.add("changed", "^/me$", change=lambda body: body.update(app=None))
+    runs.detect()
+    runs.workspace.app["id_code"] = "other1"
+    runs.state = {}
+    assert "is of workspace sandbox1" in runs.fail(2).last_log_line
 
 
 @pytest.mark.parametrize("stream", TABLES)
@@ -407,7 +474,7 @@ def test_a_file_that_is_lost_is_told(detection: Begin) -> None:
     runs.file.unlink()
     runs.workspace.delete_contact("c1")
     assert runs.detect() == []
-    assert "is not there, so that detection begins again" in runs.outputs[-1].log
+    assert "is not there, so detection begins again" in runs.outputs[-1].log
 
 
 def test_the_file_is_the_owners_and_small(detection: Begin) -> None:

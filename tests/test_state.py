@@ -24,7 +24,17 @@ from truth import STREAMS, assert_singer, assert_true
 
 from tap_intercom.errors import ConfigError
 from tap_intercom.sandbox import Sandbox, Workspace, generate
-from tap_intercom.state import Origin, Plan, State, hash_filters, read_state
+from tap_intercom.state import (
+    CLOCK_TOLERANCE_SECONDS as TOLERANCE,
+)
+from tap_intercom.state import (
+    Origin,
+    Plan,
+    State,
+    hash_filters,
+    read_state,
+    state_in,
+)
 from tap_intercom.times import DAY_SECONDS, epoch_seconds, rfc3339
 from tap_intercom.windows import Window, spans
 
@@ -112,7 +122,53 @@ def windows(plan: Plan) -> list[tuple[int, int | None]]:
         pytest.param(own(), origin(filters="9f"), [(START, None)], id="filters added"),
         pytest.param(own(filters="9f"), origin(filters="0a"), [(START, None)], id="other filters"),
         pytest.param(own(NOW), origin(), [(NOW, None)], id="bookmark at now"),
-        pytest.param(own(NOW + 1), origin(), [(NOW - DAY_SECONDS, None)], id="bookmark to come"),
+        pytest.param(
+            own(NOW + 1), origin(), [(NOW + 1 - TOLERANCE, None)], id="bookmark of a clock ahead"
+        ),
+        pytest.param(
+            own(NOW + TOLERANCE), origin(), [(NOW, None)], id="bookmark of a clock far ahead"
+        ),
+        pytest.param(own(NOW + TOLERANCE + 1), origin(), [(START, None)], id="bookmark to come"),
+        pytest.param(
+            own(NOW + 900),
+            origin(latest=NOW + 600),
+            [(NOW + 900 - TOLERANCE, None)],
+            id="bookmark within two clocks",
+        ),
+        pytest.param(
+            own(NOW + 901), origin(latest=NOW + 600), [(START, None)], id="beyond two clocks"
+        ),
+        pytest.param(own(since=NOW + TOLERANCE + 1), origin(), [(START, None)], id="start to come"),
+        pytest.param(
+            own(missing_since=at(START - 9), missing_until=at(NOW)),
+            origin(start_date=START - 9),
+            [(START - 9, START), (BOOKMARK, None)],
+            id="earlier start, read to what cannot be",
+        ),
+        pytest.param(
+            {"replication_key": "updated_at", "replication_key_value": at(BOOKMARK)},
+            origin(),
+            [(BOOKMARK - LOOKBACK, None)],
+            id="SDK",
+        ),
+        pytest.param(
+            {"replication_key_value": str(10**9), "starting_replication_value": "x"},
+            origin(now=10**9, safe=10**9),
+            [(10**9 - LOOKBACK, None)],
+            id="SDK, seconds as text, no key",
+        ),
+        pytest.param(
+            {"replication_key": "created_at", "replication_key_value": at(BOOKMARK)},
+            origin(),
+            [(START, None)],
+            id="SDK, another key",
+        ),
+        pytest.param(
+            {"progress_markers": {"replication_key_value": at(BOOKMARK)}},
+            origin(),
+            [(START, None)],
+            id="SDK, markers alone",
+        ),
         pytest.param(
             {"updated_at": at(BOOKMARK)},
             origin(),
@@ -130,8 +186,12 @@ def windows(plan: Plan) -> list[tuple[int, int | None]]:
             id="offset and fraction",
         ),
         pytest.param(
-            at(NOW + 1), origin(), [(NOW - DAY_SECONDS - LOOKBACK, None)], id="bare time to come"
+            at(NOW + 1),
+            origin(),
+            [(NOW + 1 - TOLERANCE - LOOKBACK, None)],
+            id="bare time of a clock ahead",
         ),
+        pytest.param(at(NOW + TOLERANCE + 1), origin(), [(START, None)], id="bare time to come"),
     ],
 )
 def test_a_run_reads_what_its_bookmark_lacks(
@@ -173,6 +233,87 @@ def test_a_bookmark_at_the_top_of_the_state_counts_where_there_is_no_other() -> 
         assert windows(found) == [(BOOKMARK, None)]
 
 
+def test_another_tap_may_call_the_time_by_our_replication_key() -> None:
+    for bookmark in (
+        {"created_at": at(BOOKMARK)},
+        {"replication_key": "created_at", "replication_key_value": at(BOOKMARK)},
+    ):
+        found = plan(bookmark, origin(), "activity_logs", key="created_at")
+        assert windows(found) == [(BOOKMARK - LOOKBACK, None)]
+        assert found.extra == {}
+
+
+# What a bookmark covers
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "first"),
+    [
+        pytest.param({}, None, BOOKMARK, id="nothing to cover"),
+        pytest.param({}, {"a"}, BOOKMARK, id="an older bookmark"),
+        pytest.param({"covers": ["a"]}, {"a"}, BOOKMARK, id="same"),
+        pytest.param({"covers": ["a", "b"]}, {"a"}, BOOKMARK, id="less"),
+        pytest.param({"covers": ["a"]}, {"a", "b"}, START, id="more"),
+        pytest.param({"covers": []}, {"a"}, START, id="more than nothing"),
+        pytest.param({"covers": ["a"]}, {"b"}, START, id="other"),
+        pytest.param({"covers": ["a"]}, None, BOOKMARK, id="of another version of the tap"),
+    ],
+)
+def test_what_is_covered_now_and_was_not_before_is_read_from_the_start(
+    before: dict[str, Any], now: set[str] | None, first: int
+) -> None:
+    covers = None if now is None else frozenset(now)
+    state = State({"bookmarks": {"contacts": own(**before)}})
+    planned = state.plan("contacts", origin(), lookback=0, covers=covers)
+    assert windows(planned) == [(first, None)]
+    state.advance("contacts", planned, origin(), NOW)
+    bookmark = state.document["bookmarks"]["contacts"]
+    assert bookmark.get("covers") == (None if now is None else sorted(now))
+
+
+def test_a_missing_period_that_is_read_with_less_makes_a_bookmark_of_less() -> None:
+    run = origin(start_date=START - 9)
+    for reached in (START - 5, START):
+        state = State({"bookmarks": {"contacts": own(covers=["a", "b"])}})
+        planned = state.plan("contacts", run, lookback=0, covers=frozenset("a"))
+        state.advance("contacts", planned, run, reached)
+        assert state.document["bookmarks"]["contacts"]["covers"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("bookmark", "start", "is_all"),
+    [
+        pytest.param(None, START, True, id="first"),
+        pytest.param(own(), START, True, id="same start"),
+        pytest.param(own(), START - 1, True, id="earlier start"),
+        pytest.param(own(), START + 1, False, id="later start"),
+        pytest.param(own(filters="9f"), START + 1, False, id="later start, other filters"),
+        pytest.param(own(covers=["a"]), START, True, id="same cover"),
+        pytest.param(own(covers=["a", "b"]), START, False, id="covered more"),
+        pytest.param(own(covers=[]), START, True, id="covered less"),
+        pytest.param(at(BOOKMARK), START + 1, True, id="of another tap"),
+    ],
+)
+def test_a_full_read_says_whether_it_has_all_of_earlier_runs(
+    bookmark: object, start: int, is_all: bool
+) -> None:
+    run = origin(start_date=start)
+    found = plan(bookmark, run, whole=True, covers=frozenset("a"))
+    assert (found.leaves_out is None) == is_all
+
+
+# Which workspace it is of
+
+
+def test_a_workspace_that_is_not_known_any_more_stays_in_the_bookmark() -> None:
+    run = origin(workspace=None)
+    state = State({"bookmarks": {"contacts": own(), "leads": "2020-01-01"}})
+    for stream in ("contacts", "segments"):
+        planned = state.plan(stream, run, lookback=0)
+        state.advance(stream, planned, run, NOW)
+        assert state.document["bookmarks"][stream]["workspace"] == "w1"
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_bookmark_of_another_workspace_is_refused(whole: bool) -> None:
     with pytest.raises(ConfigError, match=r"contacts is of workspace w1.* w2"):
@@ -182,7 +323,7 @@ def test_a_bookmark_of_another_workspace_is_refused(whole: bool) -> None:
 @pytest.mark.parametrize("workspace", [None, "w1"])
 def test_a_workspace_that_is_not_known_is_not_another_one(workspace: str | None) -> None:
     bookmark = own() | {"workspace": workspace}
-    assert plan(bookmark, origin()) == plan(own(), origin(workspace=None))
+    assert windows(plan(bookmark, origin())) == windows(plan(own(), origin(workspace=None)))
 
 
 # What becomes of a bookmark
@@ -316,6 +457,51 @@ def test_what_the_state_does_not_know_stays() -> None:
     state.advance("contacts", planned, origin(), NOW)
     bookmarks = {**bookmarks, "contacts": own(NOW - LOOKBACK)}
     assert state.document == {**document, "bookmarks": bookmarks}
+
+
+STATE = {"bookmarks": {"contacts": at(BOOKMARK)}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(STATE, id="state"),
+        pytest.param({"type": "STATE", "value": STATE}, id="message"),
+        pytest.param({"singer_state": STATE}, id="singer_state"),
+        pytest.param({"completed": {"singer_state": STATE}, "partial": {}}, id="completed"),
+        pytest.param({"type": "STATE", "value": {"singer_state": STATE}}, id="both"),
+    ],
+)
+def test_a_state_is_found_in_what_tools_keep_it_in(document: Any) -> None:
+    assert state_in(document) == STATE
+    assert read_state(document).document == STATE
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        "2020-01-01",
+        {"bookmarks": "contacts"},
+        {"access_token": "secret", "start_date": "2020-01-01"},
+        {"start_date": "2020-01-01"},
+        {"streams": []},
+        {"type": "RECORD", "stream": "contacts", "record": {"id": "1"}},
+        {"type": "STATE"},
+        {"type": "STATE", "value": None},
+        {"completed": {"access_token": "secret"}},
+        {"level": "INFO", "message": "done", "time": "2020-01-01"},
+        {"contacts": {"field": "role", "operator": "=", "value": "user"}},
+        {"contacts": "all"},
+    ],
+    ids=str,
+)
+def test_what_is_no_state_is_refused_without_its_values(document: Any) -> None:
+    assert state_in(document) is None
+    with pytest.raises(ConfigError, match="state: ") as caught:
+        read_state(document)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("bookmarks", [None, {}, []], ids=str)
@@ -546,12 +732,13 @@ def test_parts_of_the_older_tap_begin_at_their_conversations(
 # Other bookmarks than usual
 
 
-def test_a_bookmark_to_come_is_read_as_a_day_ago(
+def test_a_bookmark_to_come_is_not_believed(
     tap: Tap, calendar: Calendar, catalog: dict[str, Any]
 ) -> None:
     bookmark = {"updated_at": calendar(DAYS + 90), "since": calendar(0), "workspace": "sandbox1"}
-    output = tap.sync(catalog=catalog, state={"bookmarks": dict.fromkeys(INCREMENTAL, bookmark)})
-    assert_days(output, DAYS - 1)
+    state = {"bookmarks": dict.fromkeys(INCREMENTAL, bookmark)}
+    output = tap.sync(catalog=catalog, state=state, start_date=calendar(10))
+    assert_days(output, 10)
     for stream in INCREMENTAL:
         assert any(
             stream in line and "later than now" in line for line in output.log_lines("WARNING")
@@ -667,11 +854,11 @@ def replicating_fully(catalog: dict[str, Any]) -> dict[str, Any]:
 def test_a_full_read_begins_at_start_date_and_ends_with_its_version(
     tap: Tap, calendar: Calendar, catalog: dict[str, Any]
 ) -> None:
-    first = tap.sync(catalog=catalog, start_date=calendar(10))
+    first = tap.sync(catalog=catalog, start_date=calendar(20))
     second = tap.sync(
-        catalog=replicating_fully(catalog), start_date=calendar(20), state=first.state
+        catalog=replicating_fully(catalog), start_date=calendar(10), state=first.state
     )
-    assert_days(second, 20)
+    assert_days(second, 10)
     for stream in INCREMENTAL:
         messages = [each for each in second.messages if each.get("stream") == stream]
         assert [each["type"] for each in (messages[0], messages[-1])] == [

@@ -176,9 +176,10 @@ def test_read_that_may_stop_early_misses_nothing(race: Begin, name: str, is_hono
     assert reached == NOW - LOOKBACK_SECONDS
     table = Table(workspace, name)
     added: set[str] = set()
-    for instant, count in ((reached, 5), (reached + 60, 3)):
+    # Ids that are in another order: one that both have would prove nothing.
+    for instant, ids in ((reached, "9001 8001 9002 8002 9003"), (reached + 60, "8003 9004 8004")):
         run.clock.instant = instant
-        added |= {table.add() for _ in range(count)}
+        added |= {table.add(id=each) for each in ids.split()}
     run.clock.instant = NOW + HOUR
     asked = len(run.sandbox.requests)
     second = run.run(name, **how)
@@ -411,9 +412,7 @@ def test_period_that_ends_between_two_reads_is_read_once(race: Begin) -> None:
     run.assert_nothing_is_lost(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["articles", "article_versions", "activity_logs", "tickets", "company_tag", "events"]
-)
+@pytest.mark.parametrize("name", ["articles", "article_versions", "tickets", "company_tag"])
 def test_whole_read_that_the_catalog_asks_for(race: Begin, name: str) -> None:
     run = race(of_every_kind(last=NOW - 3 * DAY), scroll_ttl=0.0)
 

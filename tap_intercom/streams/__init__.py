@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tap_intercom.streams.base import Stream
 from tap_intercom.streams.companies import COMPANIES, CompanyAttributes, CompanySegments
 from tap_intercom.streams.contacts import (
@@ -103,7 +105,15 @@ def stream_of(name: str) -> Stream:
     return dataset_stream(name) if is_dataset(name) else STREAMS[name]
 
 
+def lineage(name: str) -> Iterator[Stream]:
+    """A stream, its parent, and so on up to the one that it is read with."""
+    stream = stream_of(name)
+    yield stream
+    if stream.parent is not None:
+        yield from lineage(stream.parent)
+
+
 def reader_of(name: str) -> str:
     """The stream that a stream is read with: itself, or the first of its parents."""
-    parent = stream_of(name).parent
-    return name if parent is None else reader_of(parent)
+    *_, reader = lineage(name)
+    return reader.name

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 import orjson
 
-from tap_intercom.client import Answer, Client
+from tap_intercom.client import Answer, Client, Workspace
 from tap_intercom.errors import ContractError, ResponseError, TapError
 from tap_intercom.export_jobs import ExportJobs
 from tap_intercom.findings import Findings
@@ -81,9 +81,12 @@ class Reading:
     """All that reading a group of streams needs: a parent and its child, or a stream alone.
 
     selections and plans hold those that are selected, by stream name. jobs: the run's exports.
-    shared is the run's place for what one stream leaves to another. given_up: why a child is not
-    read any more. last_gone: whether each of the last records was gone when its details were asked
-    for, by stream.
+    shared is the run's place for what one stream leaves to another. covers: what each stream
+    covers, see `Stream.covers`. error: why the group cannot be read at all. given_up: why a child
+    is not read any more.
+    last_gone: whether each of the last records was gone when its details were asked for, by stream.
+    unfinished: streams that records changed in faster than they were read, so that the next run has
+    to bring some.
     """
 
     client: Client
@@ -96,8 +99,11 @@ class Reading:
     workspace_id: str | None
     jobs: ExportJobs
     shared: Shared
+    covers: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    error: Exception | None = None
     given_up: dict[str, TapError] = field(default_factory=dict)
     last_gone: dict[str, deque[bool]] = field(default_factory=dict)
+    unfinished: set[str] = field(default_factory=set)
 
     def note_shortfall(
         self, name: str, kind: str, case: str, count: int = 1, *, is_cap: bool = False
@@ -197,6 +203,16 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """What a run knows before any stream is read."""
+
+    client: Client
+    settings: Settings
+    workspace: Workspace
+    shared: Shared
+
+
+@dataclass(frozen=True)
 class Probe:
     """One small request that shows whether a token may read a table; body is None for a GET.
 
@@ -247,7 +263,8 @@ class Stream:
     lookback_seconds: the least that a bookmark stays behind the start of its run.
     id_field: what tells a record of a list from the others. only_grows: whether records neither
     leave that list nor change in it. is_selected_by_default: whether a run without a catalog reads
-    it.
+    it. not_sent_again: rows that Intercom once sent and does not send any more, though they are not
+    deleted.
     """
 
     name: ClassVar[str]
@@ -270,6 +287,7 @@ class Stream:
     id_field: ClassVar[str] = "id"
     only_grows: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
+    not_sent_again: ClassVar[str | None] = None
 
     @property
     def is_incremental(self) -> bool:
@@ -281,6 +299,19 @@ class Stream:
 
     def begin(self, settings: Settings, workspace_id: str | None, shared: Shared) -> None:
         """Make ready before any stream is read. Raises ConfigError where this one cannot be."""
+
+    def covers(self, opening: Opening) -> frozenset[str] | None:
+        """The rows that come with some settings, permissions or versions only, and come now.
+
+        None if the table has no such rows. They are in the bookmark, in words, so that a later run
+        reads what it covers beyond that from the start. What comes with the table has its parents'
+        as well. Raises TapError where Intercom has to be asked and does not answer.
+        """
+        return None
+
+    def leaves_out(self, settings: Settings) -> str | None:
+        """What Intercom may have sent to earlier runs, and does not send to this one."""
+        return self.not_sent_again
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """Read the stream as planned, in order, and say what is complete on the way."""

@@ -10,7 +10,7 @@ from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
 from tap_intercom.pages import Numbered, NumberedOrByCursor
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, updated_at
+from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have_notes
 from tap_intercom.streams.family import ChildStream, DerivedStream, Page, ParentStream
 from tap_intercom.streams.lists import ListStream
@@ -19,6 +19,8 @@ from tap_intercom.streams.scroll import scroll_pages
 
 WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60
+WITHOUT_USERS = frozenset({"companies without users"})
+OF_COMPANIES = frozenset({"segments that only companies name"})
 OF_COMPANY = {"company_id": "id", "company_updated_at": "updated_at"}
 
 
@@ -115,6 +117,18 @@ class Companies(ParentStream):
     def needs(self, settings: Settings) -> str:
         return WRITE_COMPANIES if settings.companies_source == "list" else self.permission
 
+    def covers(self, opening: Opening) -> frozenset[str]:
+        """The list leaves out companies without users (API-D3)."""
+        return frozenset() if opening.settings.companies_source == "list" else WITHOUT_USERS
+
+    def leaves_out(self, settings: Settings) -> str | None:
+        is_list = settings.companies_source == "list"
+        return (
+            "companies without users, and no more than 10,000 (companies_source)"
+            if is_list
+            else None
+        )
+
     def probe(self, settings: Settings) -> Probe:
         """The list, since a probe of the scroll would keep others from it for a minute (API-D3).
 
@@ -170,6 +184,14 @@ class CompanySegments(ListStream):
     cost = "2, and those of companies where only companies tell the segments"
     after = ("companies",)
 
+    def covers(self, opening: Opening) -> frozenset[str]:
+        """Segments that only companies name come where companies are read."""
+        is_told = opening.shared.reads(COMPANIES.name)
+        return OF_COMPANIES | COMPANIES.covers(opening) if is_told else frozenset()
+
+    def leaves_out(self, settings: Settings) -> str | None:
+        return COMPANIES.leaves_out(settings)
+
     def count(self, answer: Answer) -> int | None:
         """Unknown: the probe is that of segments, and does not tell whose they are."""
         return None
@@ -180,7 +202,8 @@ class CompanySegments(ListStream):
         answer = reading.client.get(self.path, {"type": "company", "include_count": "true"})
         others = {record.get("id") for record in self.records(of_contacts)}
         listed = {record.get("id") for record in self.records(answer)}
-        carried = self._carried(reading, is_needed=listed <= others)
+        told = self._carried(reading, is_needed=listed <= others)
+        carried = told or {}
         own = (listed - others) | (listed & carried.keys())
 
         def rich(answer: Answer) -> list[Record]:
@@ -194,10 +217,14 @@ class CompanySegments(ListStream):
 
         yield reading.render(self.name, answer, rich)
         yield reading.render(self.name, answer, poor)
-        yield self.complete(reading)
+        if told is not None:
+            yield self.complete(reading)
 
-    def _carried(self, reading: Reading, is_needed: bool) -> Mapping[str, Record]:
-        """Segments that companies name; companies are read for it where nothing else tells."""
+    def _carried(self, reading: Reading, is_needed: bool) -> Mapping[str, Record] | None:
+        """Segments that companies name; companies are read for it where nothing else tells.
+
+        None if companies failed: the bookmark stays, as it would say that their segments came.
+        """
         if reading.shared.reads(COMPANIES.name):
             left: Left | None = reading.shared.wait_for(COMPANIES.name)
             if left is not None:
@@ -206,7 +233,7 @@ class CompanySegments(ListStream):
                 raise UnavailableError(
                     f"{self.name}: companies, which tell the segments, were not read"
                 )
-            return {}
+            return None
         found: dict[str, Record] = {}
         if is_needed:
             for answer in read_companies(reading):

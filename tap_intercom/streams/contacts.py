@@ -11,7 +11,7 @@ from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ConfigError, ResponseError
 from tap_intercom.pages import ByTime, Numbered
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of, record_hash
+from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, list_of, record_hash
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, WholeList
@@ -19,6 +19,7 @@ from tap_intercom.streams.search import SearchStream, WholeList
 USERS_AND_COMPANIES = "Read and list users and companies"
 OF_CONTACT = {"contact_id": "id", "contact_updated_at": "updated_at"}
 COLUMNS_OF_CONTACT = tuple(OF_CONTACT)
+TYPE = "type:"
 
 
 def may_have_notes(record: Record) -> bool:
@@ -134,6 +135,7 @@ class Events(ChildStream):
     replication_key = "contact_updated_at"
     parent_columns = COLUMNS_OF_CONTACT
     only_grows = True
+    not_sent_again = "events older than 90 days"
     paging = ByTime()
 
     def may_have_any(self, parent: Record) -> bool:
@@ -292,9 +294,14 @@ class CustomObjectInstances(ListStream):
         """Unknown: the probe is of one type at most."""
         return None
 
+    def covers(self, opening: Opening) -> frozenset[str]:
+        types = opening.settings.custom_object_types or self._referred(opening.client)
+        return frozenset(TYPE + each for each in types)
+
     def batches(self, reading: Reading) -> Iterator[Batch]:
         named = reading.settings.custom_object_types
-        for each in named or self._referred(reading.client):
+        for each in sorted(reading.covers[self.name] or ()):
+            each = each.removeprefix(TYPE)
             path = f"{self.path}/{quote(each, safe='')}"
             try:
                 yield from self.read_list(reading, reading.client.get, path)

@@ -10,10 +10,11 @@ from tap_intercom.client import BARE, Answer
 from tap_intercom.errors import AuthError, ResponseError
 from tap_intercom.pages import ByCursor, Numbered
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Lack, Probe, Reading, Record, instant_of
+from tap_intercom.streams.base import Batch, Lack, Opening, Probe, Reading, Record, instant_of
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of, joined
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, probe_search
+from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -23,6 +24,14 @@ MOST_PARTS = 500
 READ_CONVERSATIONS = "Read conversations"
 OF_CONVERSATION = {"conversation_id": "id", "conversation_updated_at": "updated_at"}
 COLUMNS_OF_CONVERSATION = tuple(OF_CONVERSATION)
+TICKETS = frozenset({"conversations that are tickets"})
+TICKETS_MISSING = Lack("Read tickets", "all conversations that are tickets")
+ALL_PART_TYPES = frozenset({"part types of 2.13"})
+
+
+def part_types(settings: Settings) -> frozenset[str]:
+    """Versions before 2.13 leave parts of many types out (API-A3)."""
+    return ALL_PART_TYPES if settings.version >= (2, 13) else frozenset()
 
 
 class ConversationParts(ChildStream):
@@ -39,6 +48,9 @@ class ConversationParts(ChildStream):
     parent_columns = COLUMNS_OF_CONVERSATION
     replication_key = "updated_at"
     is_selected_by_default = True
+
+    def covers(self, opening: Opening) -> frozenset[str]:
+        return part_types(opening.settings)
 
     def parameters(self, reading: Reading, parent: Parent) -> dict[str, Any]:
         if reading.settings.body_format == "plaintext":
@@ -303,14 +315,21 @@ class Conversations(SearchStream):
     )
     is_selected_by_default = True
 
+    def covers(self, opening: Opening) -> frozenset[str]:
+        settings = opening.settings
+        lacks = list(self.lacks(lambda probe: probe.send(opening.client), settings))
+        # Before 2.10 no request shows whether the permission is there.
+        return TICKETS if settings.version >= (2, 10) and not lacks else frozenset()
+
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        for lack in self.lacks(lambda probe: probe.send(reading.client), reading.settings):
+        is_known = reading.settings.version >= (2, 10)
+        if is_known and reading.covers[self.name] != TICKETS:
             LOGGER.warning(
                 "%s: the token lacks the permission %s, so that Intercom leaves out %s",
                 self.name,
-                *lack,
+                *TICKETS_MISSING,
             )
-            reading.findings.add(self.name, "permission missing", lack.permission)
+            reading.findings.add(self.name, "permission missing", TICKETS_MISSING.permission)
         yield from super().batches(reading)
 
     def lacks(self, ask: Callable[[Probe], Answer], settings: Settings) -> Iterator[Lack]:
@@ -321,7 +340,7 @@ class Conversations(SearchStream):
             ask(probe_search("/tickets/search"))
         except AuthError as error:
             if not error.is_of_plan:
-                yield Lack("Read tickets", "all conversations that are tickets")
+                yield TICKETS_MISSING
 
     def prepare(self, record: Record) -> Record:
         # The description calls the list teammates, real answers admins (API-G3).
@@ -358,6 +377,7 @@ class DeletedConversations(ListStream):
     params = {"order": "desc"}
     paging = Numbered(60)
     newest_first = True
+    not_sent_again = NOT_DOCUMENTED_AGE
 
 
 class Calls(ListStream):
@@ -381,6 +401,10 @@ class Macros(ListStream):
     first_version = (2, 16)
     replication_key = "updated_at"
     paging = ByCursor(150)
+
+    def covers(self, opening: Opening) -> frozenset[str]:
+        """Macros of other teams are not shown (API-F1)."""
+        return frozenset({f"macros of teammate {opening.workspace.answer.body.get('id')}"})
 
     def parameters(self, reading: Reading) -> Mapping[str, Any]:
         starts = [window.start for window in reading.plans[self.name].windows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -20,14 +20,17 @@ from tap_intercom.client import Answer
 from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
 from tap_intercom.known_ids import Detection, KnownIds, read_known_ids
 from tap_intercom.messages import record_line, record_prefix
-from tap_intercom.pages import ByCursor, Numbered, read_pages
+from tap_intercom.pages import ByCursor, cursor_pages, next_cursor, read_pages
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Reading, Record, Shared, Stream, list_of
 from tap_intercom.streams.companies import COMPANIES, Left, read_companies
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, Contacts
-from tap_intercom.streams.conversations import DeletedConversations
+from tap_intercom.streams.conversations import Conversations, DeletedConversations
 from tap_intercom.streams.family import joined
+from tap_intercom.streams.passes import read_until_whole
+from tap_intercom.streams.search import SearchStream
 from tap_intercom.times import rfc3339
+from tap_intercom.windows import Window
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -37,6 +40,9 @@ MOST_WITHOUT_CONTROL = 20
 CONTROLS = 3
 DETECTED = {"companies": "data", "contacts": "data", "conversations": "conversations"}
 """The streams whose records are looked for, and the key of their lists."""
+SEARCHES: Mapping[str, SearchStream] = {
+    stream.name: stream for stream in (Contacts(), Conversations())
+}
 CANONICAL = re.compile(r'</contacts/([^/>]+)>;\s*rel="?canonical')
 
 
@@ -92,16 +98,18 @@ class Deletions(Stream):
         now = reading.origin.now
         ids = dict(base.ids) if base else {}
         until = base.conversations_until if base else None
+        if until is not None:
+            until = reading.origin.trusted(until) or 0
         for name in DETECTED:
             if name not in reading.shared.selections:
                 continue
             try:
-                if name == "conversations" and reading.settings.version >= (2, 16):
+                if name == "conversations" and _lists_deleted(reading):
                     found = _deleted_conversations(reading, ids, until)
                     ids.pop(name, None)
                     ids[DeletedConversations.name] = found.ids
                 else:
-                    found = _missing(reading, name, ids.get(name, ()))
+                    found = _missing(reading, name, ids.get(name))
                     ids[name] = found.ids
             except AuthError as error:
                 error.stream = name
@@ -116,10 +124,10 @@ class Deletions(Stream):
     def _base(self, reading: Reading, known: KnownIds) -> Detection | None:
         bookmark = reading.plans[self.name].floor
         base = known.base(bookmark)
-        if base is None and bookmark is not None:
-            LOGGER.warning(
-                "%s: %s is not there, so that detection begins again", self.name, known.path
-            )
+        if bookmark is not None and known.is_older_than(bookmark):
+            # What an older file knows is still compared: rows may come again, none is left out.
+            fault = "is not there" if base is None else "is older than the state"
+            LOGGER.warning("%s: %s %s, so detection begins again", self.name, known.path, fault)
             reading.findings.add(self.name, "known ids are lost", str(known.path))
         return base
 
@@ -170,17 +178,41 @@ def _row(reading: Reading, name: str, record_id: str, kind: str, into: str | Non
 # -- By comparing lists --------------------------------------------------------------------------
 
 
-def _missing(reading: Reading, name: str, known: Collection[str]) -> Found:
-    """What was known, or written by this run, and is listed no more, if it is really gone."""
+def _missing(reading: Reading, name: str, known: Collection[str] | None) -> Found:
+    """What was known, or written by this run, and is listed no more, if it is really gone.
+
+    What search_filters leave out is in no table: then only what is written becomes known, and at
+    first what the search finds.
+    """
     shared = reading.shared
     left = shared.wait_for(name)
     listed = left.ids if isinstance(left, Left) else _listed(reading, name)
-    missing = sorted({*known, *shared.written[shared.selections[name].name]} - listed)
+    is_filtered = name in reading.settings.search_filters
+    if known is None:
+        known = _found(reading, SEARCHES[name]) if is_filtered else ()
+    mine = {*known, *shared.written[shared.selections[name].name]}
+    missing = sorted(mine - listed)
     if missing:
         _check_that_a_record_is_found(reading, name, listed, len(missing))
     found = list(reading.ahead.map(partial(_gone, reading, name), missing))
     rows = [row for row in found if row is not None]
-    return Found(rows, listed | (set(missing) - {row["id"] for row in rows}))
+    return Found(rows, (mine if is_filtered else mine | listed) - {row["id"] for row in rows})
+
+
+def _found(reading: Reading, stream: SearchStream) -> set[str]:
+    """The ids of all records that the search finds with its filter."""
+    body = stream.query(reading, Window(0, None))
+    size = min(reading.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
+
+    def read(answer: Answer) -> tuple[set[str], str | None]:
+        return {str(each.get("id")) for each in stream.records(answer)}, next_cursor(answer.body)
+
+    def send(cursor: str | None) -> tuple[set[str], str | None]:
+        after = {} if cursor is None else {"starting_after": cursor}
+        asked = {**body, "pagination": {"per_page": size, **after}}
+        return reading.client.post(stream.path, asked, read=read)
+
+    return set().union(*cursor_pages(send))
 
 
 def _listed(reading: Reading, name: str) -> set[str]:
@@ -244,6 +276,12 @@ def _check_that_a_record_is_found(
 # -- By Intercom's own list ----------------------------------------------------------------------
 
 
+def _lists_deleted(reading: Reading) -> bool:
+    """Whether Intercom lists what is deleted, and all of that may have been written."""
+    is_filtered = "conversations" in reading.settings.search_filters
+    return reading.settings.version >= (2, 16) and not is_filtered
+
+
 def _deleted_conversations(reading: Reading, known: dict[str, Any], until: int | None) -> Found:
     """Conversations that were deleted since `until`, by the list that 2.16 has of them.
 
@@ -255,13 +293,17 @@ def _deleted_conversations(reading: Reading, known: dict[str, Any], until: int |
     since = (now if until is None else until) - lookback
     before = set(known.get(stream.name, ()))
     deleted: dict[str, int] = {}
-    for page in read_pages(
-        reading.client.get, stream.path, Numbered(60), stream.records, stream.params
+    for page in read_until_whole(
+        reading,
+        stream,
+        reading.client.get,
+        stream.path,
+        stream.paging,
+        lambda answer, _: stream.records(answer),
+        stream.params,
+        lambda tally: tally.has_all_since(since),
     ):
-        instants = {str(each.get("id")): stream.instant(each) or now for each in page}
-        deleted.update(instants)
-        if instants and max(instants.values()) < since:
-            break
+        deleted.update({str(each.get("id")): stream.instant(each) or now for each in page})
     # A first detection reports what is deleted while it runs: this run may have written it.
     first = now if until is None else since
     return Found(

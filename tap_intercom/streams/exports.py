@@ -325,6 +325,7 @@ class Overviews(ContentExport):
     marks = ("ruleset_id", "receipt_total")
     replication_key = "sent_until"
     hashed = ("ruleset_id", "content_type", "content_id", "series_id", "sent_from", "sent_until")
+    not_sent_again = "the totals of periods that earlier runs asked for"
 
     def carried(self, period: Window) -> Record:
         return {"sent_from": start_of_day(period.start), "sent_until": period.end}

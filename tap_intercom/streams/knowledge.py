@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tap_intercom.client import Answer
 from tap_intercom.pages import Numbered
-from tap_intercom.streams.base import OlderColumn, Reading, Record
+from tap_intercom.streams.base import OlderColumn, Opening, Reading, Record
 from tap_intercom.streams.family import ChildStream, Parent
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.workspace import NOT_DOCUMENTED
@@ -12,6 +12,7 @@ from tap_intercom.streams.workspace import NOT_DOCUMENTED
 READ_ARTICLES = "Read and list articles"
 READ_NEWS = "Read and list news items and newsfeeds"
 READ_CONTENT = "Read content data"
+SECTIONS = frozenset({"sections as collections"})
 
 
 class ArticleStatistics(ChildStream):
@@ -90,6 +91,10 @@ class Collections(ListStream):
     replication_key = "updated_at"
     paging = Numbered(150, has_guessed_size=True)
     newest_first = True
+
+    def covers(self, opening: Opening) -> frozenset[str]:
+        """Sections are collections from 2.10 on (API-A3)."""
+        return SECTIONS if opening.settings.version >= (2, 10) else frozenset()
 
 
 class Redirects(ChildStream):

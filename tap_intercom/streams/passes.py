@@ -6,7 +6,7 @@ Pages by number move when records leave: what stood on the next page is on the o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tap_intercom.client import Answer
@@ -32,6 +32,7 @@ class Pass(Tally):
         super().__init__(newest_first=True, instant=stream.instant, id_field=stream.id_field)
         self.known = known
         self._began = began
+        self._id_orders = [True, False]
         self._only_grows = stream.only_grows
 
     @property
@@ -46,6 +47,20 @@ class Pass(Tally):
         if not self.is_counted or not self.is_complete:
             return False
         return self.is_sorted or (self.tells_times and self.newest < self._began)
+
+    def add(self, records: Sequence[Record], total: int | None) -> None:
+        super().add(records, total)
+        ids = [_order_of_id(record.get(self.id_field)) for record in records]
+        self._id_orders = [way for way in self._id_orders if ids == sorted(ids, reverse=way)]
+
+    def has_all_since(self, instant: int) -> bool:
+        """Whether every record that changed at an instant or later came, by the order of the list.
+
+        The order has to show often enough. One that is that of ids as well proves nothing: what is
+        sorted by id may be in order for long, until an old record that changed just now.
+        """
+        is_proven = self.is_steady and not self._id_orders
+        return is_proven and self.last is not None and self.last < instant
 
     def is_new(self, record: Record) -> bool:
         """Whether a record did not come in a pass before.
@@ -102,6 +117,12 @@ def read_until_whole(
         f"{stream.name}: the list {path} kept moving, or its cursors expired, while it was read "
         f"{MOST_PASSES} times, so that some records may be missing; the next run reads it again"
     )
+
+
+def _order_of_id(value: Any) -> tuple[int, str]:
+    """A key that sorts ids by when they were given: digits by their number, others as text."""
+    text = str(value)
+    return len(text), text
 
 
 def _report_shortfall(reading: Reading, stream: Stream, path: str, tally: Tally) -> None:

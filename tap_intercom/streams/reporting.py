@@ -20,7 +20,7 @@ from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.export_jobs import REPORTING, csv_files
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, Stream
+from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, Stream
 from tap_intercom.streams.exports import (
     RECORD_HASH,
     ROWS_AT_ONCE,
@@ -40,6 +40,7 @@ WINDOWS_AT_ONCE = 5
 # What workspaces without extended retention keep (API-I2).
 REACH_SECONDS = 730 * DAY_SECONDS
 LONGEST_COLUMN_BYTES = 63
+WITHOUT_REPLY = frozenset({"conversations without a reply"})
 
 # The attribute that tells a row from all others, by dataset (API-I2).
 IDS = {
@@ -100,6 +101,13 @@ class ReportingDataset(Stream):
     cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
     first_version = (2, 14)
     key_properties = ()
+    not_sent_again = "rows older than two years"
+
+    def covers(self, opening: Opening) -> frozenset[str] | None:
+        """Conversations that nobody replied to are there from 2.16 on (API-A3)."""
+        if self.name != f"{PREFIX}conversation":
+            return None
+        return WITHOUT_REPLY if opening.settings.version >= (2, 16) else frozenset()
 
     def probe(self, settings: Settings) -> Probe:
         return Probe(DATASETS)

@@ -236,14 +236,15 @@ class SearchStream(ParentStream):
             front = Front(window.start, known, reading.origin.now)
             for page in self._pages(reading, replace(span, window=window), front, seen):
                 yield from self._emit(reading, span, page)
-                if front.is_past:
+                if front.is_outrun or (front.is_past and front.is_sorted):
                     break
             if last is tally and not tally.is_complete and front.newest <= tally.newest:
                 self._report_shortfall(reading, span.window, tally)
-            owes_more = front.owes_more
+            owes_more = front.owes_more or front.is_outrun
             known |= front.ids
             last = front
         if owes_more:
+            reading.unfinished.update(span.streams)
             LOGGER.info("%s: changes that still come are left to the next run", self.name)
 
     def _pages(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tap_intercom.streams.base import OlderColumn
+from tap_intercom.streams.base import OlderColumn, Opening
+from tap_intercom.streams.conversations import part_types
 from tap_intercom.streams.family import DerivedStream
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream
@@ -26,6 +27,9 @@ class TicketParts(DerivedStream):
     carried = OF_TICKET
     field = "ticket_parts"
     list_keys = ("ticket_parts",)
+
+    def covers(self, opening: Opening) -> frozenset[str]:
+        return part_types(opening.settings)
 
 
 class TicketContact(DerivedStream):

@@ -19,6 +19,7 @@ from tap_intercom.windows import Window, spans
 
 READ_ADMINS = "Read admins"
 NOT_DOCUMENTED = "not documented"
+NOT_DOCUMENTED_AGE = "old entries, from an age on that is not documented"
 WINDOW_OF_LOGS = 30 * DAY_SECONDS
 WINDOWS_AT_ONCE = 6
 
@@ -75,6 +76,7 @@ class TeamMetrics(ChildStream):
     permission = READ_ADMINS
     cost = "1 for each team"
     first_version = (2, 16)
+    not_sent_again = "the counts of earlier runs"
     key_properties = ("team_id", "admin_id", "measured_at")
     replication_key = "measured_at"
     parent_columns = ("team_id",)
@@ -118,6 +120,7 @@ class ActivityLogs(ListStream):
     replication_key = "created_at"
     instant_field = "created_at"
     only_grows = True
+    not_sent_again = NOT_DOCUMENTED_AGE
     paging = Numbered(250)
 
     def probe(self, settings: Settings) -> Probe:
@@ -239,6 +242,7 @@ class DataConnectorExecutions(ChildStream):
     parent_columns = ("data_connector_id",)
     instant_field = "created_at"
     only_grows = True
+    not_sent_again = NOT_DOCUMENTED_AGE
     paging = ByCursor(30)
     follows_parent = False
 
