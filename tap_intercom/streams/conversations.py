@@ -8,7 +8,7 @@ from typing import Any
 
 from tap_intercom.client import BARE, Answer
 from tap_intercom.errors import AuthError, ResponseError
-from tap_intercom.pages import ByCursor, Numbered
+from tap_intercom.pages import ByCursor, Numbered, only_page
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Lack, Probe, Reading, Record, instant_of
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of, joined
@@ -176,7 +176,7 @@ class CallTranscripts(ChildStream):
             batch = reading.client.post(
                 self.path,
                 {"conversation_ids": list(updated_at)},
-                read=lambda answer: reading.render(self.name, answer, rows),
+                read=lambda answer: reading.render(self.name, only_page(answer), rows),
             )
         except ResponseError as error:
             if not error.is_gone:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import compress
 from typing import Any, ClassVar, NamedTuple
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ResponseError, TapError
-from tap_intercom.pages import WHOLE, Paging
+from tap_intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.streams.base import Batch, Reading, Record, Stream
 from tap_intercom.streams.passes import read_until_whole
 
@@ -253,7 +254,7 @@ class ChildStream(ParentStream):
         path, params = self.path.format(id=parent.id), self.parameters(reading, parent)
         read = partial(self.read_answer, reading, parent)
         if self.paging is WHOLE:
-            yield reading.client.get(path, params, read=read)
+            yield from read_pages(reading.client.get, path, WHOLE, read, params)
             return
         yield from read_until_whole(
             reading,
@@ -261,17 +262,29 @@ class ChildStream(ParentStream):
             reading.client.get,
             path,
             self.paging,
-            lambda answer, _: read(answer),
+            lambda answer, tally: self.read_answer(reading, parent, answer, tally.is_new),
             params,
         )
 
-    def read_answer(self, reading: Reading, parent: Parent, answer: Answer) -> Batch:
-        """The lines of an answer, with what the rows carry of their parent."""
+    def read_answer(
+        self,
+        reading: Reading,
+        parent: Parent,
+        answer: Answer,
+        is_new: Callable[[Record], bool] | None = None,
+    ) -> Batch:
+        """The lines of an answer, or of its new records, with what they carry of their parent."""
         self.check(reading, answer)
+        kept = None if is_new is None else [is_new(record) for record in self.records(answer)]
+
+        def rows(answer: Answer, name: str) -> list[Record]:
+            found = self.rows(reading, parent, answer)
+            return found if kept is None else list(compress(found, kept))
+
         return self.render(
             reading,
             answer,
-            lambda answer, name: self.rows(reading, parent, answer),
+            rows,
             [stream.name for stream in (self, *self.derived) if stream.name in reading.selections],
         )
 

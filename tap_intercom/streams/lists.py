@@ -12,7 +12,6 @@ from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record
 from tap_intercom.streams.family import Page, ParentStream
 from tap_intercom.streams.passes import Pass, read_until_whole
-from tap_intercom.streams.tally import Tally
 
 
 class ListStream(ParentStream):
@@ -54,21 +53,26 @@ class ListStream(ParentStream):
                 }
             return self.read_page(reading, answer, places)
 
-        def is_enough(tally: Pass) -> bool:
-            return self.newest_first and tally.is_steady and not self._wants_more(reading, tally)
+        since = self._wanted_since(reading) if self.newest_first else None
 
+        def is_enough(tally: Pass) -> bool:
+            return since is not None and tally.is_sorted and (tally.last or 0) < since
+
+        params = self.parameters(reading)
         for page in read_until_whole(
-            reading, self, send, path, self.paging, read, self.parameters(reading), is_enough
+            reading, self, send, path, self.paging, read, params, since, is_enough
         ):
             yield from self.emit(reading, page)
 
-    def _wants_more(self, reading: Reading, tally: Tally) -> bool:
-        """Whether any plan wants what is older than the last record that came."""
+    def _wanted_since(self, reading: Reading) -> int | None:
+        """The instant before which no plan wants anything; None where a stream is read in full."""
         names = [stream.name for stream in self.family() if stream.name in reading.selections]
         if any(name not in reading.plans for name in names):
-            return True
-        starts = [window.start for plan in reading.plans.values() for window in plan.windows]
-        return tally.last is None or tally.last >= min(starts)
+            return None
+        return min(
+            (window.start for plan in reading.plans.values() for window in plan.windows),
+            default=None,
+        )
 
 
 class ObjectStream(ListStream):

@@ -16,7 +16,18 @@ from typing import Any, ClassVar
 
 from tap_intercom.client import Answer, Parse
 from tap_intercom.errors import ConfigError, ContractError, ResponseError
-from tap_intercom.pages import WHOLE, Paging, cursor_pages, next_cursor, read_pages, total_count
+from tap_intercom.pages import (
+    CURSORS,
+    WHOLE,
+    BrokenOffError,
+    ByCursor,
+    Paging,
+    Position,
+    Step,
+    pages_in_turn,
+    read_pages,
+    total_count,
+)
 from tap_intercom.records import parse
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import (
@@ -66,6 +77,9 @@ CODES_OF_A_WRONG_QUERY = {
     "unprocessable_entity",
     "validation_error",
 }
+
+CURSOR = CURSORS[0]
+PAGING = ByCursor(PAGE_SIZE)
 
 Seen = set[tuple[Any, int | None]]
 
@@ -153,21 +167,23 @@ class SearchStream(ParentStream):
                 yield from self._emit(reading, span, page)
                 if self.by_days and tally.is_steady:
                     yield _complete(span, min(max(tally.newest, window.start), window.end))
-            if tally.is_complete:
+            if tally.has_all:
                 break
-            if tally.pages > 1:
+            # Without a count the second pass may prove what cutting would cost more to prove.
+            if tally.pages > 1 and (tally.is_counted or previous is not None):
                 parts = split(window, min(tally.pages, MOST_PARTS), self._unit)
                 if len(parts) > 1:
                     yield from self._read_parts(reading, span, parts, seen)
                     return
-            if previous is not None and tally.shows_the_same(previous):
+            if tally.shows_the_same(previous):
                 self._report_shortfall(reading, window, tally)
                 break
             previous = tally
         else:
+            reason = tally.broken_off or "the records kept moving"
             raise ContractError(
-                f"{self.name}: the records of {_text(window)} kept moving while they were read "
-                f"{MOST_PASSES} times, so that some may be missing; the next run reads them again"
+                f"{self.name}: {_text(window)} was read {MOST_PASSES} times, and some records may "
+                f"be missing: {reason}; the next run reads them again"
             )
         yield _complete(span, window.end)
 
@@ -205,14 +221,13 @@ class SearchStream(ParentStream):
                 if tally.is_outrun:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
-            is_settled = previous is not None and tally.shows_the_same(previous)
-            has_all = is_settled or tally.has_all_before(reading.origin.safe)
-            if has_all and not tally.is_broken_off:
+            has_all = tally.has_all_before(reading.origin.safe) and tally.broken_off is None
+            if has_all or tally.shows_the_same(previous):
                 break
             previous = tally
         else:
-            if tally.is_broken_off:
-                raise ContractError(f"{self.name}: page cursors expired {MOST_PASSES} times")
+            if tally.broken_off is not None:
+                raise ContractError(f"{self.name}: {tally.broken_off}, {MOST_PASSES} times")
             LOGGER.warning(
                 "%s: records kept moving while they were read; see the next run", self.name
             )
@@ -260,34 +275,37 @@ class SearchStream(ParentStream):
         """
         body = self.query(reading, span.window, tally.newest_first)
 
-        def read(answer: Answer) -> tuple[_Page, str | None]:
+        def read(answer: Answer, position: Position | None) -> tuple[_Page, Step]:
+            step = PAGING.step(answer.body, position)
+            if step.following is not None and step.following.parameter != CURSOR:
+                raise ContractError(f"pages.next has no {CURSOR}, so the search may go on")
             tally.add(self.records(answer), total_count(answer.body))
             parts = cut(tally.total) if cut is not None and tally.pages == 1 else []
             if len(parts) > 1:
-                return _Page(parts=parts), None
-            page = self._read_page(reading, span, answer, seen, tally)
-            return page, next_cursor(answer.body)
+                return _Page(parts=parts), Step()
+            return self._read_page(reading, span, answer, seen, tally), step
 
         params, parse = self.parameters(reading), self._parse(reading, span)
 
-        def send(cursor: str | None) -> tuple[_Page, str | None]:
-            after = {} if cursor is None else {"starting_after": cursor}
+        def send(position: Position | None) -> tuple[_Page, Step]:
+            after = {} if position is None else {CURSOR: position.value}
             asked = {**body, "pagination": {"per_page": self._page_size(reading), **after}}
-            return reading.client.post(self.path, asked, params, read=read, parse=parse)
+            return reading.client.post(
+                self.path, asked, params, read=partial(read, position=position), parse=parse
+            )
 
         try:
-            yield from cursor_pages(send)
+            yield from pages_in_turn(send)
+        except BrokenOffError as error:
+            LOGGER.info("%s: %s; the window is read again", self.name, error)
+            tally.broken_off = error
         except ResponseError as error:
-            # How long a cursor lives is not known (API-K27); the first page has none.
             is_wrong = tally.pages == 0 and error.code in CODES_OF_A_WRONG_QUERY
             if is_wrong and self.name in reading.settings.search_filters:
                 raise ConfigError(
                     f"{error}; check the filter of {self.name} in the setting search_filters"
                 ) from error
-            if error.status != 400 or tally.pages == 0:
-                raise
-            LOGGER.info("%s: the page cursor expired; the window is read again", self.name)
-            tally.is_broken_off = True
+            raise
 
     def query(self, reading: Reading, window: Window, newest_first: bool = False) -> dict[str, Any]:
         """The body that finds what changed in a window, and perhaps more around it (API-E1).
@@ -459,6 +477,8 @@ class SearchStream(ParentStream):
 
     def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
         missing = tally.total - tally.distinct
+        if missing <= 0:
+            return
         text = f"{missing} of {tally.total} that Intercom counts in {_text(window)}"
         reading.note_shortfall(self.name, "records that search counts did not come", text, missing)
 
