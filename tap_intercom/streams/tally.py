@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tap_intercom.pages import BrokenOffError
 from tap_intercom.streams.base import Record, updated_at
+from tap_intercom.streams.unreadable import UnreadableError
 
 PAGE_SIZE = 150
 STEPS_THAT_SHOW_ORDER = 20
@@ -18,7 +19,8 @@ class Tally:
     Keeps eight bytes for a record, since a window of days may hold millions. instant tells when a
     record changed, id_field which one it is; last is the instant of the last one that came and
     told. is_counted: whether every page has a count that can be true, tells_times whether every
-    record told when. broken_off: why the pass ended before its last page.
+    record told when. broken_off: why the pass ended before its last page; unreadable: the
+    record that it ended at, since Intercom cannot send it.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Tally:
         self.pages = 0
         self.newest = 0
         self.broken_off: BrokenOffError | None = None
+        self.unreadable: UnreadableError | None = None
         self._falls = False
         self._is_in_order = True
         self._steps = 0
@@ -76,6 +79,11 @@ class Tally:
         return instants[-1] <= last if self.newest_first else instants[0] >= last
 
     @property
+    def is_broken_off(self) -> bool:
+        """Whether the pass ended before its last page."""
+        return self.broken_off is not None or self.unreadable is not None
+
+    @property
     def is_sorted(self) -> bool:
         """Whether so many records came in order that it is no accident."""
         return self._is_in_order and self._steps >= STEPS_THAT_SHOW_ORDER
@@ -100,7 +108,7 @@ class Tally:
     @property
     def is_complete(self) -> bool:
         """Whether as many records came as the largest count of any page."""
-        return self.broken_off is None and self.distinct >= self.total
+        return not self.is_broken_off and self.distinct >= self.total
 
     @property
     def has_all(self) -> bool:
@@ -110,7 +118,7 @@ class Tally:
         """
         if self.pages == 1:
             return self.is_complete
-        return self.is_counted and self.broken_off is None and self.distinct == self.total
+        return self.is_counted and not self.is_broken_off and self.distinct == self.total
 
     def has_all_before(self, safe: int) -> bool:
         """Whether no record from before `safe` can be missing, while others came.
@@ -140,7 +148,7 @@ class Tally:
         """Whether two whole passes came to the same, which is all that can be had."""
         return (
             other is not None
-            and self.broken_off is None
+            and not self.is_broken_off
             and self.total == other.total
             and self.ids == other.ids
         )
