@@ -9,8 +9,9 @@ from typing import Any
 
 from singer import metadata
 
-from tap_intercom.client import Client
+from tap_intercom.client import Answer, Client
 from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
+from tap_intercom.pages import WHOLE, read_pages
 from tap_intercom.records import Repairs, compile_record, prune_schema
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS, stream_of
@@ -120,7 +121,7 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
         # From 2.16 on they have an endpoint of their own, where all are custom (API-A3).
         path, params = "/conversations/attributes", {"include_archived": "true"}
     try:
-        found = list_of(client.get(path, params).body, "data", path)
+        found = _whole_list(client, path, params)
     except (AuthError, ResponseError) as error:
         LOGGER.warning("custom attributes of each %s stay untyped: %s", model, error)
         return []
@@ -131,10 +132,19 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
     return [attribute for attribute in found if attribute.get("custom") is not False]
 
 
+def _whole_list(client: Client, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
+    """All records of a list that has no pages, or has them after all."""
+
+    def read(answer: Answer) -> list[dict[str, Any]]:
+        return list_of(answer.body, "data", path)
+
+    return [record for page in read_pages(client.get, path, WHOLE, read, params) for record in page]
+
+
 def _datasets(client: Client) -> list[Described]:
     """The datasets of the reporting export; none where the token may not read them."""
     try:
-        found = list_of(client.get(DATASETS).body, "data", DATASETS)
+        found = _whole_list(client, DATASETS, {})
     except (AuthError, ResponseError) as error:
         LOGGER.info(
             "no streams of the reporting export, which needs the permission %r: %s",

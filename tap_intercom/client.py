@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, BinaryIO, TypeVar, overload
 from urllib.parse import urlsplit
 
@@ -152,6 +153,7 @@ class Client:
         self._clock_offset: float | None = None
         self._clock_doubt = 0.0
         self._reader = ""
+        self._patience_seconds = inf
         self.requests = Requests()
         self._bind()
 
@@ -164,6 +166,16 @@ class Client:
         """The same client, whose requests count as those of a reader; see `Requests`."""
         client = copy(self)
         client._reader = reader
+        client._bind()
+        return client
+
+    def hasty(self, seconds: float) -> Client:
+        """The same client, which retries a request for so many seconds, not counting 429 answers.
+
+        When one of its requests fails, others are not given up.
+        """
+        client = copy(self)
+        client._patience_seconds = seconds
         client._bind()
         return client
 
@@ -277,7 +289,7 @@ class Client:
         """`_send` inside the one retry loop that each request has."""
 
         def note_give_up(details: Any) -> None:
-            if not give_up(details["exception"]):
+            if self._patience_seconds == inf and not give_up(details["exception"]):
                 self._gave_up.set()
 
         retrying: Callable[..., Any] = backoff.on_exception(
@@ -288,6 +300,7 @@ class Client:
             on_backoff=_log_retry,
             on_giveup=note_give_up,
             logger=None,
+            patience_seconds=self._patience_seconds,
         )(self._send)
         return retrying
 
@@ -420,16 +433,20 @@ def endpoint(path: str) -> str:
     return re.sub(r"(?<=/)[^/]*[^a-z_/][^/]*", "{id}", path)
 
 
-def _retry_waits() -> Generator[float, Any, None]:
+def _retry_waits(patience_seconds: float) -> Generator[float, Any, None]:
     """Seconds to wait before each next try, as backoff asks for them, telling what went wrong.
 
-    None after a 429: the rate limit makes everybody wait.
+    None after a 429: the rate limit makes everybody wait. Ends when patience does.
     """
     seconds = FIRST_RETRY_WAIT_SECONDS
+    began = time.monotonic()
     error: RetryableError = yield 0.0
     while True:
         if error.rate_limited:
+            began = time.monotonic()
             error = yield 0.0
+        elif time.monotonic() - began >= patience_seconds:
+            return
         else:
             error = yield seconds
             seconds = min(2 * seconds, LONGEST_RETRY_WAIT_SECONDS)

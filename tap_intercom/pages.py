@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from math import inf
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from tap_intercom.client import Answer
@@ -12,72 +13,181 @@ from tap_intercom.errors import ContractError, ResponseError
 
 Page = TypeVar("Page")
 
-# Tells a cursor, which may be of digits alone, from the number of a page.
-_CURSOR = "cursor:"
+CURSORS = ("starting_after", "before", "cursor")
+"""The parameters that go on after a page, in the order in which they are preferred."""
+# Records that move while they are read can make a page look like an earlier one, once or twice.
+MOST_REPEATED_PAGES = 3
+# Intercom may filter records after it cut the list into pages.
+MOST_EMPTY_PAGES = 100
+
+
+class BrokenOffError(ContractError):
+    """A list ended before its last page; another read of it may get further."""
+
+
+class Position(NamedTuple):
+    """Where a page begins: the parameter that asks for it, and the page's number in this read."""
+
+    parameter: str
+    value: str
+    page: int
+
+
+class Step(NamedTuple):
+    """What an answer says about its list.
+
+    following: where the next page begins; None after the last one. total_pages: how many pages
+    Intercom counts. content: a hash of the records; None on the only page. is_empty: whether the
+    page has no records. is_another: whether it says that it is not the page that was asked for.
+    """
+
+    following: Position | None = None
+    total_pages: int | None = None
+    content: int | None = None
+    is_empty: bool = False
+    is_another: bool = False
 
 
 def total_count(body: Mapping[str, Any]) -> int | None:
-    """How many records Intercom counts in the whole list, where it tells."""
-    total = body.get("total_count")
-    return total if isinstance(total, int) else None
+    """How many records Intercom counts in the whole list; None where it sends no number."""
+    try:
+        return _whole_number(body.get("total_count"))
+    except ValueError:
+        return None
 
 
 def pages_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an answer says of its pages. Raises ContractError where that is no object."""
+    """What an answer says about its pages. Raises ContractError where that is no object."""
     pages = body.get("pages") or {}
     if not isinstance(pages, dict):
-        raise ContractError("pages is of no known form, so the list may go on")
+        raise ContractError("pages has an unknown form, so the list may go on")
     return pages
 
 
-def next_cursor(body: Mapping[str, Any]) -> str | None:
-    """The cursor of the next page, or None on the last one.
-
-    `pages.next` is an object in most answers, and a bare cursor or a URL that holds it in some.
-    """
-    following = pages_of(body).get("next")
-    if isinstance(following, dict):
-        following = following.get("starting_after")
-    if not following:
+def _whole_number(value: Any) -> int | None:
+    """A number, which may be text or a float; None for null. Raises ValueError for other values."""
+    if value is None:
         return None
-    if not isinstance(following, str):
-        raise ContractError("pages.next is of no known form, so the list may go on")
-    if following.startswith(("http://", "https://", "/")):
-        # The host may be another region's (API-K22): only the cursor is taken.
-        found = parse_qs(urlsplit(following).query).get("starting_after")
-        if not found:
-            raise ContractError("pages.next is a URL without starting_after, so the list may go on")
-        return found[0]
-    return following
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+        raise ValueError(value)
+    return int(value)
 
 
-def cursor_pages(send: Callable[[str | None], tuple[Page, str | None]]) -> Iterator[Page]:
-    """Yield each page; send gets its cursor, None for the first, and gives it and the next one's.
+def _total_pages(body: Mapping[str, Any]) -> int | None:
+    """How many pages Intercom counts, in `pages` or beside it (audiences)."""
+    total = pages_of(body).get("total_pages")
+    try:
+        return _whole_number(body.get("total_pages") if total is None else total)
+    except ValueError:
+        raise ContractError("total_pages is not a number, so the list may go on") from None
 
-    Raises ContractError when a cursor comes back twice, since stopping quietly there would lose
-    records.
+
+def _named_by(following: Any, is_numbered: bool) -> Mapping[str, Any]:
+    """The parameters that `pages.next` names: an object, a URL with them, or a bare value.
+
+    The host of a URL may be another region's (API-K22): only its parameters are taken. Raises
+    ContractError for other forms.
     """
-    cursor = None
-    used: set[str] = set()
+    if isinstance(following, dict):
+        return following
+    if isinstance(following, str):
+        if following.startswith(("http://", "https://", "/")):
+            query = parse_qs(urlsplit(following).query)
+            return {name: values[0] for name, values in query.items()}
+        # A cursor may consist of digits alone.
+        is_number = is_numbered and following.isdecimal()
+        return {"page" if is_number else "starting_after": following}
+    if is_numbered and isinstance(following, int) and not isinstance(following, bool):
+        return {"page": following}
+    raise ContractError("pages.next has an unknown form, so the list may go on")
+
+
+def content_of(records: Sequence[Any]) -> int:
+    """A hash of which records a page has, and when they changed."""
+    return hash(tuple(_identity(record) for record in records))
+
+
+def _identity(record: Any) -> str:
+    if not hasattr(record, "get") or record.get("id") is None:
+        return repr(record)
+    return f"{record.get('id')} {record.get('updated_at')}"
+
+
+class Repeats:
+    """Sees that the pages of a list get on."""
+
+    def __init__(self) -> None:
+        self._contents: set[int] = set()
+        self._in_a_row = 0
+
+    def note(self, content: int | None, is_empty: bool) -> bool:
+        """Note a page; returns whether an earlier one had the same records.
+
+        Raises ContractError when too many did, one after the other.
+        """
+        is_repeated = content in self._contents
+        self._in_a_row = self._in_a_row + 1 if is_repeated else 0
+        if self._in_a_row >= (MOST_EMPTY_PAGES if is_empty else MOST_REPEATED_PAGES):
+            raise ContractError("Intercom sent the same page again and again; the list may go on")
+        if content is not None:
+            self._contents.add(content)
+        return is_repeated
+
+
+def pages_in_turn(
+    send: Callable[[Position | None], tuple[Page, Step]],
+) -> Iterator[Page]:
+    """Yield each page; send gets its position, None for the first, and returns it with its step.
+
+    Raises ContractError when the pages go round in a circle, and BrokenOffError, after the last
+    page that can be had, when the list goes on: a cursor died, or Intercom counts more pages. How
+    long a cursor lives is not known (API-K27).
+    """
+    position = None
+    positions: set[tuple[str, str]] = set()
+    repeats = Repeats()
+    count = 0
+    least_pages = inf
     while True:
-        page, cursor = send(cursor)
+        try:
+            page, step = send(position)
+        except ResponseError as error:
+            is_by_cursor = position is not None and position.parameter in CURSORS
+            if error.status != 400 or not is_by_cursor:
+                raise
+            raise BrokenOffError(f"the page cursor expired ({error})") from error
+        count += 1
+        is_repeated = repeats.note(step.content, step.is_empty)
+        if is_repeated and step.is_another and not step.is_empty:
+            raise ContractError("Intercom sent the same page for another page number")
         yield page
         del page  # it is not kept in memory while the next one is waited for
-        if cursor is None:
+        if step.total_pages is not None:
+            least_pages = min(least_pages, step.total_pages)
+        if step.following is None:
+            if count < least_pages < inf:
+                raise BrokenOffError(
+                    f"Intercom counts {least_pages:.0f} pages, and page {count} names no next one"
+                )
             return
-        if cursor in used:
-            raise ContractError("Intercom gave the same page cursor twice, so the list may go on")
-        used.add(cursor)
+        position = step.following
+        if position[:2] in positions:
+            raise ContractError("Intercom sent the same page cursor twice, so the list may go on")
+        positions.add(position[:2])
 
 
 class Paging:
-    """How a list goes on. A position is the text that asks for a page, None for the first.
+    """How a list goes on.
 
-    This one is that of a list without pages. has_guessed_size: whether Intercom may refuse the
-    page size, since the largest is not known (API-D2).
+    This one is for a list without pages: it asks for none, and follows them where they come after
+    all. has_guessed_size: whether Intercom may refuse the page size, since the largest is not
+    known (API-D2). is_numbered: whether pages can be asked for by number.
     """
 
     has_guessed_size = False
+    is_numbered: ClassVar[bool] = True
 
     @property
     def smallest(self) -> Mapping[str, Any]:
@@ -88,12 +198,49 @@ class Paging:
         """The same with pages of at most `size` records; None sets no limit."""
         return self
 
-    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
+    def params(self, position: Position | None, is_sized: bool = True) -> Mapping[str, Any]:
         """The parameters that ask for a page; without its size unless `is_sized`."""
-        return {}
+        return {} if position is None else {position.parameter: position.value}
 
-    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        """The position of the page after this one; None after the last."""
+    def step(self, body: Mapping[str, Any], position: Position | None) -> Step:
+        """What the answer at a position says about its list.
+
+        Raises ContractError where the list may go on in a way that is not known.
+        """
+        following = self._following(body, position)
+        total = _total_pages(body)
+        if following is None and position is None:
+            return Step(None, total)
+        records = next((value for value in body.values() if isinstance(value, list)), [])
+        is_another = (
+            position is not None
+            and position.parameter == "page"
+            and position.value != str(pages_of(body).get("page"))
+        )
+        return Step(following, total, content_of(records), not records, is_another)
+
+    def _following(self, body: Mapping[str, Any], position: Position | None) -> Position | None:
+        page = 1 if position is None else position.page
+        following, total = pages_of(body).get("next"), _total_pages(body)
+        named = _named_by(following, self.is_numbered) if following else {}
+        if body.get("has_more") is not False and body.get("next_cursor"):
+            named = {"cursor": body["next_cursor"], **named}
+        for name in CURSORS:
+            if cursor := named.get(name):
+                return Position(name, str(cursor), page + 1)
+        next_page = Position("page", str(page + 1), page + 1)
+        # After a cursor the number of a page says nothing.
+        is_by_number = self.is_numbered and (position is None or position.parameter == "page")
+        is_last = total is not None and page >= total
+        if is_by_number and total is not None and not is_last:
+            return next_page
+        if str(named.get("page")) == next_page.value:
+            return next_page
+        is_end = not following and following != {}
+        if is_last and (is_by_number or isinstance(following, dict)):
+            is_end = True
+        if body.get("has_more") is True or not is_end:
+            raise ContractError("pages.next names no page that is known, so the list may go on")
         return None
 
 
@@ -111,82 +258,38 @@ class Sized(Paging):
     def limited(self, size: int | None) -> Paging:
         return self if size is None else replace(self, size=min(size, self.size))
 
+    def params(self, position: Position | None, is_sized: bool = True) -> Mapping[str, Any]:
+        size = {"per_page": self.size} if is_sized else {}
+        return {**size, **super().params(position)}
+
 
 class Numbered(Sized):
-    """Pages by number; the number of them is in `pages`, or beside it (audiences)."""
+    """Pages by number, unless an answer names a cursor, as some lists do (API-D2)."""
 
-    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
-        size = {"per_page": self.size} if is_sized else {}
-        return {"page": position or "1", **size}
-
-    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        pages = pages_of(body)
-        total = pages.get("total_pages") or body.get("total_pages")
-        page = int(position or 1)
-        if total is None:
-            # Where their number is not told, the next one may be.
-            return _next_number(pages.get("next"))
-        if not isinstance(total, int):
-            raise ContractError("total_pages is no number, so the list may go on")
-        return str(page + 1) if page < total else None
-
-
-def _next_number(following: Any) -> str | None:
-    """The number in `pages.next`, which is an object, or a URL with it."""
-    if not following:
-        return None
-    found = following.get("page") if isinstance(following, dict) else None
-    if isinstance(following, str):
-        found = parse_qs(urlsplit(following).query).get("page", [None])[0]
-    if not str(found).isdecimal():
-        raise ContractError("pages.next is of no known form, so the list may go on")
-    return str(found)
+    def params(self, position: Position | None, is_sized: bool = True) -> Mapping[str, Any]:
+        return super().params(position or Position("page", "1", 1), is_sized)
 
 
 class ByCursor(Sized):
-    """Pages by the cursor that the one before gives."""
+    """Pages by the cursor that the one before names."""
 
-    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
-        size = {"per_page": self.size} if is_sized else {}
-        return {**size, **({} if position is None else {"starting_after": position})}
-
-    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        return next_cursor(body)
-
-
-class NumberedOrByCursor(Numbered):
-    """Pages by number, unless an answer gives a cursor: versions differ (API-D2)."""
-
-    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
-        if position is None or position.isdecimal():
-            return super().params(position, is_sized)
-        return {"per_page": self.size, "starting_after": position.removeprefix(_CURSOR)}
-
-    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        following = pages_of(body).get("next")
-        if isinstance(following, dict):
-            cursor = next_cursor(body)
-            return None if cursor is None else _CURSOR + cursor
-        return super().following(body, position)
+    is_numbered = False
 
 
 class ByTime(Paging):
-    """Pages by the `before` of the URL that the one before gives (events)."""
+    """Pages by the `before` of the URL that the one before names (events)."""
 
-    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
-        return {} if position is None else {"before": position}
-
-    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
-        url = pages_of(body).get("next")
-        if not url:
-            return None
-        found = parse_qs(urlsplit(str(url)).query).get("before")
-        if not found:
-            raise ContractError("pages.next is a URL without before, so the list may go on")
-        return found[0]
+    is_numbered = False
 
 
 WHOLE = Paging()
+
+
+def only_page(answer: Answer) -> Answer:
+    """The answer, when it is all of its list. Raises ContractError where the list goes on."""
+    if WHOLE.step(answer.body, None).following is not None:
+        raise ContractError("the list goes on, although it is documented to have no pages")
+    return answer
 
 
 class Send(Protocol):
@@ -205,15 +308,16 @@ def read_pages(
     """Yield what `read` makes of each page of a list; `send` is `Client.get`, or like it."""
     is_sized = True
 
-    def ask(position: str | None) -> tuple[Page, str | None]:
-        def read_page(answer: Answer) -> tuple[Page, str | None]:
-            return read(answer), paging.following(answer.body, position)
+    def ask(position: Position | None) -> tuple[Page, Step]:
+        def read_page(answer: Answer) -> tuple[Page, Step]:
+            step = paging.step(answer.body, position)
+            return read(answer), step
 
         asked = {**(params or {}), **paging.params(position, is_sized)}
-        found: tuple[Page, str | None] = send(path, asked, read=read_page)
+        found: tuple[Page, Step] = send(path, asked, read=read_page)
         return found
 
-    def ask_first(position: str | None) -> tuple[Page, str | None]:
+    def ask_first(position: Position | None) -> tuple[Page, Step]:
         nonlocal is_sized
         try:
             return ask(position)
@@ -224,4 +328,4 @@ def read_pages(
             is_sized = False
             return ask(position)
 
-    return cursor_pages(ask_first)
+    return pages_in_turn(ask_first)

@@ -86,6 +86,10 @@ class TypedRecord(msgspec.Struct, gc=False):
         raise NotImplementedError
 
 
+# What an answer may say of its list (pages.py) beside the records.
+_BESIDE_RECORDS = ("type", "pages", "total_count", "total_pages", "has_more", "next_cursor")
+
+
 class PageParser:
     """Parses pages of one table; what it learns on the way is not for two threads at once.
 
@@ -173,7 +177,7 @@ class PageParser:
         ):
             return None
         records = list[self._record_type(names)]  # type: ignore[misc, valid-type]
-        fields = {"type": Any, "pages": Any, "total_count": Any, self._records_key: records}
+        fields = {**dict.fromkeys(_BESIDE_RECORDS, Any), self._records_key: records}
         return msgspec.json.Decoder(TypedDict("page", fields, total=False))  # type: ignore[operator]
 
     def _record_type(self, names: Collection[str]) -> Any:

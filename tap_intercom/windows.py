@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -62,14 +62,17 @@ def split(window: Window, parts: int, unit: int) -> list[Window]:
     if window.end is None:
         return [window]
     length = window.end - window.start
-    edges = {window.start, window.end}
-    for part in range(1, parts):
-        edge = window.start + length * part // parts
-        edge -= edge % unit
-        if window.start < edge < window.end:
-            edges.add(edge)
-    ordered = sorted(edges)
-    return [Window(start, end) for start, end in pairwise(ordered)]
+    edges = [window.start + length * part // parts for part in range(1, parts)]
+    return cut(window, [edge - edge % unit for edge in edges])
+
+
+def cut(window: Window, edges: Iterable[int]) -> list[Window]:
+    """Cut a closed window at those edges that lie inside it."""
+    assert window.end is not None
+    inside = {edge for edge in edges if window.start < edge < window.end}
+    return [
+        Window(start, end) for start, end in pairwise([window.start, *sorted(inside), window.end])
+    ]
 
 
 def start_of_day(instant: int) -> int:

@@ -27,7 +27,9 @@ from tap_intercom.typed import PageParser, TypedRecord
 
 Record = dict[str, Any]
 
-GONE_SAMPLE = 20
+SKIPPED_SAMPLE = 20
+# So many other records are asked for before one is skipped that cannot be read.
+MOST_OTHERS = 3
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,11 @@ class Reading:
     selections and plans hold those that are selected, by stream name. jobs: the run's exports.
     shared is the run's place for what one stream leaves to another. covers: what each stream
     covers, see `Stream.covers`. error: why the group cannot be read at all. given_up: why a child
-    is not read any more.
-    last_gone: whether each of the last records was gone when its details were asked for, by stream.
-    unfinished: streams that records changed in faster than they were read, so that the next run has
-    to bring some.
+    is not read any more. unfinished: streams that records changed in faster than they were read, so
+    that the next run has to bring some. last_skipped: whether each of the last records was skipped,
+    by stream. parents: records that a child is read for, by its name; last_read: the last one that
+    it was read for. page_sizes: the largest pages that a stream's search can send, where they are
+    smaller than what is asked for.
     """
 
     client: Client
@@ -102,8 +105,11 @@ class Reading:
     covers: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     error: Exception | None = None
     given_up: dict[str, TapError] = field(default_factory=dict)
-    last_gone: dict[str, deque[bool]] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
+    last_skipped: dict[str, deque[bool]] = field(default_factory=dict)
+    parents: dict[str, Sequence[Any]] = field(default_factory=dict)
+    last_read: dict[str, Any] = field(default_factory=dict)
+    page_sizes: dict[str, int] = field(default_factory=dict)
 
     def note_shortfall(
         self, name: str, kind: str, case: str, count: int = 1, *, is_cap: bool = False
@@ -123,15 +129,37 @@ class Reading:
         Raises ContractError when more than half of the last ones are gone: nobody deletes so
         many in a moment, so that the host or a permission is wrong.
         """
-        last = self.last_gone.setdefault(name, deque(maxlen=GONE_SAMPLE))
-        last.append(is_gone)
-        if not is_gone:
-            return
-        self.findings.add(name, "records skipped, since they were deleted meanwhile", record_id)
-        if sum(tuple(last)) > GONE_SAMPLE // 2:
+        if is_gone:
+            kind = "records skipped, since they were deleted meanwhile"
+            self.findings.add(name, kind, record_id)
+        reason = "are not found; check base_url and the permissions of the token"
+        self._note_last(name, is_gone, reason)
+
+    def note_read(self, name: str, record: Any = None) -> None:
+        """Note that a record was read, or a page with some."""
+        self.last_read[name] = record
+        self._note_last(name, False)
+
+    def others_than(self, name: str, parent: Any) -> list[Any]:
+        """A few other records that a child is read for, first one that it was read for."""
+        known = [self.last_read.get(name), *self.parents.get(name, ())[: MOST_OTHERS + 1]]
+        return [each for each in dict.fromkeys(known) if each not in (None, parent)][:MOST_OTHERS]
+
+    def note_unreadable(self, name: str, case: str, count: int, error: TapError) -> None:
+        """Note records that Intercom cannot send, while it sends others.
+
+        Raises ContractError when more than half of the last ones are so, and with strict.
+        """
+        self._note_last(name, True, f"cannot be read: {error}")
+        kind = "records that Intercom cannot send, while it sends others"
+        self.note_shortfall(name, kind, f"{case} ({error})", count)
+
+    def _note_last(self, name: str, is_skipped: bool, reason: str = "") -> None:
+        last = self.last_skipped.setdefault(name, deque(maxlen=SKIPPED_SAMPLE))
+        last.append(is_skipped)
+        if is_skipped and sum(tuple(last)) > SKIPPED_SAMPLE // 2:
             raise ContractError(
-                f"{name}: more than half of the last {GONE_SAMPLE} records are not found; "
-                "check base_url and the permissions of the token"
+                f"{name}: more than half of the last {SKIPPED_SAMPLE} records {reason}"
             )
 
     def render(
@@ -261,7 +289,8 @@ class Stream:
     something to this one. is_of_now: whether it tells what is so now, once, so that neither a
     period nor a full read applies. instant_field: when Intercom says that a record changed.
     lookback_seconds: the least that a bookmark stays behind the start of its run.
-    id_field: what tells a record of a list from the others. only_grows: whether records neither
+    id_field: what tells a record of a list from the others. has_documented_order: whether Intercom
+    says how a list is sorted that is newest first. only_grows: whether records neither
     leave that list nor change in it. is_selected_by_default: whether a run without a catalog reads
     it. not_sent_again: rows that Intercom once sent and does not send any more, though they are not
     deleted.
@@ -285,6 +314,7 @@ class Stream:
     lookback_seconds: ClassVar[int] = 0
     instant_field: ClassVar[str] = "updated_at"
     id_field: ClassVar[str] = "id"
+    has_documented_order: ClassVar[bool] = True
     only_grows: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
     not_sent_again: ClassVar[str | None] = None

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
-from tap_intercom.pages import Numbered, NumberedOrByCursor
+from tap_intercom.pages import Numbered, only_page
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have_notes
 from tap_intercom.streams.family import ChildStream, DerivedStream, Page, ParentStream
 from tap_intercom.streams.lists import ListStream
-from tap_intercom.streams.passes import read_until_whole
+from tap_intercom.streams.passes import Pass, read_until_whole
 from tap_intercom.streams.scroll import scroll_pages
 
 WRITE_COMPANIES = "Write users and companies"
@@ -82,7 +82,7 @@ class CompanyContact(ChildStream):
     replication_key = "company_updated_at"
     parent_columns = ("company_id", "company_updated_at")
     columns = {"contact_id": "id"}
-    paging = NumberedOrByCursor(50)
+    paging = Numbered(50)
 
 
 class Left(NamedTuple):
@@ -152,12 +152,16 @@ class Companies(ParentStream):
 
     def _pages(self, reading: Reading, left: Left) -> Iterator[Page]:
         is_compared = reading.shared.reads("deletions")
-        for answer in read_companies(reading):
+        for answer, is_new in _company_pages(reading):
             records = self.records(answer)
             _collect_segments(records, left.segments)
             if is_compared:
                 left.ids.update(str(record.get("id")) for record in records)
-            yield self.read_page(reading, answer, self.places(reading, records))
+            places = {
+                name: [at for at in wanted if is_new(records[at])]
+                for name, wanted in self.places(reading, records).items()
+            }
+            yield self.read_page(reading, answer, places)
 
 
 class CompanyAttributes(AttributeStream):
@@ -198,8 +202,9 @@ class CompanySegments(ListStream):
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """Segments of the list, then those that only companies name, as poor as they come there."""
-        of_contacts = reading.client.get(self.path)
-        answer = reading.client.get(self.path, {"type": "company", "include_count": "true"})
+        params = {"type": "company", "include_count": "true"}
+        of_contacts = only_page(reading.client.get(self.path))
+        answer = only_page(reading.client.get(self.path, params))
         others = {record.get("id") for record in self.records(of_contacts)}
         listed = {record.get("id") for record in self.records(answer)}
         told = self._carried(reading, is_needed=listed <= others)
@@ -246,11 +251,20 @@ COMPANIES = Companies()
 
 def read_companies(reading: Reading) -> Iterator[Answer]:
     """Every page of companies from the source that the settings name."""
+    return (answer for answer, _ in _company_pages(reading))
+
+
+CompanyPage = tuple[Answer, Callable[[Record], bool]]
+"""A page of companies, and whether one of its records did not come before."""
+
+
+def _company_pages(reading: Reading) -> Iterator[CompanyPage]:
     if reading.settings.companies_source == "list":
-        return _list_pages(reading)
-    return scroll_pages(
-        reading.client, Companies.path, Companies.records_key, reading.settings.max_retry_seconds
-    )
+        yield from _list_pages(reading)
+        return
+    patience = reading.settings.max_retry_seconds
+    for answer in scroll_pages(reading.client, Companies.path, Companies.records_key, patience):
+        yield answer, lambda record: True
 
 
 def _collect_segments(companies: list[Record], found: dict[str, Record]) -> None:
@@ -260,7 +274,7 @@ def _collect_segments(companies: list[Record], found: dict[str, Record]) -> None
                 found.setdefault(str(segment["id"]), segment)
 
 
-def _list_pages(reading: Reading) -> Iterator[Answer]:
+def _list_pages(reading: Reading) -> Iterator[CompanyPage]:
     """Pages by number of a list that may move while it is read, until a pass was whole.
 
     Source: POST /companies/list, whose parameters stand in the query (API-D3).
@@ -278,4 +292,8 @@ def _list_pages(reading: Reading) -> Iterator[Answer]:
 
     paging = Numbered(LIST_PAGE_SIZE)
     path = Companies.list_path
-    return read_until_whole(reading, COMPANIES, send, path, paging, lambda answer, _: answer, {})
+
+    def read(answer: Answer, tally: Pass) -> CompanyPage:
+        return answer, tally.is_new
+
+    return read_until_whole(reading, COMPANIES, send, path, paging, read, {})

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ConfigError, ResponseError
-from tap_intercom.pages import ByTime, Numbered
+from tap_intercom.pages import WHOLE, ByTime, Numbered, read_pages
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, list_of, record_hash
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
@@ -317,7 +317,13 @@ class CustomObjectInstances(ListStream):
     def _referred(client: Client) -> list[str]:
         """The types that conversation attributes refer to (API-F2)."""
         path = "/conversations/attributes"
-        found = list_of(client.get(path, {"include_archived": "true"}).body, "data", path)
-        references = [attribute.get("reference") or {} for attribute in found]
+        pages = read_pages(
+            client.get,
+            path,
+            WHOLE,
+            lambda answer: list_of(answer.body, "data", path),
+            {"include_archived": "true"},
+        )
+        references = [each.get("reference") or {} for page in pages for each in page]
         types = {str(each["object_type_id"]) for each in references if each.get("object_type_id")}
         return sorted(types)

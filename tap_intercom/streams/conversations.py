@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tap_intercom.client import BARE, Answer
-from tap_intercom.errors import AuthError, ResponseError
-from tap_intercom.pages import ByCursor, Numbered
+from tap_intercom.client import BARE, Answer, Client
+from tap_intercom.errors import AuthError
+from tap_intercom.pages import ByCursor, Numbered, only_page
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Lack, Opening, Probe, Reading, Record, instant_of
-from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of, joined
+from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of
 from tap_intercom.streams.lists import ListStream
 from tap_intercom.streams.search import SearchStream, probe_search
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
@@ -174,7 +174,7 @@ class CallTranscripts(ChildStream):
     columns = {name: name for name in ("id", "conversation_id", "transcript", "transcript_status")}
     parents_at_once = 20
 
-    def read(self, reading: Reading, parents: Sequence[Parent]) -> Batch:
+    def read_rows(self, client: Client, reading: Reading, parents: Sequence[Parent]) -> Batch:
         """The calls of several conversations."""
         updated_at = {str(parent.id): parent.updated_at for parent in parents}
 
@@ -184,23 +184,11 @@ class CallTranscripts(ChildStream):
                 row["conversation_updated_at"] = updated_at.get(str(row["conversation_id"]))
             return found
 
-        try:
-            batch = reading.client.post(
-                self.path,
-                {"conversation_ids": list(updated_at)},
-                read=lambda answer: reading.render(self.name, answer, rows),
-            )
-        except ResponseError as error:
-            if not error.is_gone:
-                raise
-            if len(parents) > 1:
-                # One that is gone does not stand for the others.
-                return joined([self.read(reading, [parent]) for parent in parents])
-            reading.note_gone(self.name, True, str(parents[0].id))
-            return Batch()
-        for parent in parents:
-            reading.note_gone(self.name, False, str(parent.id))
-        return batch
+        return client.post(
+            self.path,
+            {"conversation_ids": list(updated_at)},
+            read=lambda answer: reading.render(self.name, only_page(answer), rows),
+        )
 
 
 class FinVoiceCalls(ChildStream):
@@ -377,6 +365,7 @@ class DeletedConversations(ListStream):
     params = {"order": "desc"}
     paging = Numbered(60)
     newest_first = True
+    has_documented_order = False  # it may be sorted by id (API-K14)
     not_sent_again = NOT_DOCUMENTED_AGE
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -20,7 +20,7 @@ from tap_intercom.client import Answer
 from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
 from tap_intercom.known_ids import Detection, KnownIds, read_known_ids
 from tap_intercom.messages import record_line, record_prefix
-from tap_intercom.pages import ByCursor, cursor_pages, next_cursor, read_pages
+from tap_intercom.pages import ByCursor, read_pages
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Reading, Record, Shared, Stream, list_of
 from tap_intercom.streams.companies import COMPANIES, Left, read_companies
@@ -204,15 +204,13 @@ def _found(reading: Reading, stream: SearchStream) -> set[str]:
     body = stream.query(reading, Window(0, None))
     size = min(reading.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
 
-    def read(answer: Answer) -> tuple[set[str], str | None]:
-        return {str(each.get("id")) for each in stream.records(answer)}, next_cursor(answer.body)
+    def ids(answer: Answer) -> set[str]:
+        return {str(each.get("id")) for each in stream.records(answer)}
 
-    def send(cursor: str | None) -> tuple[set[str], str | None]:
-        after = {} if cursor is None else {"starting_after": cursor}
-        asked = {**body, "pagination": {"per_page": size, **after}}
-        return reading.client.post(stream.path, asked, read=read)
+    def send(path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]) -> Any:
+        return reading.client.post(path, {**body, "pagination": dict(params)}, read=read)
 
-    return set().union(*cursor_pages(send))
+    return set().union(*read_pages(send, stream.path, ByCursor(size), ids))
 
 
 def _listed(reading: Reading, name: str) -> set[str]:
@@ -301,7 +299,7 @@ def _deleted_conversations(reading: Reading, known: dict[str, Any], until: int |
         stream.paging,
         lambda answer, _: stream.records(answer),
         stream.params,
-        lambda tally: tally.has_all_since(since),
+        since,
     ):
         deleted.update({str(each.get("id")): stream.instant(each) or now for each in page})
     # A first detection reports what is deleted while it runs: this run may have written it.

@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import compress
 from typing import Any, ClassVar, NamedTuple
 
-from tap_intercom.client import Answer
+from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ResponseError, TapError
-from tap_intercom.pages import WHOLE, Paging
+from tap_intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.streams.base import Batch, Reading, Record, Stream
 from tap_intercom.streams.passes import read_until_whole
+from tap_intercom.streams.unreadable import (
+    FAILURES,
+    FIRST_PATIENCE_SECONDS,
+    UnreadableError,
+    may_be_of_one_record,
+    read_again,
+)
 
 Places = Mapping[str, Sequence[int]]
 """Which records of an answer each stream wants, by the places that they have in it."""
@@ -151,6 +159,7 @@ class ParentStream(Stream):
         children out says so, before anything of it passes for complete.
         """
         error = reading.given_up.get(child.name)
+        reading.parents[child.name] = parents
         names = [each.name for each in child.family() if each.name in reading.selections]
         if error is None:
             try:
@@ -234,26 +243,49 @@ class ChildStream(ParentStream):
         return True
 
     def read(self, reading: Reading, parents: Sequence[Parent]) -> Batch:
-        """The rows of a parent; none where the parent is gone by now (API-J9)."""
-        (parent,) = parents
+        """The rows of parents, without those that are gone by now (API-J9) or cannot be read."""
+        client = reading.client
         try:
-            batch = joined(list(self.pages(reading, parent)))
-        except ResponseError as error:
-            if not error.is_gone:
+            batch = self.read_rows(client.hasty(FIRST_PATIENCE_SECONDS), reading, parents)
+        except FAILURES as error:
+            if not may_be_of_one_record(error):
                 raise
+            if len(parents) > 1:
+                # One of them does not stand for the others.
+                return joined([self.read(reading, [parent]) for parent in parents])
+            return self._skip(reading, parents[0], error)
+        for parent in parents:
+            reading.note_read(self.name, parent)
+        return batch
+
+    def _skip(self, reading: Reading, parent: Parent, error: TapError) -> Batch:
+        """Leave out a parent that is gone; or one that cannot be read, while others can."""
+        if isinstance(error, ResponseError) and error.is_gone:
             if not self.may_be_absent:
                 reading.note_gone(self.name, True, str(parent.id))
             return Batch()
-        if not self.may_be_absent:
-            reading.note_gone(self.name, False, str(parent.id))
-        return batch
+
+        def read(client: Client, parent: Parent) -> Batch:
+            return self.read_rows(client, reading, [parent])
+
+        others = reading.others_than(self.name, parent)
+        try:
+            return read_again(read, reading.client, parent, others, error)
+        except UnreadableError:
+            reading.note_unreadable(self.name, str(parent.id), 1, error)
+            return Batch()
+
+    def read_rows(self, client: Client, reading: Reading, parents: Sequence[Parent]) -> Batch:
+        """The rows of as many parents as a request may ask for."""
+        (parent,) = parents
+        return joined(list(self.pages(replace(reading, client=client), parent)))
 
     def pages(self, reading: Reading, parent: Parent) -> Iterator[Batch]:
         """The rows of a parent, a batch for each page."""
         path, params = self.path.format(id=parent.id), self.parameters(reading, parent)
         read = partial(self.read_answer, reading, parent)
         if self.paging is WHOLE:
-            yield reading.client.get(path, params, read=read)
+            yield from read_pages(reading.client.get, path, WHOLE, read, params)
             return
         yield from read_until_whole(
             reading,
@@ -261,17 +293,29 @@ class ChildStream(ParentStream):
             reading.client.get,
             path,
             self.paging,
-            lambda answer, _: read(answer),
+            lambda answer, tally: self.read_answer(reading, parent, answer, tally.is_new),
             params,
         )
 
-    def read_answer(self, reading: Reading, parent: Parent, answer: Answer) -> Batch:
-        """The lines of an answer, with what the rows carry of their parent."""
+    def read_answer(
+        self,
+        reading: Reading,
+        parent: Parent,
+        answer: Answer,
+        is_new: Callable[[Record], bool] | None = None,
+    ) -> Batch:
+        """The lines of an answer, or of its new records, with what they carry of their parent."""
         self.check(reading, answer)
+        kept = None if is_new is None else [is_new(record) for record in self.records(answer)]
+
+        def rows(answer: Answer, name: str) -> list[Record]:
+            found = self.rows(reading, parent, answer)
+            return found if kept is None else list(compress(found, kept))
+
         return self.render(
             reading,
             answer,
-            lambda answer, name: self.rows(reading, parent, answer),
+            rows,
             [stream.name for stream in (self, *self.derived) if stream.name in reading.selections],
         )
 

@@ -53,21 +53,21 @@ class ListStream(ParentStream):
                 }
             return self.read_page(reading, answer, places)
 
-        def is_enough(tally: Pass) -> bool:
-            start = self._first_wanted(reading) if self.newest_first else None
-            return start is not None and tally.has_all_since(start)
+        since = self._wanted_since(reading) if self.newest_first else None
 
-        for page in read_until_whole(
-            reading, self, send, path, self.paging, read, self.parameters(reading), is_enough
-        ):
+        params = self.parameters(reading)
+        for page in read_until_whole(reading, self, send, path, self.paging, read, params, since):
             yield from self.emit(reading, page)
 
-    def _first_wanted(self, reading: Reading) -> int | None:
-        """The instant of the oldest record that any plan wants; None if one wants all."""
+    def _wanted_since(self, reading: Reading) -> int | None:
+        """The instant before which no plan wants anything; None where a stream is read in full."""
         names = [stream.name for stream in self.family() if stream.name in reading.selections]
         if any(name not in reading.plans for name in names):
             return None
-        return min(window.start for plan in reading.plans.values() for window in plan.windows)
+        return min(
+            (window.start for plan in reading.plans.values() for window in plan.windows),
+            default=None,
+        )
 
 
 class ObjectStream(ListStream):

@@ -6,12 +6,13 @@ Pages by number move when records leave: what stood on the next page is on the o
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tap_intercom.client import Answer
-from tap_intercom.errors import ContractError, ResponseError
-from tap_intercom.pages import ByCursor, Paging, Send, read_pages, total_count
+from tap_intercom.errors import ContractError
+from tap_intercom.pages import BrokenOffError, Paging, Send, read_pages, total_count
 from tap_intercom.streams.base import Reading, Record, Stream
 from tap_intercom.streams.tally import Tally
 
@@ -25,42 +26,60 @@ Page = TypeVar("Page")
 class Pass(Tally):
     """A tally of one pass over a list that may change meanwhile.
 
-    began: when the pass did, in Unix seconds. known: hashes of the ids that came in passes before.
+    since: what changed before is not wanted; None where all is. known: hashes of the ids that came
+    in passes before. is_cut: whether the pass ended early, when it had shown all that is wanted.
     """
 
-    def __init__(self, stream: Stream, began: int, known: set[int]) -> None:
+    def __init__(self, stream: Stream, since: int | None, known: set[int]) -> None:
         super().__init__(newest_first=True, instant=stream.instant, id_field=stream.id_field)
         self.known = known
-        self._began = began
-        self._id_orders = [True, False]
+        self.is_cut = False
+        self._since = since
+        # Where the order is not documented: which orders of ids it may be instead.
+        self._id_orders = [] if stream.has_documented_order else [True, False]
         self._only_grows = stream.only_grows
-
-    @property
-    def has_all(self) -> bool:
-        """Whether no record that was there all the time can be missing.
-
-        One that comes may hide from the count that another one left, unless it comes in front of
-        all that was read.
-        """
-        if self.pages == 1 or self._only_grows:
-            return self.is_complete
-        if not self.is_counted or not self.is_complete:
-            return False
-        return self.is_sorted or (self.tells_times and self.newest < self._began)
+        self._wanted = array("q")
 
     def add(self, records: Sequence[Record], total: int | None) -> None:
         super().add(records, total)
+        self._wanted.extend(
+            hash(record.get(self.id_field)) for record in records if self._is_wanted(record)
+        )
         ids = [_order_of_id(record.get(self.id_field)) for record in records]
         self._id_orders = [way for way in self._id_orders if ids == sorted(ids, reverse=way)]
 
-    def has_all_since(self, instant: int) -> bool:
-        """Whether every record that changed at an instant or later came, by the order of the list.
+    def _is_wanted(self, record: Record) -> bool:
+        instant = None if self._since is None else self._instant(record)
+        return self._since is None or instant is None or instant >= self._since
 
-        The order has to show often enough. One that is that of ids as well proves nothing: what is
-        sorted by id may be in order for long, until an old record that changed just now.
+    @property
+    def shows_all_wanted(self) -> bool:
+        """Whether every record that is wanted came, by the order of the list.
+
+        The order has to show often enough. One that may be the order of ids as well proves nothing:
+        what is sorted by id may be in order for long, until an old record that changed just now.
         """
-        is_proven = self.is_steady and not self._id_orders
-        return is_proven and self.last is not None and self.last < instant
+        is_proven = self.is_sorted and not self._id_orders
+        return self._since is not None and is_proven and (self.last or 0) < self._since
+
+    @property
+    def ids(self) -> set[int]:
+        """Hashes of the ids of the records that came and are wanted."""
+        return set(self._wanted)
+
+    def has_all_with(self, previous: Pass | None) -> bool:
+        """Whether no record that was there all the time can be missing.
+
+        One page is one moment. In several, a record slips past only when one that was read before
+        leaves its place. A count does not show that, since another one may show up anywhere at the
+        same time. The next pass does, where one that came is missing.
+        """
+        is_whole = self.is_cut or self.is_complete
+        if is_whole and (self.pages == 1 or self._only_grows):
+            return True
+        if previous is None or self.broken_off is not None or not previous.ids <= self.ids:
+            return False
+        return is_whole or self.shows_the_same(previous)
 
     def is_new(self, record: Record) -> bool:
         """Whether a record did not come in a pass before.
@@ -78,18 +97,18 @@ def read_until_whole(
     paging: Paging,
     read: Callable[[Answer, Pass], Page],
     params: Mapping[str, Any],
-    is_enough: Callable[[Pass], bool] = lambda tally: False,
+    since: int | None = None,
 ) -> Iterator[Page]:
-    """Yield what `read` makes of each page, until a pass was complete or is enough.
+    """Yield what `read` makes of each page, in as many passes as it takes to have all.
 
-    Two passes that show the same are all that can be had. Raises ContractError where there are no
-    such two.
+    since: for a list that is newest first, the instant before which nothing is wanted: a pass ends
+    when it has shown all that is. Raises ContractError where the passes do not come to rest.
     """
     paging = paging.limited(reading.settings.page_size)
     previous: Pass | None = None
     for _ in range(MOST_PASSES):
         known = set() if previous is None else previous.known | previous.ids
-        tally = Pass(stream, int(reading.client.now()), known)
+        tally = Pass(stream, since, known)
 
         def count_and_read(answer: Answer, tally: Pass = tally) -> Page:
             tally.add(stream.records(answer), total_count(answer.body))
@@ -98,24 +117,21 @@ def read_until_whole(
         try:
             for page in read_pages(send, path, paging, count_and_read, params):
                 yield page
-                if is_enough(tally):
-                    return
-        except ResponseError as error:
-            # How long a cursor lives is not known (API-K27); the first page has none.
-            if not isinstance(paging, ByCursor) or error.status != 400 or tally.pages == 0:
-                raise
-            LOGGER.info("%s: the page cursor expired; the list is read again", stream.name)
-            tally.is_broken_off = True
-        if tally.has_all:
-            return
-        is_settled = previous is not None and tally.shows_the_same(previous)
-        if is_settled and not tally.is_broken_off:
-            _report_shortfall(reading, stream, path, tally)
+                tally.is_cut = tally.shows_all_wanted
+                if tally.is_cut:
+                    break
+        except BrokenOffError as error:
+            LOGGER.info("%s: %s; the list is read again", stream.name, error)
+            tally.broken_off = error
+        if tally.has_all_with(previous):
+            if not tally.is_cut:
+                _report_shortfall(reading, stream, path, tally)
             return
         previous = tally
+    reason = tally.broken_off or "the list kept moving"
     raise ContractError(
-        f"{stream.name}: the list {path} kept moving, or its cursors expired, while it was read "
-        f"{MOST_PASSES} times, so that some records may be missing; the next run reads it again"
+        f"{stream.name}: {path} was read {MOST_PASSES} times, and some records may be missing: "
+        f"{reason}; the next run reads it again"
     )
 
 

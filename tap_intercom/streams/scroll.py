@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from tap_intercom.client import Answer, Client, RetryableError
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
+from tap_intercom.pages import Repeats, content_of
+from tap_intercom.streams.base import list_of
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -24,6 +26,9 @@ def scroll_pages(
     client: Client, path: str, records_key: str, patience_seconds: float
 ) -> Iterator[Answer]:
     """Yield each page of a scroll, until an empty one ends it.
+
+    Raises ContractError when a scroll sends the same companies again and again. Its token proves
+    nothing: all pages may have the same one.
 
     A page that fails makes the scroll begin again, so that pages may come more than once: one
     that is asked for twice with the same token may be the next one. Raises UnavailableError when
@@ -59,7 +64,9 @@ def _one_scroll(
     client: Client, path: str, records_key: str, patience_seconds: float
 ) -> Iterator[Answer]:
     answer = _first_page(client, path, patience_seconds)
-    while answer.body.get(records_key) != []:
+    repeats = Repeats()
+    while records := list_of(answer.body, records_key, path):
+        repeats.note(content_of(records), is_empty=False)
         yield answer
         token = answer.body.get("scroll_param")
         if not token:

@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from tap_intercom.client import Answer, Parse
-from tap_intercom.errors import ConfigError, ContractError, ResponseError
-from tap_intercom.pages import WHOLE, Paging, cursor_pages, next_cursor, read_pages, total_count
+from tap_intercom.client import Answer, Client, Parse, Result
+from tap_intercom.errors import ConfigError, ContractError, ResponseError, UnavailableError
+from tap_intercom.pages import (
+    CURSORS,
+    WHOLE,
+    BrokenOffError,
+    ByCursor,
+    Paging,
+    Position,
+    Step,
+    pages_in_turn,
+    read_pages,
+    total_count,
+)
 from tap_intercom.records import parse
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import (
@@ -30,8 +41,9 @@ from tap_intercom.streams.base import (
 )
 from tap_intercom.streams.family import Page, ParentStream, Places
 from tap_intercom.streams.tally import PAGE_SIZE, Front, Tally
+from tap_intercom.streams.unreadable import Narrowing, UnreadableError
 from tap_intercom.times import DAY_SECONDS, rfc3339
-from tap_intercom.windows import Span, Window, spans, split, start_of_day
+from tap_intercom.windows import Span, Window, cut, spans, split, start_of_day
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -53,6 +65,10 @@ RECORDS_WITH_CHILDREN_IN_WINDOW = 225
 RECORDS_IN_WINDOW_OF_DAYS = 1_500
 MOST_PASSES = 10
 FOLLOW_SECONDS = 600
+# Fewer of them where one of the first answers, as it does unless Intercom is down.
+MOST_SPOTS = 9
+# Records of one second, or day of contacts, that may be given up together.
+MOST_UNREADABLE_AT_ONCE = 10
 # What Intercom answers to a query that it cannot read (API-C4); a dead cursor is `client_error`.
 CODES_OF_A_WRONG_QUERY = {
     "data_invalid",
@@ -66,6 +82,9 @@ CODES_OF_A_WRONG_QUERY = {
     "unprocessable_entity",
     "validation_error",
 }
+
+CURSOR = CURSORS[0]
+PAGING = ByCursor(PAGE_SIZE)
 
 Seen = set[tuple[Any, int | None]]
 
@@ -85,6 +104,14 @@ class _Page:
     answer: Answer | None = None
     places: Places = field(default_factory=dict)
     lists: Sequence[tuple[int, str]] = ()
+
+
+class Spot(NamedTuple):
+    """Where a search for any record begins."""
+
+    operator: str
+    instant: int
+    order: str
 
 
 @dataclass(frozen=True)
@@ -143,8 +170,8 @@ class SearchStream(ParentStream):
         previous: Tally | None = None
         for _ in range(MOST_PASSES):
             tally = Tally()
-            cut = partial(self._parts, span, is_part) if previous is None else None
-            for page in self._pages(reading, span, tally, seen, cut):
+            parts_of = partial(self._parts, span, is_part) if previous is None else None
+            for page in self._pages(reading, span, tally, seen, parts_of):
                 if previous is None and tally.pages == 1:
                     yield Batch(expected=0 if is_part else tally.total)
                 if page.parts:
@@ -153,21 +180,27 @@ class SearchStream(ParentStream):
                 yield from self._emit(reading, span, page)
                 if self.by_days and tally.is_steady:
                     yield _complete(span, min(max(tally.newest, window.start), window.end))
-            if tally.is_complete:
+            if tally.unreadable is not None:
+                if (yield from self._read_around(reading, span, tally, seen)):
+                    break
+                continue
+            if tally.has_all:
                 break
-            if tally.pages > 1:
+            # Without a count the second pass may prove what cutting would cost more to prove.
+            if tally.pages > 1 and (tally.is_counted or previous is not None):
                 parts = split(window, min(tally.pages, MOST_PARTS), self._unit)
                 if len(parts) > 1:
                     yield from self._read_parts(reading, span, parts, seen)
                     return
-            if previous is not None and tally.shows_the_same(previous):
+            if tally.shows_the_same(previous):
                 self._report_shortfall(reading, window, tally)
                 break
             previous = tally
         else:
+            reason = tally.broken_off or "the records kept moving"
             raise ContractError(
-                f"{self.name}: the records of {_text(window)} kept moving while they were read "
-                f"{MOST_PASSES} times, so that some may be missing; the next run reads them again"
+                f"{self.name}: {_text(window)} was read {MOST_PASSES} times, and some records may "
+                f"be missing: {reason}; the next run reads them again"
             )
         yield _complete(span, window.end)
 
@@ -205,14 +238,17 @@ class SearchStream(ParentStream):
                 if tally.is_outrun:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
-            is_settled = previous is not None and tally.shows_the_same(previous)
-            has_all = is_settled or tally.has_all_before(reading.origin.safe)
-            if has_all and not tally.is_broken_off:
+            if tally.unreadable is not None:
+                if (yield from self._read_rest(reading, span, tally, seen)):
+                    yield _complete(span, reached)
+                return
+            has_all = tally.has_all_before(reading.origin.safe) and tally.broken_off is None
+            if has_all or tally.shows_the_same(previous):
                 break
             previous = tally
         else:
-            if tally.is_broken_off:
-                raise ContractError(f"{self.name}: page cursors expired {MOST_PASSES} times")
+            if tally.broken_off is not None:
+                raise ContractError(f"{self.name}: {tally.broken_off}, {MOST_PASSES} times")
             LOGGER.warning(
                 "%s: records kept moving while they were read; see the next run", self.name
             )
@@ -220,6 +256,55 @@ class SearchStream(ParentStream):
         if tally.pages > 1 or not tally.is_complete:
             yield from self._follow(reading, span, tally, seen)
         yield _complete(span, reached)
+
+    def _read_around(
+        self, reading: Reading, span: Span, tally: Tally, seen: Seen
+    ) -> Generator[Batch, None, bool]:
+        """Read the rest of a closed window in which Intercom cannot send a record.
+
+        All before it came; from the other end all behind it does. Where more than one is missing
+        then, the window is cut around them, until each is alone or all share a second. Returns
+        whether all came but for those.
+        """
+        other = yield from self._from_other_end(reading, span, tally, seen)
+        if other.unreadable is None:
+            return other.has_all
+        missing = _missing_of_both(tally, other)
+        low, high = tally.last, other.last
+        if missing is None or missing > 1:
+            parts = cut(span.window, _edges_around(span.window, low, high, self._unit))
+            if len(parts) > 1:
+                yield from self._read_parts(reading, span, parts, seen)
+                return True
+            if missing is not None and missing > MOST_UNREADABLE_AT_ONCE:
+                raise other.unreadable
+        if not (self.by_days and _is_beside(span.window, low, high)):
+            self._note_unreadable(reading, span.window, missing, other.unreadable)
+        return True
+
+    def _read_rest(
+        self, reading: Reading, span: Span, tally: Tally, seen: Seen
+    ) -> Generator[Batch, None, bool]:
+        """Read the rest of the open window in which Intercom cannot send a record.
+
+        Returns whether that record alone is missing. If not, the window is cut once it is closed.
+        """
+        other = yield from self._from_other_end(reading, span, tally, seen)
+        missing = _missing_of_both(tally, other)
+        if other.unreadable is not None:
+            self._note_unreadable(reading, span.window, missing, other.unreadable)
+            if missing is not None and missing <= 1:
+                return True
+        LOGGER.warning("%s: %s is left to the next run", self.name, _text(span.window))
+        return False
+
+    def _from_other_end(
+        self, reading: Reading, span: Span, tally: Tally, seen: Seen
+    ) -> Generator[Batch, None, Tally]:
+        other = Tally(newest_first=not tally.newest_first)
+        for page in self._pages(reading, span, other, seen):
+            yield from self._emit(reading, span, page)
+        return other
 
     def _follow(self, reading: Reading, span: Span, tally: Tally, seen: Seen) -> Iterator[Batch]:
         """Read what came to the front during a pass, until it shows nothing that the run owes.
@@ -253,42 +338,74 @@ class SearchStream(ParentStream):
         span: Span,
         tally: Tally,
         seen: Seen,
-        cut: Callable[[int], list[Window]] | None = None,
+        parts_of: Callable[[int], list[Window]] | None = None,
     ) -> Iterator[_Page]:
         """Yield each page of a window, counted; the tally is broken off where a cursor died.
 
-        cut says, by the count on the first page, into what parts the window is to be cut instead.
+        parts_of says, by the count on the first page, how the window is to be cut instead.
         """
         body = self.query(reading, span.window, tally.newest_first)
 
-        def read(answer: Answer) -> tuple[_Page, str | None]:
-            tally.add(self.records(answer), total_count(answer.body))
-            parts = cut(tally.total) if cut is not None and tally.pages == 1 else []
+        def read(answer: Answer, position: Position | None) -> tuple[_Page, Step]:
+            step = PAGING.step(answer.body, position)
+            if step.following is not None and step.following.parameter != CURSOR:
+                raise ContractError(f"pages.next has no {CURSOR}, so the search may go on")
+            records = self.records(answer)
+            tally.add(records, total_count(answer.body))
+            if records:
+                reading.note_read(self.name)
+            parts = parts_of(tally.total) if parts_of and tally.pages == 1 else []
             if len(parts) > 1:
-                return _Page(parts=parts), None
-            page = self._read_page(reading, span, answer, seen, tally)
-            return page, next_cursor(answer.body)
+                return _Page(parts=parts), Step()
+            return self._read_page(reading, span, answer, seen, tally), step
 
         params, parse = self.parameters(reading), self._parse(reading, span)
 
-        def send(cursor: str | None) -> tuple[_Page, str | None]:
-            after = {} if cursor is None else {"starting_after": cursor}
-            asked = {**body, "pagination": {"per_page": self._page_size(reading), **after}}
-            return reading.client.post(self.path, asked, params, read=read, parse=parse)
+        narrowing = Narrowing(
+            reading.client, self._page_size(reading), self._any_record, _spots(reading, span.window)
+        )
+        size = narrowing.size
+
+        def send(position: Position | None) -> tuple[_Page, Step]:
+            after = {} if position is None else {CURSOR: position.value}
+
+            def ask(client: Client, size: int, keep: Callable[[Answer], Result]) -> Result:
+                asked = {**body, "pagination": {"per_page": size, **after}}
+                return client.post(self.path, asked, params, read=keep, parse=parse)
+
+            return narrowing.send(
+                partial(ask, keep=partial(read, position=position)),
+                partial(ask, keep=self.records),
+            )
 
         try:
-            yield from cursor_pages(send)
+            yield from pages_in_turn(send)
+            if narrowing.size < size:
+                LOGGER.warning(
+                    "%s: Intercom cannot send pages of %d; reading on with %d (setting page_size)",
+                    *(self.name, size, narrowing.size),
+                )
+                reading.page_sizes[self.name] = narrowing.size
+        except UnreadableError as error:
+            tally.unreadable = error
+        except BrokenOffError as error:
+            LOGGER.info("%s: %s; the window is read again", self.name, error)
+            tally.broken_off = error
         except ResponseError as error:
-            # How long a cursor lives is not known (API-K27); the first page has none.
             is_wrong = tally.pages == 0 and error.code in CODES_OF_A_WRONG_QUERY
             if is_wrong and self.name in reading.settings.search_filters:
                 raise ConfigError(
                     f"{error}; check the filter of {self.name} in the setting search_filters"
                 ) from error
-            if error.status != 400 or tally.pages == 0:
-                raise
-            LOGGER.info("%s: the page cursor expired; the window is read again", self.name)
-            tally.is_broken_off = True
+            raise
+
+    def _any_record(self, client: Client, spot: Spot) -> None:
+        """Ask for the first record from a spot on. Raises UnavailableError where there is none."""
+        query = {"field": "updated_at", "operator": spot.operator, "value": spot.instant}
+        sort = {"field": "updated_at", "order": spot.order}
+        body = {"query": query, "sort": sort, "pagination": {"per_page": 1}}
+        if not self.records(client.post(self.path, body)):
+            raise UnavailableError(f"{self.path}: there are no records")
 
     def query(self, reading: Reading, window: Window, newest_first: bool = False) -> dict[str, Any]:
         """The body that finds what changed in a window, and perhaps more around it (API-E1).
@@ -329,9 +446,9 @@ class SearchStream(ParentStream):
     def _unit(self) -> int:
         return DAY_SECONDS if self.by_days else 1
 
-    @staticmethod
-    def _page_size(reading: Reading) -> int:
-        return min(reading.settings.page_size or PAGE_SIZE, PAGE_SIZE)
+    def _page_size(self, reading: Reading) -> int:
+        largest = reading.page_sizes.get(self.name, PAGE_SIZE)
+        return min(reading.settings.page_size or PAGE_SIZE, largest)
 
     def _parts(self, span: Span, is_part: bool, total: int) -> list[Window]:
         """How to cut a window of `total` records, so that its parts are read side by side."""
@@ -458,8 +575,16 @@ class SearchStream(ParentStream):
         reading.note_gone(self.name, False, record_id)
         return entries
 
+    def _note_unreadable(
+        self, reading: Reading, window: Window, missing: int | None, error: UnreadableError
+    ) -> None:
+        count = max(missing or 1, 1)
+        reading.note_unreadable(self.name, f"{count} in {_text(window)}", count, error)
+
     def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
         missing = tally.total - tally.distinct
+        if missing <= 0:
+            return
         text = f"{missing} of {tally.total} that Intercom counts in {_text(window)}"
         reading.note_shortfall(self.name, "records that search counts did not come", text, missing)
 
@@ -475,6 +600,37 @@ def _most_windows_of_days(length: int, total: int) -> int:
     if length >= 2 * WINDOW_OF_DAYS or total > CROWDED_WINDOW_OF_DAYS:
         return min(length // SHORTEST_WINDOW_OF_DAYS, WINDOWS_AT_ONCE)
     return 1
+
+
+def _spots(reading: Reading, window: Window) -> list[Spot]:
+    """Both ends of a table, where the record may be that cannot be had, and what lies between."""
+    end = reading.origin.now if window.end is None else window.end
+    between = [end - (end - window.start) // 2**power for power in range(1, MOST_SPOTS)]
+    ends = [Spot(">", 0, "descending"), Spot(">", 0, "ascending")]
+    return [*ends, *(Spot("<", instant, "descending") for instant in between)]
+
+
+def _missing_of_both(tally: Tally, other: Tally) -> int | None:
+    """How many records neither pass showed; None where Intercom does not count them."""
+    counted = [each for each in (tally, other) if each.pages]
+    if not counted or not all(each.is_counted for each in counted):
+        return None
+    return max(each.total for each in counted) - len(tally.ids | other.ids)
+
+
+def _edges_around(window: Window, low: int | None, high: int | None, unit: int) -> list[int]:
+    """Where to cut a window so that what lies from `low` to `high` is alone, and in halves."""
+    assert window.end is not None
+    first = window.start if low is None else low
+    last = window.end if high is None else high + 1
+    middle = (max(first, window.start) + min(last, window.end)) // 2
+    return [first - first % unit, middle - middle % unit, last + -last % unit]
+
+
+def _is_beside(window: Window, low: int | None, high: int | None) -> bool:
+    """Whether what lies from `low` to `high` is a neighbour's, which reports it."""
+    assert window.end is not None
+    return (high is not None and high < window.start) or (low is not None and low >= window.end)
 
 
 def _link(name: str, record: Record) -> Record:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
+from tap_intercom.pages import BrokenOffError
 from tap_intercom.streams.base import Record, updated_at
+from tap_intercom.streams.unreadable import UnreadableError
 
 PAGE_SIZE = 150
 STEPS_THAT_SHOW_ORDER = 20
@@ -16,7 +18,9 @@ class Tally:
 
     Keeps eight bytes for a record, since a window of days may hold millions. instant tells when a
     record changed, id_field which one it is; last is the instant of the last one that came and
-    told. is_counted: whether every page told a count, tells_times whether every record told when.
+    told. is_counted: whether every page has a count that can be true, tells_times whether every
+    record told when. broken_off: why the pass ended before its last page; unreadable: the
+    record that it ended at, since Intercom cannot send it.
     """
 
     def __init__(
@@ -35,7 +39,8 @@ class Tally:
         self.first_total = 0
         self.pages = 0
         self.newest = 0
-        self.is_broken_off = False
+        self.broken_off: BrokenOffError | None = None
+        self.unreadable: UnreadableError | None = None
         self._falls = False
         self._is_in_order = True
         self._steps = 0
@@ -44,7 +49,7 @@ class Tally:
     def add(self, records: Sequence[Record], total: int | None) -> None:
         """Count a page."""
         self.pages += 1
-        self.is_counted = self.is_counted and total is not None
+        self.is_counted = self.is_counted and total is not None and total >= len(records)
         self._falls = self._falls or total is None or total < self.total
         self.total = max(self.total, total or 0)
         if self.pages == 1:
@@ -74,6 +79,11 @@ class Tally:
         return instants[-1] <= last if self.newest_first else instants[0] >= last
 
     @property
+    def is_broken_off(self) -> bool:
+        """Whether the pass ended before its last page."""
+        return self.broken_off is not None or self.unreadable is not None
+
+    @property
     def is_sorted(self) -> bool:
         """Whether so many records came in order that it is no accident."""
         return self._is_in_order and self._steps >= STEPS_THAT_SHOW_ORDER
@@ -100,6 +110,16 @@ class Tally:
         """Whether as many records came as the largest count of any page."""
         return not self.is_broken_off and self.distinct >= self.total
 
+    @property
+    def has_all(self) -> bool:
+        """Whether no record can be missing, while records only leave.
+
+        One page is one moment. A count that is missing or wrong proves nothing about several.
+        """
+        if self.pages == 1:
+            return self.is_complete
+        return self.is_counted and not self.is_broken_off and self.distinct == self.total
+
     def has_all_before(self, safe: int) -> bool:
         """Whether no record from before `safe` can be missing, while others came.
 
@@ -108,7 +128,7 @@ class Tally:
         """
         if self.pages == 1 or self.is_steady:
             return True
-        return self.is_complete and (self.is_sorted or self.newest < safe)
+        return self.is_counted and self.is_complete and (self.is_sorted or self.newest < safe)
 
     @property
     def is_outrun(self) -> bool:
@@ -124,8 +144,14 @@ class Tally:
         """What stands for the ids of the records that came."""
         return set(self._hashes)
 
-    def shows_the_same(self, other: Tally) -> bool:
-        return self.total == other.total and self.ids == other.ids
+    def shows_the_same(self, other: Tally | None) -> bool:
+        """Whether two whole passes came to the same, which is all that can be had."""
+        return (
+            other is not None
+            and not self.is_broken_off
+            and self.total == other.total
+            and self.ids == other.ids
+        )
 
 
 class Front(Tally):

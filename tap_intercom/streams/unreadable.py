@@ -1,0 +1,147 @@
+"""Records that Intercom cannot send, while it sends others.
+
+One that answers 404, 500 or 504 for weeks must not hold up a table. It is skipped only between two
+requests for other records that succeed: during an outage nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from tap_intercom.client import Client, RetryableError
+from tap_intercom.errors import AuthError, ContractError, ResponseError, TapError, UnavailableError
+
+Result = TypeVar("Result")
+Parent = TypeVar("Parent")
+Spot = TypeVar("Spot")
+
+# How long a request is retried before others are asked for, and again after that.
+FIRST_PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 5.0
+# A page that takes Intercom too long comes when it is a fraction of its size.
+SHRINK = 4
+
+FAILURES = (AuthError, ResponseError, UnavailableError)
+
+
+class UnreadableError(ContractError):
+    """Intercom cannot send a record, while it sends others."""
+
+
+def may_be_of_one_record(error: TapError) -> bool:
+    """Whether details that fail so may do it for one record alone."""
+    if isinstance(error, AuthError):
+        return error.status == 403 and not error.is_of_plan
+    if isinstance(error, ResponseError):
+        return error.status in (400, 404, 410, 422)
+    return _is_of_answer(error)
+
+
+def may_be_of_one_page(error: TapError) -> bool:
+    """Whether a search that fails so may do it for one page alone (API-C2)."""
+    is_of_page = isinstance(error, ResponseError) and error.status == 404
+    return is_of_page or _is_of_answer(error)
+
+
+def _is_of_answer(error: TapError) -> bool:
+    is_rate_limit = isinstance(error, RetryableError) and error.rate_limited
+    return isinstance(error, UnavailableError) and not is_rate_limit
+
+
+def read_again(
+    read: Callable[[Client, Parent], Result],
+    client: Client,
+    parent: Parent,
+    others: Sequence[Parent],
+    error: TapError,
+) -> Result:
+    """What reading a parent comes to, which failed.
+
+    Raises UnreadableError where it fails while others succeed, and the error where they do not.
+    """
+    check_others(read, client, others, error)
+    try:
+        return read(client.hasty(PATIENCE_SECONDS), parent)
+    except FAILURES as again:
+        if not may_be_of_one_record(again):
+            raise
+    check_others(read, client, others, error)
+    raise UnreadableError(str(error)) from error
+
+
+def check_others(
+    read: Callable[[Client, Parent], object],
+    client: Client,
+    others: Sequence[Parent],
+    error: TapError,
+) -> None:
+    """Return when one of the others can be read, however long it takes. Raises the error if not."""
+    patient = [(client.hasty(PATIENCE_SECONDS), other) for other in others]
+    for its_client, other in [*patient, *((client, other) for other in others[:1])]:
+        try:
+            read(its_client, other)
+            return
+        except FAILURES:
+            continue
+    raise error
+
+
+class Narrowing(Generic[Spot]):
+    """Asks for the pages of one search, in smaller ones where Intercom cannot send them.
+
+    control asks for a record at one of several spots; size is that of the next page. A size never
+    grows, since a cursor may depend on it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        size: int,
+        control: Callable[[Client, Spot], object],
+        spots: Sequence[Spot],
+    ) -> None:
+        self._client = client
+        self.size = size
+        self._control = control
+        self._spots = spots
+
+    def send(
+        self, ask: Callable[[Client, int], Result], probe: Callable[[Client, int], object]
+    ) -> Result:
+        """What a page comes to. probe asks for it as well, and keeps nothing.
+
+        Raises UnreadableError where its first record cannot be had while others can.
+        """
+        try:
+            return ask(self._client.hasty(FIRST_PATIENCE_SECONDS), self.size)
+        except FAILURES as error:
+            if not may_be_of_one_page(error):
+                raise
+            cause: TapError = error
+        hasty = self._client.hasty(PATIENCE_SECONDS)
+        while True:
+            self._check_others(cause)
+            try:
+                return ask(hasty, self.size)
+            except FAILURES as error:
+                if not may_be_of_one_page(error):
+                    raise
+                cause = error
+            if self.size == 1 or not _succeeds(probe, hasty):
+                self._check_others(cause)
+                raise UnreadableError(str(cause)) from cause
+            self.size = max(self.size // SHRINK, 1)
+
+    def _check_others(self, cause: TapError) -> None:
+        check_others(self._control, self._client, self._spots, cause)
+
+
+def _succeeds(probe: Callable[[Client, int], object], client: Client) -> bool:
+    try:
+        probe(client, 1)
+    except FAILURES as error:
+        if not may_be_of_one_page(error):
+            raise
+        return False
+    return True
