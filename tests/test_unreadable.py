@@ -205,6 +205,26 @@ def test_search_ends_when_most_records_cannot_be_sent(runs: Begin) -> None:
     assert "more than half" in output.last_log_line or "cannot" in output.last_log_line
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, 5), (500, 4)])
+def test_filter_that_never_works_is_not_a_record_that_cannot_be_sent(
+    runs: Begin, status: int, code: int
+) -> None:
+    workspace, _ = searched("conversations", 7, NOW - 30 * DAY, step=DAY)
+    run = runs(workspace)
+
+    def answer(call: Any) -> Any:
+        if b"open" in call.body:
+            return refusal(status)
+        answered = run.sandbox.api.answer(call)
+        return answered.status, {}, answered.body
+
+    run.sandbox.faults.add("answer", "^/conversations/search$", times=None, answer=answer)
+    filters = {"conversations": {"field": "state", "operator": "=", "value": "open"}}
+    output = run.run("conversations", search_filters=filters)
+    assert output.code == code, output.log
+    assert named(output) == []
+
+
 # -- Details -------------------------------------------------------------------------------------
 
 DETAILS = {
