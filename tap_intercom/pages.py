@@ -15,10 +15,11 @@ Page = TypeVar("Page")
 
 CURSORS = ("starting_after", "before", "cursor")
 """The parameters that go on after a page, in the order in which they are preferred."""
-# Records that move while they are read can make a page look like an earlier one, once or twice.
-MOST_REPEATED_PAGES = 3
-# Intercom may filter records after it cut the list into pages.
-MOST_EMPTY_PAGES = 100
+# So many records may come again in a row: those that move while they are read make a small page
+# look like an earlier one. An empty page counts as a few, since Intercom may filter records after
+# it cut the list into pages.
+MOST_REPEATED_RECORDS = 300
+EMPTY_PAGE_COUNTS_AS = 3
 
 
 class BrokenOffError(ContractError):
@@ -37,14 +38,14 @@ class Step(NamedTuple):
     """What an answer says about its list.
 
     following: where the next page begins; None after the last one. total_pages: how many pages
-    Intercom counts. content: a hash of the records; None on the only page. is_empty: whether the
-    page has no records. is_another: whether it says that it is not the page that was asked for.
+    Intercom counts. content: a hash of the records; None on the only page. size: how many they are.
+    is_another: whether the page says that it is not the one that was asked for.
     """
 
     following: Position | None = None
     total_pages: int | None = None
     content: int | None = None
-    is_empty: bool = False
+    size: int = 0
     is_another: bool = False
 
 
@@ -122,14 +123,15 @@ class Repeats:
         self._contents: set[int] = set()
         self._in_a_row = 0
 
-    def note(self, content: int | None, is_empty: bool) -> bool:
+    def note(self, content: int | None, size: int) -> bool:
         """Note a page; returns whether an earlier one had the same records.
 
         Raises ContractError when too many did, one after the other.
         """
         is_repeated = content in self._contents
-        self._in_a_row = self._in_a_row + 1 if is_repeated else 0
-        if self._in_a_row >= (MOST_EMPTY_PAGES if is_empty else MOST_REPEATED_PAGES):
+        count = size or EMPTY_PAGE_COUNTS_AS
+        self._in_a_row = self._in_a_row + count if is_repeated else 0
+        if self._in_a_row >= MOST_REPEATED_RECORDS:
             raise ContractError("Intercom sent the same page again and again; the list may go on")
         if content is not None:
             self._contents.add(content)
@@ -159,8 +161,8 @@ def pages_in_turn(
                 raise
             raise BrokenOffError(f"the page cursor expired ({error})") from error
         count += 1
-        is_repeated = repeats.note(step.content, step.is_empty)
-        if is_repeated and step.is_another and not step.is_empty:
+        is_repeated = repeats.note(step.content, step.size)
+        if is_repeated and step.is_another and step.size:
             raise ContractError("Intercom sent the same page for another page number")
         yield page
         del page  # it is not kept in memory while the next one is waited for
@@ -217,7 +219,7 @@ class Paging:
             and position.parameter == "page"
             and position.value != str(pages_of(body).get("page"))
         )
-        return Step(following, total, content_of(records), not records, is_another)
+        return Step(following, total, content_of(records), len(records), is_another)
 
     def _following(self, body: Mapping[str, Any], position: Position | None) -> Position | None:
         page = 1 if position is None else position.page

@@ -210,10 +210,10 @@ def test_parts_that_fail_in_a_later_window_do_not_pass_for_read_in_an_earlier_on
     """Windows are read side by side: the later one can fail while the earlier one is still read."""
     run = race(conversations(6, NOW - 30 * DAY, step=4 * DAY))
     run.sandbox.faults.add("slow", "^/conversations/0$", seconds=0.3)
-    run.sandbox.faults.add("status", "^/conversations/5$", times=None, status=500)
+    run.sandbox.faults.add("status", "^/conversations/5$", times=None, status=401)
     streams = ("conversations", "conversation_parts")
     first = run.run(*streams, numbers=SMALL_WINDOWS, page_size=1, max_retry_seconds=0)
-    assert first.code == 4, first.log
+    assert first.code == 3, first.log
     assert len(first.ids("conversations")) == 6
     run.sandbox.faults.clear()
     run.run(*streams)
@@ -293,11 +293,11 @@ def test_companies_are_read_again_until_a_read_was_whole(race: Begin) -> None:
 
 def test_stream_that_fails_keeps_its_last_complete_window(race: Begin) -> None:
     run = race(conversations(9, NOW - 90 * DAY, step=10 * DAY))
-    run.sandbox.faults.add("status", "^/conversations/7$", times=None, status=500)
+    run.sandbox.faults.add("status", "^/conversations/7$", times=None, status=401)
     first = run.run(
         "conversation_parts", "tags", numbers=SMALL_WINDOWS, page_size=1, max_retry_seconds=0
     )
-    assert first.code == 4
+    assert first.code == 3
     reached = epoch_seconds(run.bookmarks["conversation_parts"]["updated_at"])
     assert NOW - 90 * DAY < reached <= NOW - 20 * DAY
     run.sandbox.faults.clear()

@@ -66,7 +66,7 @@ def _one_scroll(
     answer = _first_page(client, path, patience_seconds)
     repeats = Repeats()
     while records := list_of(answer.body, records_key, path):
-        repeats.note(content_of(records), is_empty=False)
+        repeats.note(content_of(records), len(records))
         yield answer
         token = answer.body.get("scroll_param")
         if not token:

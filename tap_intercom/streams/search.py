@@ -41,7 +41,11 @@ from tap_intercom.streams.base import (
 )
 from tap_intercom.streams.family import Page, ParentStream, Places
 from tap_intercom.streams.tally import PAGE_SIZE, Front, Tally
-from tap_intercom.streams.unreadable import Narrowing, UnreadableError
+from tap_intercom.streams.unreadable import (
+    CODES_OF_A_WRONG_QUERY,
+    Narrowing,
+    UnreadableError,
+)
 from tap_intercom.times import DAY_SECONDS, rfc3339
 from tap_intercom.windows import Span, Window, cut, spans, split, start_of_day
 
@@ -69,20 +73,6 @@ FOLLOW_SECONDS = 600
 MOST_SPOTS = 9
 # Records of one second, or day of contacts, that may be given up together.
 MOST_UNREADABLE_AT_ONCE = 10
-# What Intercom answers to a query that it cannot read (API-C4); a dead cursor is `client_error`.
-CODES_OF_A_WRONG_QUERY = {
-    "data_invalid",
-    "field_not_found",
-    "invalid_field",
-    "missing_parameter",
-    "parameter_invalid",
-    "parameter_missing",
-    "parameter_not_found",
-    "type_mismatch",
-    "unprocessable_entity",
-    "validation_error",
-}
-
 CURSOR = CURSORS[0]
 PAGING = ByCursor(PAGE_SIZE)
 
@@ -362,7 +352,10 @@ class SearchStream(ParentStream):
         params, parse = self.parameters(reading), self._parse(reading, span)
 
         narrowing = Narrowing(
-            reading.client, self._page_size(reading), self._any_record, _spots(reading, span.window)
+            reading.client,
+            self._page_size(reading),
+            partial(self._any_record, reading),
+            _spots(reading, span.window),
         )
         size = narrowing.size
 
@@ -399,12 +392,11 @@ class SearchStream(ParentStream):
                 ) from error
             raise
 
-    def _any_record(self, client: Client, spot: Spot) -> None:
+    def _any_record(self, reading: Reading, client: Client, spot: Spot) -> None:
         """Ask for the first record from a spot on. Raises UnavailableError where there is none."""
-        query = {"field": "updated_at", "operator": spot.operator, "value": spot.instant}
-        sort = {"field": "updated_at", "order": spot.order}
-        body = {"query": query, "sort": sort, "pagination": {"per_page": 1}}
-        if not self.records(client.post(self.path, body)):
+        time = {"field": "updated_at", "operator": spot.operator, "value": spot.instant}
+        body = self._body(reading, [time], spot.order)
+        if not self.records(client.post(self.path, {**body, "pagination": {"per_page": 1}})):
             raise UnavailableError(f"{self.path}: there are no records")
 
     def query(self, reading: Reading, window: Window, newest_first: bool = False) -> dict[str, Any]:
@@ -418,13 +410,16 @@ class SearchStream(ParentStream):
         if window.end is not None:
             end = window.end + margin
             times.append({"field": "updated_at", "operator": "<", "value": end})
+        return self._body(reading, times, "descending" if newest_first else "ascending")
+
+    def _body(self, reading: Reading, times: list[dict[str, Any]], order: str) -> dict[str, Any]:
+        """A search for what these filters and those of the settings find, in order of change."""
         query: dict[str, Any] = {"operator": "AND", "value": times}
         theirs = reading.settings.search_filters.get(self.name)
         if theirs is not None:
             is_group = theirs["operator"] in ("AND", "OR")
             group = theirs if is_group else {"operator": "AND", "value": [theirs]}
             query = {"operator": "AND", "value": [query, group]}
-        order = "descending" if newest_first else "ascending"
         return {"query": query, "sort": {"field": "updated_at", "order": order}}
 
     def parameters(self, reading: Reading) -> dict[str, Any]:

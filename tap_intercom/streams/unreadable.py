@@ -22,6 +22,20 @@ PATIENCE_SECONDS = 5.0
 # A page that takes Intercom too long comes when it is a fraction of its size.
 SHRINK = 4
 
+# What Intercom answers to a query that it cannot read (API-C4); a dead cursor is `client_error`.
+CODES_OF_A_WRONG_QUERY = {
+    "data_invalid",
+    "field_not_found",
+    "invalid_field",
+    "missing_parameter",
+    "parameter_invalid",
+    "parameter_missing",
+    "parameter_not_found",
+    "type_mismatch",
+    "unprocessable_entity",
+    "validation_error",
+}
+
 FAILURES = (AuthError, ResponseError, UnavailableError)
 
 
@@ -40,8 +54,9 @@ def may_be_of_one_record(error: TapError) -> bool:
 
 def may_be_of_one_page(error: TapError) -> bool:
     """Whether a search that fails so may do it for one page alone (API-C2)."""
-    is_of_page = isinstance(error, ResponseError) and error.status == 404
-    return is_of_page or _is_of_answer(error)
+    if isinstance(error, ResponseError):
+        return error.status == 404 and error.code not in CODES_OF_A_WRONG_QUERY
+    return _is_of_answer(error)
 
 
 def _is_of_answer(error: TapError) -> bool:
