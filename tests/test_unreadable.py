@@ -15,7 +15,6 @@ from warm_tap import SMALL_WINDOWS, WarmTap
 
 from tap_intercom.sandbox import Workspace
 from tap_intercom.streams import STREAMS
-from tap_intercom.streams.family import ChildStream
 from tap_intercom.times import epoch_seconds
 
 SEARCHES = {"conversations": "conversations", "contacts": "data", "tickets": "tickets"}
@@ -269,13 +268,7 @@ def test_record_whose_details_cannot_be_read_is_left_out_alone(
     run.sandbox.faults.add("status", DETAILS[name], times=None, status=status, code="forbidden")
     output = run.run(name)
     assert output.code == 0, output.log
-<<<<<<< HEAD
-    child = STREAMS[name]
-    assert isinstance(child, ChildStream)
-    parent = child.parent_columns[0]
-=======
     parent = PARENTS[name.split("_")[0]]
->>>>>>> paging
     came = {str(row[parent]).lstrip("0") or "0" for row in output.records(name)}
     assert came == set("01345")
     assert len(named(output)) == 1
