@@ -170,6 +170,22 @@ class NumberedOrByCursor(Numbered):
         return super().following(body, position)
 
 
+class ByNextCursor(Sized):
+    """Pages by `cursor`, which the one before gives as `next_cursor` (merge histories)."""
+
+    def params(self, position: str | None, is_sized: bool = True) -> Mapping[str, Any]:
+        size = {"per_page": self.size} if is_sized else {}
+        return {**size, **({} if position is None else {"cursor": position})}
+
+    def following(self, body: Mapping[str, Any], position: str | None) -> str | None:
+        cursor = body.get("next_cursor")
+        if cursor is None and not body.get("has_more"):
+            return None
+        if not isinstance(cursor, str) or not cursor:
+            raise ContractError("next_cursor is of no known form, so the list may go on")
+        return cursor
+
+
 class ByTime(Paging):
     """Pages by the `before` of the URL that the one before gives (events)."""
 

@@ -50,6 +50,9 @@ _KEYWORDS = {"type", "properties", "items", "anyOf", "description", "title"}
 # What the parser takes for a name.
 _NAME = re.compile(r'[^"\\\x00-\x1f]*')
 
+# How an object says how long the list in it is, and that it goes on.
+_BESIDE_A_LIST = ("has_more", "total_count", "next_cursor", "pages")
+
 _UNSET = msgspec.UNSET
 _MISFITS = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -84,6 +87,20 @@ class TypedRecord(msgspec.Struct, gc=False):
     def fit(self) -> TypedRecord:
         """Make of it in place what `compile_record` would; raises ImpreciseNumber as that does."""
         raise NotImplementedError
+
+
+class TypedList(TypedRecord):
+    """The object around a nested list: v0 are its entries, v1 to v4 what it says of others."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the entries are all that Intercom counts; False where it is not sure."""
+        entries, has_more, total, cursor, pages = msgspec.structs.astuple(self)
+        return (
+            entries is not None
+            and not (has_more or cursor or pages)
+            and (total is None or total == len(entries))
+        )
 
 
 class PageParser:
@@ -276,9 +293,10 @@ class PageParser:
         if found is None or name not in self._nested:
             return found
         key = self._nested[name]
-        beside = [each for each in ("has_more", "total_count") if each != key]
-        fields = {key: (found, None), **dict.fromkeys(beside, (Any, None))}
-        return _struct(fields, is_closed=False) | None
+        beside = [each for each in _BESIDE_A_LIST if each != key]
+        # Without the key, the entries may be under another one: then the parser does not fit.
+        fields = {key: (found,), **dict.fromkeys(beside, (Any, None))}
+        return _struct(fields, base=TypedList, is_closed=False) | None
 
 
 def _is_of_type(value: Any, type_: Any) -> bool:
@@ -333,6 +351,7 @@ def _type_of_one(name: str, schema: Schema, selected: Selected, breadcrumb: Brea
 def _struct(
     fields: Mapping[str, tuple[Any, ...]],
     namespace: Mapping[str, Any] | None = None,
+    base: type[TypedRecord] = TypedRecord,
     is_closed: bool = True,
 ) -> Any:
     """A TypedRecord with fields of a type and perhaps a default; closed to others, or not."""
@@ -340,7 +359,7 @@ def _struct(
     record: Any = msgspec.defstruct(
         "Record",
         [(attributes[name], *field) for name, field in fields.items()],
-        bases=(TypedRecord,),
+        bases=(base,),
         namespace={"attributes": attributes, **(namespace or {})},
         rename={attribute: name for name, attribute in attributes.items()},
         forbid_unknown_fields=is_closed,

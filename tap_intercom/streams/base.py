@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 import orjson
 
 from tap_intercom.client import Answer, Client
-from tap_intercom.errors import ContractError, ResponseError, TapError
+from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.findings import Findings
 from tap_intercom.messages import record_line, record_prefix, typed_record_lines
 from tap_intercom.pages import total_count
@@ -34,15 +36,16 @@ class Batch:
     """RECORD lines in the order to write them, and what is complete once they are written.
 
     counts: records in the lines, by stream. reached: the instant (Unix seconds) up to which a
-    stream is complete. failed: children that are given up, while their parent goes on. expected:
-    records of the reader that Intercom counts and that begin to come; passed: how many of them came
-    with all that belongs to them.
+    stream is complete. failed: streams that are given up, while others go on; why is in
+    `Reading.given_up`, as not every error survives the way through a file. expected: records of the
+    reader that Intercom counts and that begin to come; passed: how many of them came with all that
+    belongs to them.
     """
 
     lines: bytes = b""
     counts: Mapping[str, int] = field(default_factory=dict)
     reached: Mapping[str, int] = field(default_factory=dict)
-    failed: Mapping[str, TapError] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
     expected: int = 0
     passed: int = 0
 
@@ -80,7 +83,7 @@ class Reading:
     """All that reading a group of streams needs: a parent and its child, or a stream alone.
 
     selections and plans hold those that are selected, by stream name. shared is the run's place
-    for what one stream leaves to another. given_up: why a child is not read any more. last_gone:
+    for what one stream leaves to another. given_up: why a stream is not read any more. last_gone:
     whether each of the last records was gone when its details were asked for, by stream.
     """
 
@@ -93,7 +96,7 @@ class Reading:
     plans: Mapping[str, Plan]
     workspace_id: str | None
     shared: Shared
-    given_up: dict[str, TapError] = field(default_factory=dict)
+    given_up: dict[str, Exception] = field(default_factory=dict)
     last_gone: dict[str, deque[bool]] = field(default_factory=dict)
 
     def note_shortfall(
@@ -156,6 +159,10 @@ class Reading:
         if (written := self.shared.written.get(selection.name)) is not None:
             written.update(str(record.get("id")) for record in records)
         return Batch(lines, {selection.name: len(records)})
+
+    def shows(self, name: str, column: str) -> bool:
+        """Whether a stream is selected, with this column."""
+        return name in self.selections and self.selections[name].has(column)
 
     def wants(self, name: str, instant: int | None) -> bool:
         """Whether the plan of a stream wants what changed at an instant; a full read wants all."""
@@ -228,6 +235,7 @@ class Stream:
 
     A subclass is data; a method appears only where a table truly differs. permission: the box in
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
+    first_version, last_version: the API versions that have it.
     nested: fields that Intercom wraps in an object, and the key of what the table has of it.
     attributes: the model whose custom attributes type the field attributes_field. parent: the
     stream whose records this one's come from or are read for. after: the streams that leave
@@ -247,6 +255,7 @@ class Stream:
     permission: ClassVar[str]
     cost: ClassVar[str] = "1"
     first_version: ClassVar[tuple[int, int]] = (2, 7)
+    last_version: ClassVar[tuple[int, int]] = (sys.maxsize, 0)
     nested: ClassVar[Mapping[str, str]] = {}
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
@@ -262,6 +271,10 @@ class Stream:
     @property
     def is_incremental(self) -> bool:
         return self.replication_key is not None
+
+    def is_in(self, settings: Settings) -> bool:
+        """Whether the API version of the settings has it."""
+        return self.first_version <= settings.version <= self.last_version
 
     def is_default(self, settings: Settings) -> bool:
         """Whether a run without a catalog reads it, with these settings."""
@@ -316,7 +329,11 @@ def load_schema(name: str) -> dict[str, Any]:
 
 def record_hash(values: Sequence[Any]) -> str:
     """A key for a record that has none, of the values that tell it from others."""
-    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    try:
+        text = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # integers over 64 bits
+        text = json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(text).hexdigest()
 
 
 def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:

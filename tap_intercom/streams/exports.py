@@ -375,7 +375,7 @@ class Receipts(ContentExport):
                 yield stream.batch(reading, answer, records)
         except ContractError as error:
             reading.given_up[stream.name] = error
-            yield Batch(failed={stream.name: error})
+            yield Batch(failed=frozenset([stream.name]))
 
     def _stream_of(self, file_name: str, header: Sequence[str]) -> ContentExport | None:
         """The stream that a file belongs to, by its name or else by its columns."""
