@@ -41,7 +41,8 @@ class Case(NamedTuple):
         """Report it for a stream that shows the list. Raises ContractError with strict."""
         missing = self.found.missing
         kind, is_cap = self.nested.shortfall(self.found)
-        text = f"{self.record_id} ({missing} of {len(self.found.entries) + missing} missing)"
+        total = len(self.found.readable) + missing
+        text = f"{self.record_id} ({missing} of {total} missing)"
         reading.note_shortfall(name, kind, text, missing, is_cap=is_cap)
 
 
@@ -124,11 +125,16 @@ class ParentStream(Stream):
 
         A parent has passed with its rows of the last child.
         """
-        if page.answer is not None:
-            lists = self._read_lists(reading, page.answer, page.cut)
-            page = self._made(reading, page.answer, page.places, lists)
+        page = self.with_lists(reading, page)
         yield page.batch
         yield from self.emit_children(reading, page.parents)
+
+    def with_lists(self, reading: Reading, page: Page) -> Page:
+        """The page, once the nested lists are read that its lines wait for."""
+        if page.answer is None:
+            return page
+        lists = self._read_lists(reading, page.answer, page.cut)
+        return self._made(reading, page.answer, page.places, lists)
 
     def emit_children(
         self, reading: Reading, parents: Mapping[str, Sequence[Parent]]

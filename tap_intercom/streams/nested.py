@@ -27,6 +27,11 @@ class Found(NamedTuple):
     missing: int
     has_more: bool = False
 
+    @property
+    def readable(self) -> list[Any]:
+        """The entries that rows can be made of: records and bare ids."""
+        return [each for each in self.entries if each is not None and not isinstance(each, list)]
+
 
 @dataclass(frozen=True)
 class WholeList:
@@ -169,7 +174,7 @@ class NestedList:
         else:
             entries = []
             is_readable = value is None and not self.is_always_sent
-        readable = sum(entry is not None and not isinstance(entry, list) for entry in entries)
+        readable = len(Found(entries, 0).readable)
         missing = max(
             (total or 0) - readable, len(entries) - readable, int(has_more), int(not is_readable)
         )
@@ -179,8 +184,7 @@ class NestedList:
         """The entries as objects; one that is a bare id becomes an object with that."""
         return [
             entry if isinstance(entry, dict) else {"id": entry}
-            for entry in self.read(record).entries
-            if entry is not None and not isinstance(entry, list)
+            for entry in self.read(record).readable
         ]
 
     def put(self, record: Any, found: Found | None) -> None:
