@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Annotated, Any, ClassVar, TypedDict, get_args
 
 import msgspec
@@ -89,13 +89,16 @@ class TypedRecord(msgspec.Struct, gc=False):
         raise NotImplementedError
 
 
+_parts_of_a_list = attrgetter("v0", "v1", "v2", "v3", "v4")
+
+
 class TypedList(TypedRecord):
     """The object around a nested list: v0 are its entries, v1 to v4 what it says of others."""
 
     @property
     def is_whole(self) -> bool:
         """Whether the entries are all that Intercom counts; False where it is not sure."""
-        entries, has_more, total, cursor, pages = msgspec.structs.astuple(self)
+        entries, has_more, total, cursor, pages = _parts_of_a_list(self)
         return (
             entries is not None
             and not (has_more or cursor or pages)

@@ -163,9 +163,7 @@ class ParentStream(Stream):
         found = []
         for nested in self.lists:
             wanted = {at for name in self._users(reading, nested, places) for at in places[name]}
-            found += [
-                Cut(at, nested.name) for at in sorted(wanted) if not nested.is_whole(records[at])
-            ]
+            found += [Cut(at, nested.name) for at in nested.cut(records, sorted(wanted))]
         return found
 
     def _users(self, reading: Reading, nested: NestedList, names: Collection[str]) -> list[str]:

@@ -16,6 +16,10 @@ from tap_intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.streams.base import Reading, Record
 from tap_intercom.typed import TypedList, TypedRecord
 
+_OBJECTS = (dict, TypedRecord)
+# Entries that no row can be made of.
+_NO_ROWS = frozenset({type(None), list})
+
 
 class Found(NamedTuple):
     """What a record holds of a list: its entries, and how many more there are at least.
@@ -126,22 +130,50 @@ class NestedList:
 
     def value(self, record: Any) -> Any:
         """What stands in the place of the list, with the object around it."""
+        if "." not in self.name:
+            return record.get(self.name)
         value = record
         for name in self.name.split("."):
-            value = value.get(name) if isinstance(value, dict | TypedRecord) else None
+            value = value.get(name) if isinstance(value, _OBJECTS) else None
         return value
+
+    def cut(self, records: Sequence[Any], places: Sequence[int]) -> list[int]:
+        """Of these places, those of records whose list is not whole, or not where it belongs."""
+        read = self.value
+        if records and isinstance(records[0], TypedRecord):
+            # The records of a page have one type, whose own way to a field is the shortest.
+            read = records[0].readers.get(self.name, read)
+        is_plain = self._is_plain
+        odd = [at for at in places if not is_plain(read(records[at]))]
+        return [at for at in odd if not self.is_whole(records[at])]
 
     def is_whole(self, record: Any) -> bool:
         """Whether nothing is missing, and the entries are where the table expects them."""
-        value = self.value(record)
+        return self._is_in_place(self.value(record)) and not self.read(record).missing
+
+    def _is_plain(self, value: Any) -> bool:
+        """Whether a list is as nearly all are, which costs less to see than to read it."""
         if isinstance(value, TypedList):
-            return value.is_whole or not self.read(record).missing
-        return self._is_in_place(value) and not self.read(record).missing
+            return value.is_whole
+        if value is None:
+            return self.count_field is None and not self.is_always_sent
+        if isinstance(value, list):
+            is_short = self.uncounted_limit is None or len(value) < self.uncounted_limit
+            return self.is_bare and is_short and _are_rows(value) and self.count_field is None
+        if self.is_bare or not isinstance(value, _OBJECTS):
+            return False
+        entries = value.get(self.keys[0])
+        return (
+            isinstance(entries, list)
+            and value.get("total_count") in (None, len(entries))
+            and not _has_more(value)
+            and _are_rows(entries)
+        )
 
     def _is_in_place(self, value: Any) -> bool:
         if isinstance(value, list):
             return self.is_bare
-        if isinstance(value, dict | TypedRecord):
+        if isinstance(value, _OBJECTS):
             found = _lists(value, self.keys)
             is_expected = self.has_all_keys or not found or found[0] is value.get(self.keys[0])
             return is_expected and not (found and self.is_bare)
@@ -165,7 +197,7 @@ class NestedList:
             limit = self.uncounted_limit
             has_more = total is None and limit is not None and len(value) >= limit
             is_readable = True
-        elif isinstance(value, dict | TypedRecord):
+        elif isinstance(value, _OBJECTS):
             found = _lists(value, self.keys)
             entries = found[0] if found else []
             # A list under a key that nobody knows may hold anything.
@@ -197,7 +229,7 @@ class NestedList:
             record[self.name] = entries
             return
         value = self.value(record)
-        around = dict(_items(value)) if isinstance(value, dict | TypedRecord) else {}
+        around = dict(_items(value)) if isinstance(value, _OBJECTS) else {}
         present = [key for key in self.keys if around.pop(key, None) is not None]
         key = present[0] if self.has_all_keys and present else self.keys[0]
         if found is not None and "has_more" in around:
@@ -210,10 +242,14 @@ class NestedList:
         if self.count_field is not None:
             total = record.get(self.count_field)
         else:
-            total = value.get("total_count") if isinstance(value, dict | TypedRecord) else None
+            total = value.get("total_count") if isinstance(value, _OBJECTS) else None
         if isinstance(total, str) and total.isdecimal():
             return int(total)
         return total if isinstance(total, int) and not isinstance(total, bool) else None
+
+
+def _are_rows(entries: Iterable[Any]) -> bool:
+    return _NO_ROWS.isdisjoint(map(type, entries))
 
 
 def _lists(value: Any, keys: Iterable[str]) -> list[list[Any]]:
@@ -224,7 +260,10 @@ def _lists(value: Any, keys: Iterable[str]) -> list[list[Any]]:
 
 def _has_more(value: Any) -> bool:
     """Whether Intercom says that a list goes on, in any of its ways (API-D1)."""
-    if not isinstance(value, dict | TypedRecord):
+    if isinstance(value, TypedRecord) and not isinstance(value, TypedList):
+        # Any other name would not have fitted.
+        return bool(value.get("has_more"))
+    if not isinstance(value, _OBJECTS):
         return False
     pages = value.get("pages")
     following = pages.get("next") if isinstance(pages, dict) else None
@@ -242,4 +281,4 @@ def _values(value: dict[str, Any] | TypedRecord) -> list[Any]:
 
 
 def _id(entry: Any) -> str:
-    return str(entry.get("id")) if isinstance(entry, dict | TypedRecord) else str(entry)
+    return str(entry.get("id")) if isinstance(entry, _OBJECTS) else str(entry)
