@@ -75,8 +75,7 @@ def discover(
     streams = [
         stream
         for stream in STREAMS.values()
-        if stream.first_version <= settings.version
-        and (stream.is_default(settings) or not is_only_default)
+        if stream.is_in(settings) and (stream.is_default(settings) or not is_only_default)
     ]
     attributes = {
         model: _attributes(client, settings, model)
@@ -126,7 +125,7 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
         LOGGER.warning("custom attributes of each %s stay untyped: %s", model, error)
         return []
     if model == "ticket":
-        return [each for kind in found for each in TicketTypeAttributes().entries(kind)]
+        return [each for kind in found for each in TicketTypeAttributes.nested_list.rows(kind)]
     if path != "/data_attributes":
         return found
     return [attribute for attribute in found if attribute.get("custom") is not False]
@@ -248,11 +247,14 @@ def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[B
 # -- Selection -----------------------------------------------------------------------------------
 
 
-def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selection]:
+def select(
+    catalog: Any, settings: Settings, version: int, *, is_of_any_version: bool = False
+) -> dict[str, Selection]:
     """What a catalog selects, by stream, in the catalog's order.
 
-    version: what the rows of a full read carry. Raises ConfigError for a catalog that is none, or
-    that selects what this tap does not have.
+    version: what the rows of a full read carry. is_of_any_version: whether it may select what the
+    API version does not have. Raises ConfigError for a catalog that is none, or that selects what
+    this tap does not have.
     """
     selections = {}
     for name, entry in entries(catalog):
@@ -270,7 +272,7 @@ def select(catalog: Any, settings: Settings, version: int) -> dict[str, Selectio
                 f"catalog: it selects the stream {name}, which this tap does not have. "
                 f"It has {', '.join(STREAMS)}."
             ) from None
-        if settings.version < stream.first_version:
+        if not (is_of_any_version or stream.is_in(settings)):
             raise ConfigError(
                 f"catalog: it selects {name}, which api_version {settings.api_version} lacks"
             )

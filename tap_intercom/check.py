@@ -105,7 +105,7 @@ def _selected(catalog: Any, settings: Settings) -> set[str]:
     return {
         name
         for name, stream in STREAMS.items()
-        if stream.is_default(settings) and stream.first_version <= settings.version
+        if stream.is_default(settings) and stream.is_in(settings)
     }
 
 
@@ -120,7 +120,7 @@ class _Check:
     def finding(self, name: str, is_selected: bool) -> Finding:
         stream = stream_of(name)
         result, records, detail = NOT_IN_VERSION, None, None
-        if stream.first_version <= self._settings.version:
+        if stream.is_in(self._settings):
             try:
                 reader = stream_of(reader_of(name))
                 answer = self._ask(reader.probe(self._settings))
@@ -218,5 +218,5 @@ def _advice(finding: Finding) -> str:
     if finding.result == NOT_IN_PLAN:
         return "the workspace's plan lacks this; deselect the stream"
     if finding.result == NOT_IN_VERSION:
-        return "this api_version lacks it; set a newer one, or deselect the stream"
+        return "this api_version does not have it; set another one, or deselect the stream"
     return str(finding.detail)

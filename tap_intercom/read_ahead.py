@@ -37,6 +37,8 @@ BUSY_SHARE = 0.8
 STARVED_SECONDS = 0.1
 # The least that a file takes before the next one begins; many waiting items make it larger.
 SEGMENT_BYTES = 2_000_000
+# Of what belongs to one record: a hundred of them may be read side by side.
+STEP_BYTES = 100_000
 # How long a page cursor lives is not known (API-K27).
 PATIENCE_SECONDS = 5
 
@@ -145,7 +147,7 @@ class _Lane(Generic[Item]):
 
 
 class _Workers:
-    """Threads for short calls, started as they are needed.
+    """Threads for short calls, started while all others are busy: each keeps memory that it used.
 
     They are daemons, unlike those of an executor: a run that ends does not wait for the last tries
     of requests that nobody needs any more.
@@ -154,6 +156,7 @@ class _Workers:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._started = 0
+        self._idle = threading.Semaphore(0)
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[Any], Any], Any]] = SimpleQueue()
         self._lock = threading.Lock()
 
@@ -161,20 +164,42 @@ class _Workers:
         future: Future[Result] = Future()
         self._calls.put((future, function, argument))
         with self._lock:
-            if self._started < self._threads:
+            if not self._idle.acquire(blocking=False) and self._started < self._threads:
                 self._started += 1
                 start_thread(self._work)
         return future
 
     def _work(self) -> None:
         while True:
-            future, function, argument = self._calls.get()
-            if not future.set_running_or_notify_cancel():
-                continue
+            self._run(*self._calls.get())
+
+    def _run(self, future: Future[Any], function: Callable[[Any], Any], argument: Any) -> None:
+        is_wanted = future.set_running_or_notify_cancel()
+        error: BaseException | None = None
+        result = None
+        if is_wanted:
             try:
-                future.set_result(function(argument))
-            except BaseException as error:
-                future.set_exception(error)
+                result = function(argument)
+            except BaseException as caught:
+                error = caught
+        # Before anybody knows the result, and submits the next call.
+        self._idle.release()
+        if error is not None:
+            future.set_exception(error)
+        elif is_wanted:
+            future.set_result(result)
+
+
+def _step(iterator: Iterator[Item]) -> tuple[list[Item], bool]:
+    """The next items of an iterator, and whether they are its last ones."""
+    items: list[Item] = []
+    size = 0
+    for item in iterator:
+        items.append(item)
+        size += item.size
+        if size >= STEP_BYTES:
+            return items, False
+    return items, True
 
 
 def _is_idle(since: float, processor_since: float) -> bool:
@@ -259,6 +284,34 @@ class ReadAhead:
         finally:
             for future in futures:
                 future.cancel()
+
+    def map_each(
+        self, function: Callable[[Argument], Iterator[Item]], arguments: Sequence[Argument]
+    ) -> Iterator[Iterator[Item]]:
+        """Yield the items of function(argument) in order, taken from all of them side by side.
+
+        Each gets ahead by a step of at most `STEP_BYTES` and one item; only the one that is read
+        goes on. So no thread ever waits for a reader.
+        """
+        iterators = deque(function(argument) for argument in arguments)
+        steps = deque(self._workers.submit(_step, iterator) for iterator in iterators)
+        try:
+            while iterators:
+                yield self._rest(iterators.popleft(), steps.popleft())
+        finally:
+            for step in steps:
+                step.cancel()
+
+    def _rest(
+        self, iterator: Iterator[Item], step: Future[tuple[list[Item], bool]]
+    ) -> Iterator[Item]:
+        """The items of an iterator whose first step was begun."""
+        is_finished = False
+        while not is_finished:
+            items, is_finished = step.result()
+            if not is_finished:
+                step = self._workers.submit(_step, iterator)
+            yield from items
 
     def _start(self, job: Job[Item], is_patient: bool) -> _Lane[Item]:
         lane: _Lane[Item] = _Lane(is_patient)

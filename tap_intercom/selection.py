@@ -23,8 +23,6 @@ from tap_intercom.errors import ConfigError
 from tap_intercom.settings import Settings, did_you_mean
 
 STDOUT = 1
-# No stream is left out for a version, which a catalog says nothing of.
-_ANY_VERSION = Settings(api_version="Preview")
 
 
 class Change(NamedTuple):
@@ -151,7 +149,7 @@ def _mark(name: str, entry: Entry, places: list[Breadcrumb], selected: bool) -> 
 
 def _rows(catalog: Any) -> Iterator[dict[str, object]]:
     """A line of the list for each stream, as a run would take the catalog."""
-    selections = select(catalog, _ANY_VERSION, version=0)
+    selections = select(catalog, Settings(), version=0, is_of_any_version=True)
     for name, entry in entries(catalog):
         fields = ""
         if name in selections:

@@ -231,8 +231,8 @@ class Sync:
                 self._fail(name, error)
 
     def _write_batch(self, reading: Reading, batch: Batch, reached_at_end: dict[str, int]) -> None:
-        for name, error in batch.failed.items():
-            self._fail(name, error)
+        for name in batch.failed:
+            self._fail(name, reading.given_up[name])
         self._progress.wrote(batch)
         self._messages.records(batch.lines, sum(batch.counts.values()))
         for name, reached in batch.reached.items():

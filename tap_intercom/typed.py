@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Annotated, Any, ClassVar, TypedDict, get_args
 
 import msgspec
@@ -50,6 +50,9 @@ _KEYWORDS = {"type", "properties", "items", "anyOf", "description", "title"}
 # What the parser takes for a name.
 _NAME = re.compile(r'[^"\\\x00-\x1f]*')
 
+# How an object says how long the list in it is, and that it goes on.
+_BESIDE_A_LIST = ("has_more", "total_count", "next_cursor", "pages")
+
 _UNSET = msgspec.UNSET
 _MISFITS = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -88,6 +91,21 @@ class TypedRecord(msgspec.Struct, gc=False):
 
 # What an answer may say of its list (pages.py) beside the records.
 _BESIDE_RECORDS = ("type", "pages", "total_count", "total_pages", "has_more", "next_cursor")
+_parts_of_a_list = attrgetter("v0", "v1", "v2", "v3", "v4")
+
+
+class TypedList(TypedRecord):
+    """The object around a nested list: v0 are its entries, v1 to v4 what it says of others."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the entries are all that Intercom counts; False where it is not sure."""
+        entries, has_more, total, cursor, pages = _parts_of_a_list(self)
+        return (
+            entries is not None
+            and not (has_more or cursor or pages)
+            and (total is None or total == len(entries))
+        )
 
 
 class PageParser:
@@ -280,9 +298,10 @@ class PageParser:
         if found is None or name not in self._nested:
             return found
         key = self._nested[name]
-        beside = [each for each in ("has_more", "total_count") if each != key]
-        fields = {key: (found, None), **dict.fromkeys(beside, (Any, None))}
-        return _struct(fields, is_closed=False) | None
+        beside = [each for each in _BESIDE_A_LIST if each != key]
+        # Without the key, the entries may be under another one: then the parser does not fit.
+        fields = {key: (found,), **dict.fromkeys(beside, (Any, None))}
+        return _struct(fields, base=TypedList, is_closed=False) | None
 
 
 def _is_of_type(value: Any, type_: Any) -> bool:
@@ -337,6 +356,7 @@ def _type_of_one(name: str, schema: Schema, selected: Selected, breadcrumb: Brea
 def _struct(
     fields: Mapping[str, tuple[Any, ...]],
     namespace: Mapping[str, Any] | None = None,
+    base: type[TypedRecord] = TypedRecord,
     is_closed: bool = True,
 ) -> Any:
     """A TypedRecord with fields of a type and perhaps a default; closed to others, or not."""
@@ -344,7 +364,7 @@ def _struct(
     record: Any = msgspec.defstruct(
         "Record",
         [(attributes[name], *field) for name, field in fields.items()],
-        bases=(TypedRecord,),
+        bases=(base,),
         namespace={"attributes": attributes, **(namespace or {})},
         rename={attribute: name for name, attribute in attributes.items()},
         forbid_unknown_fields=is_closed,

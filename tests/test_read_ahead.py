@@ -289,3 +289,51 @@ def test_a_call_that_fails_raises_in_its_place() -> None:
     assert next(results) == 2
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+# -- Items of many iterators ---------------------------------------------------------------------
+
+
+def test_items_of_each_argument_come_in_order() -> None:
+    ahead = ReadAhead(0, 0, 4)
+    pieces = [list(each) for each in ahead.map_each(partial(produce, count=3), list("abcdef"))]
+    assert [[item.text.split()[0] for item in piece] for piece in pieces] == [
+        [f"{name}{number}" for number in range(3)] for name in "abcdef"
+    ]
+
+
+def test_an_iterator_gets_ahead_by_a_step_at_most() -> None:
+    made = dict.fromkeys("abc", 0)
+
+    def make(name: str) -> Iterator[Text]:
+        for _ in range(100):
+            made[name] += 1
+            yield Text("x" * (read_ahead.STEP_BYTES // 2))
+
+    items = ReadAhead(0, 0, 4).map_each(make, list("abc"))
+    first = next(items)
+    for count, _ in enumerate(first, 1):
+        # A step that was read in part, and the one after it.
+        assert made["a"] <= count + 4
+        assert max(made["b"], made["c"]) <= 2
+    assert made["a"] == 100
+
+
+def test_what_an_iterator_raises_comes_after_the_ones_before_it() -> None:
+    def make(name: str) -> Iterator[Text]:
+        if name == "b":
+            raise ValueError(name)
+        yield Text(name)
+
+    items = ReadAhead(0, 0, 4).map_each(make, list("abc"))
+    assert [item.text for item in next(items)] == ["a"]
+    with pytest.raises(ValueError, match="b"):
+        list(next(items))
+
+
+def test_threads_are_started_only_while_all_others_are_busy() -> None:
+    ahead = ReadAhead(0, 0, 50)
+    before = threading.active_count()
+    for number in range(50):
+        assert list(ahead.map(lambda each: each, [number])) == [number]
+    assert threading.active_count() <= before + 2

@@ -174,8 +174,21 @@ def expected_records(
         shaped_records = list(_expected_parts(workspace, body_format))
     else:
         types = _attribute_types(workspace, stream)
-        shaped_records = [shaped(stream, raw, types, version) for raw in workspace.truth(stream)]
+        shaped_records = [
+            shaped(stream, raw | _asked_for(workspace, stream, raw, version), types, version)
+            for raw in workspace.truth(stream)
+        ]
     return {key_of(stream, record): record for record in shaped_records}
+
+
+def _asked_for(workspace: Workspace, stream: str, raw: Record, version: tuple[int, int]) -> Record:
+    """What a record has beside its own fields, in answers that are asked for it."""
+    if stream == "contacts" and version >= (2, 16) and raw["role"] == "user":
+        return {"merge_history": workspace.merge_history.get(raw["id"], [])}
+    if stream == "conversations":
+        asked = ("monitor_evaluations", "scorecards")
+        return {name: raw.get(name, []) if version >= (2, 16) else None for name in asked}
+    return {}
 
 
 def shaped(

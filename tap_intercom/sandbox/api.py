@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,9 @@ from .routes import Route
 from .tables import Table
 from .workspace import Workspace, plain_text, without_nulls
 
-NEWEST_VERSION = (2, 16)
+PREVIEW = (sys.maxsize, 0)
+# Fields of conversations that come from 2.16 on, where they are asked for.
+_ASKED_FOR = {"monitor_evaluations": "include_monitors", "scorecards": "include_scorecards"}
 _VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(17)])
 _COMPANIES_LIST_LIMIT = 10_000
 _RESULTS_KEPT = 8
@@ -107,7 +110,12 @@ class Api:
             Route("GET", f"/download/{kind}/{{id}}", reporting.download, datasets, since=(2, 14)),
             *(
                 Route(
-                    "GET", each.path, partial(resources.listed, each), each.permissions, each.since
+                    "GET",
+                    each.path,
+                    partial(resources.listed, each),
+                    each.permissions,
+                    each.since,
+                    each.until,
                 )
                 for each in RESOURCES.values()
                 if each.path
@@ -139,6 +147,12 @@ class Api:
             if not found:
                 raise RefusalError(404, "not_found", "The requested resource was not found")
             route, ids = found
+            if version > route.until:
+                raise RefusalError(
+                    400,
+                    "intercom_version_invalid",
+                    "This endpoint is not in the requested Intercom-Version",
+                )
             if version < route.since:
                 since = ".".join(map(str, route.since))
                 raise RefusalError(
@@ -169,7 +183,7 @@ class Api:
         """The version that the call asks for, or the app's own. Raises RefusalError."""
         text = call.headers.get("intercom-version", self.options.app_version)
         if text in ("Preview", "Unstable"):
-            return NEWEST_VERSION
+            return PREVIEW
         if text not in _VERSIONS:
             raise RefusalError(
                 400,
@@ -355,12 +369,17 @@ class Api:
         text = self._conversation_text(call)(conversation_id, text)
         if plain:
             text = _plain_source(text)
+        parts = self.workspace.parts_text(conversation_id, plain=plain)
+        is_translated = conversation_id in self.workspace.translated
+        if is_translated and call.query.get("include_translations") != "true":
+            shown = [each | {"translations": None} for each in orjson.loads(b"[%s]" % parts)]
+            parts = orjson.dumps(shown)[1:-1]
         return Answer(
             b'%s,"conversation_parts":{"type":"conversation_part.list","conversation_parts":[%s],'
             b'"total_count":%d}}'
             % (
                 text[:-1],
-                self.workspace.parts_text(conversation_id, plain=plain),
+                parts,
                 len(self.workspace.parts[conversation_id]),
             )
         )
@@ -572,14 +591,25 @@ class Api:
         return render
 
     def _conversation_text(self, call: Call) -> Callable[[str, bytes], bytes]:
-        if self.version(call) >= (2, 16):
-            return _unchanged
+        is_older = self.version(call) < (2, 16)
+        asked = {
+            b'"%s":' % name.encode(): not is_older and call.query.get(parameter) == "true"
+            for name, parameter in _ASKED_FOR.items()
+        }
 
         def render(_: str, text: bytes) -> bytes:
+            hidden = [key for key, is_asked in asked.items() if key in text and not is_asked]
+            if not hidden and not is_older:
+                # A copy of the bytes costs less than to parse and write a record.
+                missing = [key for key, is_asked in asked.items() if is_asked and key not in text]
+                return b",".join([text[:-1], *(b"%s[]" % key for key in missing)]) + b"}"
             record = orjson.loads(text)
-            record["priority"] = "not_priority" if record["priority"] == "none" else "priority"
-            for assignee in ("admin_assignee_id", "team_assignee_id"):
-                record[assignee] = record[assignee] or None
+            for key in hidden:
+                del record[key.decode().strip('":')]
+            if is_older:
+                record["priority"] = "not_priority" if record["priority"] == "none" else "priority"
+                for assignee in ("admin_assignee_id", "team_assignee_id"):
+                    record[assignee] = record[assignee] or None
             return orjson.dumps(record)
 
         return render

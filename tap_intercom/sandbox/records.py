@@ -186,8 +186,6 @@ def conversation(conversation_id: str, now: int) -> Record:
         "sales_agent": None,
         "channel": {"initial": "messenger", "current": "messenger"},
         "external_references": [],
-        "monitor_evaluations": [],
-        "scorecards": [],
     }
 
 

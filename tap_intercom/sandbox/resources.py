@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,7 @@ class Resource:
     name            its table
     path            where it is listed; empty for what comes inside of other answers only
     permissions     one of these is needed
+    since, until    the first and the last version that have it
     paging          all at once; pages by number, told in `pages` or beside the rows; pages by
                     cursor; or the one record that there is as the whole answer
     sizes           the default and the maximum size of a page
@@ -69,6 +71,7 @@ class Resource:
     hidden: tuple[str, ...] = ()
     bodies: tuple[str, ...] = ()
     only: str = ""
+    until: Version = (sys.maxsize, 0)
 
 
 _ANY: Version = (0, 0)
@@ -198,7 +201,7 @@ _ALL = (
     ),
     Resource(
         "ip_allowlist", "/ip_allowlist", ("ip_allowlist",), (2, 14), "one_object",
-        key=("workspace_id",), times=(), hidden=("workspace_id",),
+        key=("workspace_id",), times=(), hidden=("workspace_id",), until=(2, 16),
     ),
 )  # fmt: skip
 RESOURCES: dict[str, Resource] = {each.name: each for each in _ALL}

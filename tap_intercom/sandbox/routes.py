@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ class Route:
     handler: Callable[..., Answer]
     permissions: tuple[Permission, ...] = ()
     since: tuple[int, int] = (0, 0)
+    until: tuple[int, int] = (sys.maxsize, 0)
 
     @property
     def name(self) -> str:

@@ -66,6 +66,8 @@ class Workspace(Tickets, Details):
         self.archived: dict[str, bytes] = {}
         self.merged: dict[str, str] = {}
         self.merge_history: dict[str, list[Record]] = {}
+        # Conversations with translations of parts, which come where they are asked for.
+        self.translated: set[str] = set()
         self.resources = ResourceStore(id_code, lambda: self.clock(), {"teams": self.teams})
         for name in ("ticket_types", "ticket_states", "subscription_types", "calls"):
             self.resources.share(name, getattr(self, name))
@@ -385,6 +387,7 @@ class Workspace(Tickets, Details):
             record = records.conversation_part(part_id, now)
             update(record, fields)
             self.parts[conversation_id].append(json_text(record))
+            self._note_translations(conversation_id, [record])
             self._touch_parts(conversation_id, record["updated_at"])
             return part_id
 
@@ -398,6 +401,7 @@ class Workspace(Tickets, Details):
             position, record = self._part(conversation_id, part_id)
             update(record, self._stamped(fields))
             parts[position] = json_text(record)
+            self._note_translations(conversation_id, [record])
             self._touch_parts(conversation_id, record["updated_at"])
 
     def redact_part(self, conversation_id: str, part_id: str) -> None:
@@ -413,8 +417,13 @@ class Workspace(Tickets, Details):
                 update(record, fields)
                 made.append(record | {"id": part_id})
             self.parts[conversation_id] = [json_text(each) for each in made]
+            self._note_translations(conversation_id, made)
             self._plain_parts.pop(conversation_id, None)
             return [each["id"] for each in made]
+
+    def _note_translations(self, conversation_id: str, parts: Sequence[Record]) -> None:
+        if any(part["translations"] for part in parts):
+            self.translated.add(conversation_id)
 
     def parts_text(self, conversation_id: str, *, plain: bool) -> bytes:
         """The newest parts that the API sends, as the inside of a JSON list."""

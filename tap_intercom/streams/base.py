@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,15 +38,16 @@ class Batch:
     """RECORD lines in the order to write them, and what is complete once they are written.
 
     counts: records in the lines, by stream. reached: the instant (Unix seconds) up to which a
-    stream is complete. failed: children that are given up, while their parent goes on. expected:
-    records of the reader that Intercom counts and that begin to come; passed: how many of them came
-    with all that belongs to them.
+    stream is complete. failed: streams that are given up, while others go on; why is in
+    `Reading.given_up`, as not every error survives the way through a file. expected: records of the
+    reader that Intercom counts and that begin to come; passed: how many of them came with all that
+    belongs to them.
     """
 
     lines: bytes = b""
     counts: Mapping[str, int] = field(default_factory=dict)
     reached: Mapping[str, int] = field(default_factory=dict)
-    failed: Mapping[str, TapError] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
     expected: int = 0
     passed: int = 0
 
@@ -84,7 +86,7 @@ class Reading:
 
     selections and plans hold those that are selected, by stream name. jobs: the run's exports.
     shared is the run's place for what one stream leaves to another. covers: what each stream
-    covers, see `Stream.covers`. error: why the group cannot be read at all. given_up: why a child
+    covers, see `Stream.covers`. error: why the group cannot be read at all. given_up: why a stream
     is not read any more. unfinished: streams that records changed in faster than they were read, so
     that the next run has to bring some. last_skipped: whether each of the last records was skipped,
     by stream. parents: records that a child is read for, by its name; last_read: the last one that
@@ -104,7 +106,7 @@ class Reading:
     shared: Shared
     covers: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     error: Exception | None = None
-    given_up: dict[str, TapError] = field(default_factory=dict)
+    given_up: dict[str, Exception] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
     last_skipped: dict[str, deque[bool]] = field(default_factory=dict)
     parents: dict[str, Sequence[Any]] = field(default_factory=dict)
@@ -194,6 +196,10 @@ class Reading:
             written.update(str(record.get("id")) for record in records)
         return Batch(lines, {selection.name: len(records)})
 
+    def shows(self, name: str, column: str) -> bool:
+        """Whether a stream is selected, with this column."""
+        return name in self.selections and self.selections[name].has(column)
+
     def wants(self, name: str, instant: int | None) -> bool:
         """Whether the plan of a stream wants what changed at an instant; a full read wants all."""
         plan = self.plans.get(name)
@@ -282,6 +288,7 @@ class Stream:
 
     A subclass is data; a method appears only where a table truly differs. permission: the box in
     Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
+    first_version, last_version: the API versions that have it.
     nested: fields that Intercom wraps in an object, and the key of what the table has of it.
     older_columns: columns that only older API versions have, or have with another type. attributes:
     the model whose custom attributes type the field attributes_field. parent: the stream whose
@@ -304,6 +311,7 @@ class Stream:
     permission: ClassVar[str]
     cost: ClassVar[str] = "1"
     first_version: ClassVar[tuple[int, int]] = (2, 7)
+    last_version: ClassVar[tuple[int, int]] = (sys.maxsize, 0)
     nested: ClassVar[Mapping[str, str]] = {}
     older_columns: ClassVar[Mapping[str, OlderColumn]] = {}
     attributes: ClassVar[str | None] = None
@@ -322,6 +330,10 @@ class Stream:
     @property
     def is_incremental(self) -> bool:
         return self.replication_key is not None
+
+    def is_in(self, settings: Settings) -> bool:
+        """Whether the API version of the settings has it."""
+        return self.first_version <= settings.version <= self.last_version
 
     def is_default(self, settings: Settings) -> bool:
         """Whether a run without a catalog reads it, with these settings."""

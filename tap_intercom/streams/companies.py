@@ -11,9 +11,10 @@ from tap_intercom.errors import ContractError, ResponseError, UnavailableError
 from tap_intercom.pages import Numbered, only_page
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, updated_at
-from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have_notes
+from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have
 from tap_intercom.streams.family import ChildStream, DerivedStream, Page, ParentStream
 from tap_intercom.streams.lists import ListStream
+from tap_intercom.streams.nested import NestedList, WholeList
 from tap_intercom.streams.passes import Pass, read_until_whole
 from tap_intercom.streams.scroll import scroll_pages
 
@@ -22,6 +23,15 @@ LIST_PAGE_SIZE = 60
 WITHOUT_USERS = frozenset({"companies without users"})
 OF_COMPANIES = frozenset({"segments that only companies name"})
 OF_COMPANY = {"company_id": "id", "company_updated_at": "updated_at"}
+
+TAGS = NestedList("tags", ("tags", "data"))
+SEGMENTS = NestedList("segments", ("segments", "data"), whole=WholeList("/companies/{id}/segments"))
+NOTES = NestedList(
+    "notes",
+    ("data", "notes"),
+    has_all_keys=True,
+    whole=WholeList("/companies/{id}/notes", Numbered(50), link="/notes/{id}"),
+)
 
 
 class CompanyTag(DerivedStream):
@@ -33,8 +43,7 @@ class CompanyTag(DerivedStream):
     key_properties = ("company_id", "tag_id")
     replication_key = "company_updated_at"
     carried = OF_COMPANY
-    field = "tags"
-    list_keys = ("tags", "data")
+    nested_list = TAGS
     columns = {"tag_id": "id", "tag_name": "name"}
 
 
@@ -47,8 +56,7 @@ class CompanySegment(DerivedStream):
     key_properties = ("company_id", "segment_id")
     replication_key = "company_updated_at"
     carried = OF_COMPANY
-    field = "segments"
-    list_keys = ("segments", "data")
+    nested_list = SEGMENTS
     columns = {"segment_id": "id", "segment_name": "name"}
 
 
@@ -67,7 +75,7 @@ class CompanyNotes(ChildStream):
     paging = Numbered(50)
 
     def may_have_any(self, parent: Record) -> bool:
-        return may_have_notes(parent)
+        return may_have(NOTES, parent)
 
 
 class CompanyContact(ChildStream):
@@ -111,6 +119,7 @@ class Companies(ParentStream):
     cost = "1 for each page of all companies"
     attributes = "company"
     nested = {"tags": "tags", "segments": "segments"}
+    lists = (TAGS, SEGMENTS, NOTES)
     derived = (CompanyTag(), CompanySegment())
     children = (CompanyNotes(), CompanyContact())
 
@@ -269,7 +278,7 @@ def _company_pages(reading: Reading) -> Iterator[CompanyPage]:
 
 def _collect_segments(companies: list[Record], found: dict[str, Record]) -> None:
     for company in companies:
-        for segment in (company.get("segments") or {}).get("segments") or []:
+        for segment in SEGMENTS.rows(company):
             if segment.get("id") is not None:
                 found.setdefault(str(segment["id"]), segment)
 

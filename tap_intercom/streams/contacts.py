@@ -9,22 +9,63 @@ from urllib.parse import quote
 
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ConfigError, ResponseError
-from tap_intercom.pages import WHOLE, ByTime, Numbered, read_pages
+from tap_intercom.pages import WHOLE, ByCursor, ByTime, Numbered, read_pages
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, list_of, record_hash
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
 from tap_intercom.streams.lists import ListStream
-from tap_intercom.streams.search import SearchStream, WholeList
+from tap_intercom.streams.nested import NestedList, WholeList
+from tap_intercom.streams.search import SearchStream
 
 USERS_AND_COMPANIES = "Read and list users and companies"
 OF_CONTACT = {"contact_id": "id", "contact_updated_at": "updated_at"}
 COLUMNS_OF_CONTACT = tuple(OF_CONTACT)
 TYPE = "type:"
 
+# Search shows ten entries of each of these lists (API-J10).
+TAGS = NestedList(
+    "tags",
+    ("data", "tags"),
+    whole=WholeList("/contacts/{id}/tags", keys=("data", "tags"), link="/tags/{id}"),
+    counts_hidden=True,
+)
+COMPANIES = NestedList(
+    "companies",
+    ("data", "companies"),
+    # The first in real answers, the second in the description (API-F2).
+    whole=WholeList(
+        "/contacts/{id}/companies", Numbered(60), ("data", "companies"), link="/companies/{id}"
+    ),
+)
+NOTES = NestedList(
+    "notes",
+    ("data", "notes"),
+    whole=WholeList("/contacts/{id}/notes", Numbered(50), link="/notes/{id}"),
+)
+OPTED_IN, OPTED_OUT = (
+    NestedList(
+        f"opted_{way}_subscription_types",
+        whole=WholeList(
+            "/contacts/{id}/subscriptions",
+            link="/subscription_types/{id}",
+            consent_type=f"opt_{way}",
+        ),
+    )
+    for way in ("in", "out")
+)
+MERGE_HISTORY = NestedList(
+    "merge_history",
+    is_bare=True,
+    whole=WholeList("/contacts/{id}/merge_history", ByCursor(150)),
+    # Search sends it without a count: a long one may be cut.
+    uncounted_limit=10,
+)
 
-def may_have_notes(record: Record) -> bool:
-    """Whether a contact or company has notes, or does not tell."""
-    return (record.get("notes") or {}).get("total_count") != 0
+
+def may_have(notes: NestedList, record: Record) -> bool:
+    """Whether a contact or company has notes, or does not say."""
+    found = notes.read(record)
+    return bool(found.entries or found.missing or notes.total(record) is None)
 
 
 class ContactTag(DerivedStream):
@@ -37,7 +78,7 @@ class ContactTag(DerivedStream):
     key_properties = ("contact_id", "tag_id")
     replication_key = "contact_updated_at"
     carried = OF_CONTACT
-    field = whole_list = "tags"
+    nested_list = TAGS
     columns = {"tag_id": "id"}
 
 
@@ -51,7 +92,7 @@ class ContactCompany(DerivedStream):
     key_properties = ("contact_id", "company_id")
     replication_key = "contact_updated_at"
     carried = OF_CONTACT
-    field = whole_list = "companies"
+    nested_list = COMPANIES
     columns = {"company_id": "id"}
 
 
@@ -68,7 +109,7 @@ class ContactMergeHistory(DerivedStream):
     key_properties = ("contact_id", "source_contact_id")
     replication_key = "contact_updated_at"
     carried = OF_CONTACT
-    field = "merge_history"
+    nested_list = MERGE_HISTORY
 
 
 class ContactNotes(ChildStream):
@@ -85,7 +126,7 @@ class ContactNotes(ChildStream):
     paging = Numbered(50)
 
     def may_have_any(self, parent: Record) -> bool:
-        return may_have_notes(parent)
+        return may_have(NOTES, parent)
 
 
 class ContactSegment(ChildStream):
@@ -182,7 +223,7 @@ class Contacts(SearchStream):
     is_selected_by_default = True
     cost = (
         "1 for 150 changed contacts, and about three days' worth more; "
-        "1 for each with more than 10 tags or companies"
+        "1 for each with more than 10 tags, companies, notes, subscriptions or merges"
     )
     by_days = True
     attributes = "contact"
@@ -193,11 +234,7 @@ class Contacts(SearchStream):
         "opted_in_subscription_types": "data",
         "opted_out_subscription_types": "data",
     }
-    whole_lists = {
-        "tags": WholeList("/contacts/{id}/tags", "data"),
-        "companies": WholeList("/contacts/{id}/companies", "data", Numbered(60)),
-    }
-
+    lists = (TAGS, COMPANIES, NOTES, OPTED_IN, OPTED_OUT, MERGE_HISTORY)
     derived = (ContactTag(), ContactCompany(), ContactMergeHistory())
     children = (
         ContactNotes(),
@@ -208,8 +245,11 @@ class Contacts(SearchStream):
     )
 
     def parameters(self, reading: Reading) -> dict[str, str]:
-        is_wanted = ContactMergeHistory.name in reading.selections
-        return {"include_merge_history": "true"} if is_wanted else {}
+        is_wanted = ContactMergeHistory.name in reading.selections or (
+            reading.shows(self.name, MERGE_HISTORY.name)
+        )
+        is_known = reading.settings.version >= ContactMergeHistory.first_version
+        return {"include_merge_history": "true"} if is_wanted and is_known else {}
 
 
 class AttributeStream(ListStream):
@@ -324,6 +364,10 @@ class CustomObjectInstances(ListStream):
             lambda answer: list_of(answer.body, "data", path),
             {"include_archived": "true"},
         )
-        references = [each.get("reference") or {} for page in pages for each in page]
-        types = {str(each["object_type_id"]) for each in references if each.get("object_type_id")}
+        references = [attribute.get("reference") for page in pages for attribute in page]
+        types = {
+            str(each["object_type_id"])
+            for each in references
+            if isinstance(each, dict) and each.get("object_type_id")
+        }
         return sorted(types)

@@ -11,8 +11,9 @@ from tap_intercom.errors import AuthError
 from tap_intercom.pages import ByCursor, Numbered, only_page
 from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Lack, Opening, Probe, Reading, Record, instant_of
-from tap_intercom.streams.family import ChildStream, DerivedStream, Parent, columns_of
+from tap_intercom.streams.family import Case, Cases, ChildStream, DerivedStream, Parent, columns_of
 from tap_intercom.streams.lists import ListStream
+from tap_intercom.streams.nested import NestedList
 from tap_intercom.streams.search import SearchStream, probe_search
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 
@@ -22,6 +23,8 @@ LOGGER = logging.getLogger("tap_intercom")
 # Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/conversations/retrieveconversation
 MOST_PARTS = 500
 READ_CONVERSATIONS = "Read conversations"
+# From here on some fields come only when they are asked for (API-L1).
+ADDED_ON_REQUEST = (2, 16)
 OF_CONVERSATION = {"conversation_id": "id", "conversation_updated_at": "updated_at"}
 COLUMNS_OF_CONVERSATION = tuple(OF_CONVERSATION)
 TICKETS = frozenset({"conversations that are tickets"})
@@ -32,6 +35,27 @@ ALL_PART_TYPES = frozenset({"part types of 2.13"})
 def part_types(settings: Settings) -> frozenset[str]:
     """Versions before 2.13 leave parts of many types out (API-A3)."""
     return ALL_PART_TYPES if settings.version >= (2, 13) else frozenset()
+
+
+PARTS = NestedList(
+    "conversation_parts", ("conversation_parts", "data"), limit=MOST_PARTS, is_always_sent=True
+)
+PARTS_OF_SIDE_CONVERSATION = NestedList(
+    "conversation_parts",
+    ("conversation_parts", "data"),
+    is_bare=True,
+    count_field="total_count",
+    is_always_sent=True,
+)
+CONTACTS = NestedList("contacts", ("contacts", "data"))
+TAGS = NestedList("tags", ("tags", "data"))
+# The description calls the list teammates, real answers admins (API-G3).
+TEAMMATES = NestedList("teammates", ("admins", "teammates", "data"))
+# Up to 1,000 can be returned, the description says.
+LINKS = NestedList("linked_objects", limit=1000)
+TOPICS = NestedList("topics", ("topics", "data"))
+CONTENT_SOURCES = NestedList("ai_agent.content_sources", ("content_sources", "data"))
+NOTES_OF_COMPANY = NestedList("company.notes", ("data", "notes"))
 
 
 class ConversationParts(ChildStream):
@@ -53,35 +77,36 @@ class ConversationParts(ChildStream):
         return part_types(opening.settings)
 
     def parameters(self, reading: Reading, parent: Parent) -> dict[str, Any]:
-        if reading.settings.body_format == "plaintext":
-            return {"display_as": "plaintext"}
-        return {}
+        is_plain = reading.settings.body_format == "plaintext"
+        asked = {"display_as": "plaintext"} if is_plain else {}
+        if reading.settings.version >= ADDED_ON_REQUEST and reading.shows(
+            self.name, "translations"
+        ):
+            asked["include_translations"] = "true"
+        return asked
 
-    def check(self, reading: Reading, answer: Answer) -> None:
-        """Report parts that Intercom counts but does not give."""
-        listed = answer.body.get("conversation_parts") or {}
-        total = listed.get("total_count")
-        count = len(listed.get("conversation_parts") or ())
-        missing = total - count if isinstance(total, int) else 0
-        if missing <= 0:
-            return
-        case = f"{answer.body.get('id')} ({missing} of {total} missing)"
-        is_cap = count >= MOST_PARTS
-        kind = "parts that Intercom counts did not come"
-        if is_cap:
-            kind = f"parts beyond the newest {MOST_PARTS} of a conversation cannot be read"
-        reading.note_shortfall(self.name, kind, case, missing, is_cap=is_cap)
+    def cases(
+        self,
+        reading: Reading,
+        parent: Parent,
+        answer: Answer,
+        names: Sequence[str],
+        kept: Sequence[bool] | None,
+    ) -> Cases:
+        """Parts that Intercom counts but does not return, or of which it says nothing."""
+        found = PARTS.read(answer.body)
+        return {self.name: [Case(str(parent.id), PARTS, found)]} if found.missing else {}
 
     def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
         # What the answer itself says is newer than what the search said of the parent.
         conversation = answer.body
-        listed = conversation.get("conversation_parts") or {}
-        parts: list[Record] = listed.get("conversation_parts") or []
+        parts = PARTS.rows(conversation)
+        total = PARTS.total(conversation)
         for part in parts:
             part["conversation_id"] = conversation.get("id")
             part["conversation_created_at"] = conversation.get("created_at")
             part["conversation_updated_at"] = conversation.get("updated_at")
-            part["conversation_total_parts"] = listed.get("total_count")
+            part["conversation_total_parts"] = total
         return parts
 
 
@@ -103,7 +128,8 @@ class HandlingEvents(ChildStream):
     parent_columns = COLUMNS_OF_CONVERSATION
 
     def prepare(self, record: Record) -> Record:
-        record["teammate_id"] = (record.get("teammate") or {}).get("id")
+        teammate = record.get("teammate")
+        record["teammate_id"] = teammate.get("id") if isinstance(teammate, dict) else None
         return record
 
 
@@ -124,7 +150,7 @@ class SideConversationParts(DerivedStream):
         "conversation_id": "conversation_id",
         "conversation_updated_at": "conversation_updated_at",
     }
-    field = "conversation_parts"
+    nested_list = PARTS_OF_SIDE_CONVERSATION
 
 
 class SideConversations(ChildStream):
@@ -145,11 +171,12 @@ class SideConversations(ChildStream):
     replication_key = "conversation_updated_at"
     parent_columns = COLUMNS_OF_CONVERSATION
     paging = Numbered(50)
+    lists = (PARTS_OF_SIDE_CONVERSATION,)
     derived = (SideConversationParts(),)
 
     def instant(self, record: Record) -> int | None:
         """When its newest part was made."""
-        parts = record.get("conversation_parts") or ()
+        parts = PARTS_OF_SIDE_CONVERSATION.rows(record)
         return max((instant_of(part.get("created_at")) or 0 for part in parts), default=None)
 
     def prepare(self, record: Record) -> Record:
@@ -174,7 +201,9 @@ class CallTranscripts(ChildStream):
     columns = {name: name for name in ("id", "conversation_id", "transcript", "transcript_status")}
     parents_at_once = 20
 
-    def read_rows(self, client: Client, reading: Reading, parents: Sequence[Parent]) -> Batch:
+    def read_rows(
+        self, client: Client, reading: Reading, parents: Sequence[Parent]
+    ) -> Iterator[Batch]:
         """The calls of several conversations."""
         updated_at = {str(parent.id): parent.updated_at for parent in parents}
 
@@ -184,7 +213,7 @@ class CallTranscripts(ChildStream):
                 row["conversation_updated_at"] = updated_at.get(str(row["conversation_id"]))
             return found
 
-        return client.post(
+        yield client.post(
             self.path,
             {"conversation_ids": list(updated_at)},
             read=lambda answer: reading.render(self.name, only_page(answer), rows),
@@ -221,8 +250,7 @@ class ConversationContact(DerivedStream):
     key_properties = ("conversation_id", "contact_id")
     replication_key = "conversation_updated_at"
     carried = OF_CONVERSATION
-    field = "contacts"
-    list_keys = ("contacts", "data")
+    nested_list = CONTACTS
     columns = {"contact_id": "id", "external_id": "external_id"}
 
 
@@ -235,8 +263,7 @@ class ConversationTag(DerivedStream):
     key_properties = ("conversation_id", "tag_id")
     replication_key = "conversation_updated_at"
     carried = OF_CONVERSATION
-    field = "tags"
-    list_keys = ("tags", "data")
+    nested_list = TAGS
     columns = {
         "tag_id": "id",
         "tag_name": "name",
@@ -257,8 +284,7 @@ class ConversationTeammate(DerivedStream):
     key_properties = ("conversation_id", "teammate_id")
     replication_key = "conversation_updated_at"
     carried = OF_CONVERSATION
-    field = "teammates"
-    list_keys = ("admins", "teammates")
+    nested_list = TEAMMATES
     columns = {"teammate_id": "id", "type": "type"}
 
 
@@ -274,7 +300,7 @@ class ConversationLink(DerivedStream):
     key_properties = ("conversation_id", "linked_object_type", "linked_object_id")
     replication_key = "conversation_updated_at"
     carried = OF_CONVERSATION
-    field = "linked_objects"
+    nested_list = LINKS
     columns = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
 
 
@@ -288,6 +314,7 @@ class Conversations(SearchStream):
     cost = "1 for 150 changed conversations"
     attributes = "conversation"
     nested = {"tags": "tags", "contacts": "contacts"}
+    lists = (CONTACTS, TAGS, TEAMMATES, LINKS, TOPICS, CONTENT_SOURCES, NOTES_OF_COMPANY)
     derived = (
         ConversationContact(),
         ConversationTag(),
@@ -330,12 +357,13 @@ class Conversations(SearchStream):
             if not error.is_of_plan:
                 yield TICKETS_MISSING
 
-    def prepare(self, record: Record) -> Record:
-        # The description calls the list teammates, real answers admins (API-G3).
-        teammates = record.get("teammates")
-        if isinstance(teammates, dict) and "teammates" in teammates:
-            teammates.setdefault("admins", teammates.pop("teammates"))
-        return record
+    def parameters(self, reading: Reading) -> dict[str, Any]:
+        if reading.settings.version < ADDED_ON_REQUEST:
+            return {}
+        columns = {"include_monitors": "monitor_evaluations", "include_scorecards": "scorecards"}
+        return {
+            name: "true" for name, column in columns.items() if reading.shows(self.name, column)
+        }
 
 
 class ConversationAttributes(ListStream):

@@ -444,9 +444,8 @@ class Receipts(ContentExport):
                 if stream.name in wanted:
                     yield from self._read_rows(reading, export, stream, header, rows)
         except ContractError as error:
-            failed = dict.fromkeys(wanted, error)
-            reading.given_up.update(failed)
-            yield Batch(failed=failed)
+            reading.given_up.update(dict.fromkeys(wanted, error))
+            yield Batch(failed=frozenset(wanted))
 
     def _read_rows(
         self,

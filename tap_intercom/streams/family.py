@@ -6,6 +6,7 @@ bookmark of its own, in terms of when its parents changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +17,7 @@ from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ResponseError, TapError
 from tap_intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.streams.base import Batch, Reading, Record, Stream
+from tap_intercom.streams.nested import Found, NestedList
 from tap_intercom.streams.passes import read_until_whole
 from tap_intercom.streams.unreadable import (
     FAILURES,
@@ -36,27 +38,62 @@ class Parent(NamedTuple):
     updated_at: Any
 
 
+class Case(NamedTuple):
+    """A nested list of a record with entries missing."""
+
+    record_id: str
+    nested: NestedList
+    found: Found
+
+    def report(self, reading: Reading, name: str) -> None:
+        """Report it for a stream that shows the list. Raises ContractError with strict."""
+        missing = self.found.missing
+        kind, is_cap = self.nested.shortfall(self.found)
+        total = len(self.found.readable) + missing
+        text = f"{self.record_id} ({missing} of {total} missing)"
+        reading.note_shortfall(name, kind, text, missing, is_cap=is_cap)
+
+
+Cases = Mapping[str, Sequence[Case]]
+
+
+class Cut(NamedTuple):
+    """A nested list that is not whole, by the place of its record in an answer and its name."""
+
+    at: int
+    name: str
+
+
 @dataclass(frozen=True)
 class Page:
-    """What a page comes to: its lines, and the parents that each child is to be read for."""
+    """What a page comes to: its lines, and the parents that each child is to be read for.
 
-    batch: Batch
+    Where nested lists have to be read first, there are no lines yet: answer, places and cut say of
+    what they are to be made.
+    """
+
+    batch: Batch = field(default_factory=Batch)
     parents: Mapping[str, Sequence[Parent]] = field(default_factory=dict)
+    answer: Answer | None = None
+    places: Places = field(default_factory=dict)
+    cut: Sequence[Cut] = ()
 
     @property
     def size(self) -> int:
-        return self.batch.size + sum(100 * len(each) for each in self.parents.values())
+        unmade = 0 if self.answer is None else len(self.answer.content)
+        return self.batch.size + unmade + sum(100 * len(each) for each in self.parents.values())
 
 
 class ParentStream(Stream):
     """A table with others that come with it.
 
     derived: tables whose rows stand inside this one's records. children: tables that cost a request
-    for each.
+    for each. lists: the nested lists that columns and derived tables are made of.
     """
 
     derived: ClassVar[Sequence[DerivedStream]] = ()
     children: ClassVar[Sequence[ChildStream]] = ()
+    lists: ClassVar[Sequence[NestedList]] = ()
 
     def family(self) -> Iterator[Stream]:
         yield self
@@ -83,23 +120,155 @@ class ParentStream(Stream):
                 ]
         return found
 
-    def read_page(
+    def read_page(self, reading: Reading, answer: Answer, places: Places) -> Page:
+        """Make lines of an answer, unless nested lists have to be read first."""
+        records = self.records(answer)
+        cut = self.cut_lists(reading, records, places)
+        if any(self._is_to_be_read(each, records) for each in cut):
+            return Page(answer=answer, places=places, cut=cut)
+        return self._made(reading, answer, places, dict.fromkeys(cut))
+
+    def emit(self, reading: Reading, page: Page) -> Iterator[Batch]:
+        """What is to be written of a page, its own lines before those of children.
+
+        A parent has passed with its rows of the last child.
+        """
+        page = self.with_lists(reading, page)
+        yield page.batch
+        yield from self.emit_children(reading, page.parents)
+
+    def with_lists(self, reading: Reading, page: Page) -> Page:
+        """The page, once the nested lists are read that its lines wait for."""
+        if page.answer is None:
+            return page
+        lists = self._read_lists(reading, page.answer, page.cut)
+        return self._made(reading, page.answer, page.places, lists)
+
+    def emit_children(
+        self, reading: Reading, parents: Mapping[str, Sequence[Parent]]
+    ) -> Iterator[Batch]:
+        """The rows of all children of these parents."""
+        read = [
+            child
+            for child in self.children
+            if parents.get(child.name)
+            or (child.name in parents and reading.given_up.keys() >= {*child.names(reading)})
+        ]
+        for child in read:
+            for batch in self._emit_child(reading, child, parents[child.name]):
+                yield batch if child is read[-1] else replace(batch, passed=0)
+
+    def complete(self, reading: Reading) -> Batch:
+        """What a read to the end makes complete: all that the run may bookmark."""
+        return Batch(reached=dict.fromkeys(reading.plans, reading.origin.limit))
+
+    # Nested lists
+
+    def cut_lists(
+        self, reading: Reading, records: Sequence[Record], places: Places
+    ) -> Sequence[Cut]:
+        """The lists that are not whole, or not where they are expected, and that anybody wants."""
+        found = []
+        for nested in self.lists:
+            wanted = {at for name in self._users(reading, nested, places) for at in places[name]}
+            found += [Cut(at, nested.name) for at in nested.cut(records, sorted(wanted))]
+        return found
+
+    def _users(self, reading: Reading, nested: NestedList, names: Collection[str]) -> list[str]:
+        """Which of these streams show a nested list."""
+        users = [each.name for each in self.derived if each.nested_list is nested]
+        if reading.shows(self.name, nested.column):
+            users.append(self.name)
+        return [name for name in users if name in names]
+
+    def _list(self, name: str) -> NestedList:
+        return next(each for each in self.lists if each.name == name)
+
+    def _is_to_be_read(self, cut: Cut, records: Sequence[Record]) -> bool:
+        """Whether an endpoint may have more of a list than its record."""
+        nested = self._list(cut.name)
+        found = nested.read(records[cut.at])
+        is_full = nested.limit is not None and len(found.entries) >= nested.limit
+        return nested.whole is not None and found.missing > 0 and not is_full
+
+    def _read_lists(
+        self, reading: Reading, answer: Answer, cut: Sequence[Cut]
+    ) -> dict[Cut, Found | None]:
+        """What is found of each list that is cut, read where an endpoint has more of it."""
+        records = self.records(answer)
+        wanted = [each for each in cut if self._is_to_be_read(each, records)]
+
+        def read(each: Cut) -> Found:
+            return self._read_list(reading, each, records[each.at])
+
+        found: dict[Cut, Found | None] = dict.fromkeys(cut)
+        found.update(zip(wanted, reading.ahead.map(read, wanted), strict=True))
+        return found
+
+    def _read_list(self, reading: Reading, cut: Cut, record: Record) -> Found:
+        """The whole of a list; what the record has of it where the record is gone by now."""
+        nested, record_id = self._list(cut.name), str(record.get("id"))
+        assert nested.whole is not None
+        try:
+            found = nested.whole.read(reading, nested, record)
+        except ResponseError as error:
+            if error.is_gone:
+                reading.note_gone(self.name, True, record_id)
+                return Found(nested.read(record).entries, 0)
+            found = self._unread(reading, nested, record, error)
+        except Exception as error:
+            found = self._unread(reading, nested, record, error)
+        else:
+            reading.note_gone(self.name, False, record_id)
+        return found
+
+    def _unread(
+        self, reading: Reading, nested: NestedList, record: Record, error: Exception
+    ) -> Found:
+        """Give up the streams that show a list which cannot be read."""
+        give_up(reading, self._users(reading, nested, reading.selections), error)
+        return Found(nested.read(record).entries, 0)
+
+    def _cases(
+        self,
+        reading: Reading,
+        records: Sequence[Record],
+        places: Places,
+        lists: Mapping[Cut, Found | None],
+    ) -> Cases:
+        """What is missing of the lists that are cut, by the streams that show them."""
+        cases: dict[str, list[Case]] = {}
+        for (at, name), found in lists.items():
+            nested = self._list(name)
+            case = Case(
+                str(records[at].get(self.id_field)), nested, found or nested.read(records[at])
+            )
+            for user in self._users(reading, nested, places):
+                if case.found.missing and at in places[user]:
+                    cases.setdefault(user, []).append(case)
+        return cases
+
+    # Lines
+
+    def _made(
         self,
         reading: Reading,
         answer: Answer,
         places: Places,
-        lists: Mapping[int, Record] | None = None,
+        lists: Mapping[Cut, Found | None],
     ) -> Page:
-        """Make lines of an answer. lists: whole nested lists to put into records, by place."""
+        """The lines of an answer, with what is found of the lists that are cut in it."""
 
         def wanted(answer: Answer, name: str) -> list[Record]:
-            found = self.records(answer)
-            for at, whole in (lists or {}).items():
-                found[at].update(whole)
-            return [found[at] for at in places[name]]
+            records = self.records(answer)
+            for (at, field_name), found in lists.items():
+                self._list(field_name).put(records[at], found)
+            return [records[at] for at in places[name]]
 
-        parents = self.parents(self.records(answer), places) if self.children else {}
-        return Page(self.render(reading, answer, wanted, places), parents)
+        records = self.records(answer)
+        cases = self._cases(reading, records, places, lists) if lists else {}
+        parents = self.parents(reading, records, places) if self.children else {}
+        return Page(self.render(reading, answer, wanted, places, cases), parents)
 
     def render(
         self,
@@ -107,8 +276,13 @@ class ParentStream(Stream):
         answer: Answer,
         wanted: Callable[[Answer, str], list[Record]],
         names: Collection[str],
+        cases: Cases,
     ) -> Batch:
-        """The lines of the records that are wanted of an answer, and of the rows inside them."""
+        """The lines of the records that are wanted of an answer, and of the rows inside them.
+
+        cases: the lists that are cut, to be reported, by stream. Each table stands alone: one that
+        cannot be made is given up, and the others go on.
+        """
 
         def rows(stream: DerivedStream, answer: Answer) -> list[Record]:
             return [row for record in wanted(answer, stream.name) for row in stream.rows(record)]
@@ -116,41 +290,41 @@ class ParentStream(Stream):
         def own(answer: Answer) -> list[Record]:
             return [self.prepare(record) for record in wanted(answer, self.name)]
 
+        def lines(name: str, make: Callable[[Answer], list[Record]]) -> Batch:
+            for case in cases.get(name, ()):
+                case.report(reading, name)
+            return reading.render(name, answer, make)
+
         # Rows are taken out first, since preparing a record changes it.
         batches = [
-            reading.render(stream.name, answer, partial(rows, stream))
+            alone(reading, stream.name, partial(lines, stream.name, partial(rows, stream)))
             for stream in self.derived
             if stream.name in names
         ]
         if self.name in names:
-            batches.insert(0, reading.render(self.name, answer, own))
+            batches.insert(0, alone(reading, self.name, partial(lines, self.name, own)))
         return joined(batches)
 
-    def parents(self, records: Sequence[Record], places: Places) -> dict[str, list[Parent]]:
+    def parents(
+        self, reading: Reading, records: Sequence[Record], places: Places
+    ) -> dict[str, list[Parent]]:
         """The parents of each child that is read: those that it or what comes with it wants."""
         found: dict[str, list[Parent]] = {}
         for child in self.children:
             wanted = {at for each in child.family() for at in places.get(each.name, ())}
             if wanted or child.is_among(places):
-                found[child.name] = [
-                    Parent(records[at].get("id"), records[at].get(self.instant_field))
-                    for at in sorted(wanted)
-                    if child.may_have_any(records[at])
-                ]
+                try:
+                    found[child.name] = [
+                        Parent(records[at].get("id"), records[at].get(self.instant_field))
+                        for at in sorted(wanted)
+                        if child.may_have_any(records[at])
+                    ]
+                except Exception as error:
+                    found[child.name] = []
+                    give_up(reading, child.names(reading), error)
         return found
 
-    def emit(self, reading: Reading, page: Page) -> Iterator[Batch]:
-        """What is to be written of a page, its own lines before those of children.
-
-        A parent has passed with its rows of the last child.
-        """
-        yield page.batch
-        read = [child for child in self.children if page.parents.get(child.name)]
-        for child in read:
-            for batch in self._emit_children(reading, child, page.parents[child.name]):
-                yield batch if child is read[-1] else replace(batch, passed=0)
-
-    def _emit_children(
+    def _emit_child(
         self, reading: Reading, child: ChildStream, parents: Sequence[Parent]
     ) -> Iterator[Batch]:
         """The rows of a child for each parent, in order; when they fail, the others go on.
@@ -158,61 +332,48 @@ class ParentStream(Stream):
         Pages are read side by side, so that a later one may have failed first: each that leaves
         children out says so, before anything of it passes for complete.
         """
-        error = reading.given_up.get(child.name)
+        names = child.names(reading)
         reading.parents[child.name] = parents
-        names = [each.name for each in child.family() if each.name in reading.selections]
-        if error is None:
+        if not reading.given_up.keys() >= {*names}:
             try:
                 pieces = chunks(parents, child.parents_at_once)
-                batches = reading.ahead.map(partial(child.read, reading), pieces)
-                for piece, batch in zip(pieces, batches, strict=True):
-                    yield replace(batch, passed=len(piece))
+                reads = reading.ahead.map_each(partial(child.read, reading), pieces)
+                for piece, batches in zip(pieces, reads, strict=True):
+                    last: Batch | None = None
+                    for batch in batches:
+                        if last is not None:
+                            yield last
+                        last = batch
+                    yield replace(last or Batch(), passed=len(piece))
                 return
-            except TapError as caught:
-                if set(reading.selections) <= {*reading.given_up, *names}:
-                    raise
-                error = caught
-                reading.given_up.update(dict.fromkeys([child.name, *names], error))
-        yield Batch(failed=dict.fromkeys(names, error))
-
-    def complete(self, reading: Reading) -> Batch:
-        """What a read to the end makes complete: all that the run may bookmark."""
-        return Batch(reached=dict.fromkeys(reading.plans, reading.origin.limit))
+            except Exception as error:
+                give_up(reading, names, error)
+        yield Batch(failed=frozenset(names))
 
 
 class DerivedStream(Stream):
     """A table whose rows stand inside the records of its parent, so that it costs no request.
 
     carried: what each row carries of its parent, the parent's field by the column it becomes.
-    field: where in a record the rows are; list_keys: where in that, the first that is there, unless
-    it is a list itself. columns: what to take of a row, by the column it becomes; the whole row
-    where it is empty. whole_list: the nested list of the parent that has to be read in full for it.
+    nested_list: where in a record the rows are. columns: what to take of a row, by the column it
+    becomes; the whole row where it is empty.
     """
 
     path = ""
     cost = "none, it comes with its parent"
     carried: ClassVar[Mapping[str, str]]
-    field: ClassVar[str]
-    list_keys: ClassVar[Sequence[str]] = ("data",)
+    nested_list: ClassVar[NestedList]
     columns: ClassVar[Mapping[str, str]] = {}
-    whole_list: ClassVar[str | None] = None
 
     def rows(self, parent: Record) -> list[Record]:
         """The rows inside a record of the parent, with what they carry of it."""
         carried = {column: parent.get(name) for column, name in self.carried.items()}
-        return [columns_of(entry, self.columns) | carried for entry in self.entries(parent)]
+        entries = self.nested_list.rows(parent)
+        return [columns_of(entry, self.columns) | carried for entry in entries]
 
     def count(self, answer: Answer) -> int | None:
         """Unknown: the probe is that of the parent."""
         return None
-
-    def entries(self, parent: Record) -> list[Record]:
-        """What in a record stands for the rows; where it is a bare id, an object with that."""
-        found = parent.get(self.field)
-        if isinstance(found, dict):
-            found = next((found[key] for key in self.list_keys if found.get(key)), None)
-        entries = found if isinstance(found, list) else []
-        return [entry if isinstance(entry, dict) else {"id": entry} for entry in entries]
 
 
 class ChildStream(ParentStream):
@@ -234,6 +395,10 @@ class ChildStream(ParentStream):
     follows_parent: ClassVar[bool] = True
     may_be_absent: ClassVar[bool] = False
 
+    def names(self, reading: Reading) -> list[str]:
+        """The streams that are read with it, itself perhaps among them."""
+        return [stream.name for stream in self.family() if stream.name in reading.selections]
+
     def is_among(self, names: Collection[str]) -> bool:
         """Whether this table or one that comes with it is among these streams."""
         return any(stream.name in names for stream in self.family())
@@ -242,21 +407,26 @@ class ChildStream(ParentStream):
         """Whether a parent is worth a request."""
         return True
 
-    def read(self, reading: Reading, parents: Sequence[Parent]) -> Batch:
-        """The rows of parents, without those that are gone by now (API-J9) or cannot be read."""
+    def read(self, reading: Reading, parents: Sequence[Parent]) -> Iterator[Batch]:
+        """The rows of parents, page by page.
+
+        Parents that are gone by now (API-J9), or that cannot be read while others can, have none.
+        """
         client = reading.client
         try:
-            batch = self.read_rows(client.hasty(FIRST_PATIENCE_SECONDS), reading, parents)
+            yield from self.read_rows(client.hasty(FIRST_PATIENCE_SECONDS), reading, parents)
         except FAILURES as error:
             if not may_be_of_one_record(error):
                 raise
             if len(parents) > 1:
                 # One of them does not stand for the others.
-                return joined([self.read(reading, [parent]) for parent in parents])
-            return self._skip(reading, parents[0], error)
+                for parent in parents:
+                    yield from self.read(reading, [parent])
+            else:
+                yield self._skip(reading, parents[0], error)
+            return
         for parent in parents:
             reading.note_read(self.name, parent)
-        return batch
 
     def _skip(self, reading: Reading, parent: Parent, error: TapError) -> Batch:
         """Leave out a parent that is gone; or one that cannot be read, while others can."""
@@ -266,7 +436,7 @@ class ChildStream(ParentStream):
             return Batch()
 
         def read(client: Client, parent: Parent) -> Batch:
-            return self.read_rows(client, reading, [parent])
+            return joined(list(self.read_rows(client, reading, [parent])))
 
         others = reading.others_than(self.name, parent)
         try:
@@ -275,10 +445,12 @@ class ChildStream(ParentStream):
             reading.note_unreadable(self.name, str(parent.id), 1, error)
             return Batch()
 
-    def read_rows(self, client: Client, reading: Reading, parents: Sequence[Parent]) -> Batch:
-        """The rows of as many parents as a request may ask for."""
+    def read_rows(
+        self, client: Client, reading: Reading, parents: Sequence[Parent]
+    ) -> Iterator[Batch]:
+        """The rows of as many parents as a request may ask for, page by page."""
         (parent,) = parents
-        return joined(list(self.pages(replace(reading, client=client), parent)))
+        yield from self.pages(replace(reading, client=client), parent)
 
     def pages(self, reading: Reading, parent: Parent) -> Iterator[Batch]:
         """The rows of a parent, a batch for each page."""
@@ -305,19 +477,35 @@ class ChildStream(ParentStream):
         is_new: Callable[[Record], bool] | None = None,
     ) -> Batch:
         """The lines of an answer, or of its new records, with what they carry of their parent."""
-        self.check(reading, answer)
+        names = [each.name for each in (self, *self.derived) if each.name in reading.selections]
         kept = None if is_new is None else [is_new(record) for record in self.records(answer)]
 
         def rows(answer: Answer, name: str) -> list[Record]:
             found = self.rows(reading, parent, answer)
             return found if kept is None else list(compress(found, kept))
 
-        return self.render(
-            reading,
-            answer,
-            rows,
-            [stream.name for stream in (self, *self.derived) if stream.name in reading.selections],
-        )
+        cases = self.cases(reading, parent, answer, names, kept)
+        return self.render(reading, answer, rows, names, cases)
+
+    def cases(
+        self,
+        reading: Reading,
+        parent: Parent,
+        answer: Answer,
+        names: Sequence[str],
+        kept: Sequence[bool] | None,
+    ) -> Cases:
+        """What is missing of nested lists in an answer, by the streams that show them.
+
+        kept: which of the records are looked at; None for all.
+        """
+        if not self.lists:
+            return {}
+        records = self.records(answer)
+        every = range(len(records))
+        places = dict.fromkeys(names, every if kept is None else list(compress(every, kept)))
+        cut = self.cut_lists(reading, records, places)
+        return self._cases(reading, records, places, dict.fromkeys(cut))
 
     def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
         """The records of an answer with the columns of their parent."""
@@ -337,8 +525,26 @@ class ChildStream(ParentStream):
         """What to ask for beside the page."""
         return self.params
 
-    def check(self, reading: Reading, answer: Answer) -> None:
-        """Compare what came with what Intercom counts."""
+
+def alone(reading: Reading, name: str, make: Callable[[], Batch]) -> Batch:
+    """What `make` makes for a stream, which is given up where that fails.
+
+    Each page that leaves rows out says so, so none passes for complete.
+    """
+    if name not in reading.given_up:
+        try:
+            return make()
+        except Exception as error:
+            give_up(reading, [name], error)
+    return Batch(failed=frozenset([name]))
+
+
+def give_up(reading: Reading, names: Sequence[str], error: Exception) -> None:
+    """Read these streams no further; raises the error where no other is left to read."""
+    for name in names:
+        reading.given_up.setdefault(name, error)
+    if reading.given_up.keys() >= reading.selections.keys():
+        raise error
 
 
 def columns_of(entry: Record, columns: Mapping[str, str]) -> Record:
@@ -352,11 +558,11 @@ def joined(batches: Sequence[Batch]) -> Batch:
     """The lines of several batches as one."""
     if len(batches) == 1:
         return batches[0]
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for batch in batches:
-        for name, count in batch.counts.items():
-            counts[name] = counts.get(name, 0) + count
-    return Batch(b"".join(batch.lines for batch in batches), counts)
+        counts.update(batch.counts)
+    failed = frozenset[str]().union(*(batch.failed for batch in batches))
+    return Batch(b"".join(batch.lines for batch in batches), counts, failed=failed)
 
 
 def chunks(parents: Sequence[Parent], size: int) -> list[Sequence[Parent]]:

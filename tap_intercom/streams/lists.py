@@ -9,9 +9,12 @@ from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
 from tap_intercom.pages import WHOLE, Paging, Send, total_count
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record
-from tap_intercom.streams.family import Page, ParentStream
+from tap_intercom.streams.base import Batch, Probe, Reading, Record, instant_of
+from tap_intercom.streams.family import ChildStream, Page, Parent, ParentStream, chunks
 from tap_intercom.streams.passes import Pass, read_until_whole
+
+# An interruption repeats at most so many, each of which costs a request.
+PARENTS_AT_ONCE = 200
 
 
 class ListStream(ParentStream):
@@ -41,7 +44,11 @@ class ListStream(ParentStream):
         return self.params
 
     def read_list(self, reading: Reading, send: Send, path: str) -> Iterator[Batch]:
-        """Read a list until a pass over it was complete, or showed all that is wanted."""
+        """Read a list until a pass over it was complete, or showed all that is wanted.
+
+        Children come after the list, in the order in which their parents changed: an interrupted
+        run goes on from there, whatever the order of the list.
+        """
 
         def read(answer: Answer, tally: Pass) -> Page:
             records = self.records(answer)
@@ -54,10 +61,32 @@ class ListStream(ParentStream):
             return self.read_page(reading, answer, places)
 
         since = self._wanted_since(reading) if self.newest_first else None
-
         params = self.parameters(reading)
+        parents: dict[str, list[Parent]] = {}
         for page in read_until_whole(reading, self, send, path, self.paging, read, params, since):
-            yield from self.emit(reading, page)
+            page = self.with_lists(reading, page)
+            yield page.batch
+            for name, found in page.parents.items():
+                parents.setdefault(name, []).extend(found)
+        if parents:
+            own = [each.name for each in (self, *self.derived) if each.name in reading.plans]
+            yield Batch(reached=dict.fromkeys(own, reading.origin.limit))
+        for child in self.children:
+            if child.name in parents:
+                yield from self._read_child(reading, child, parents.pop(child.name))
+
+    def _read_child(
+        self, reading: Reading, child: ChildStream, parents: list[Parent]
+    ) -> Iterator[Batch]:
+        """The rows of a child, and up to where they are complete after every few parents."""
+        parents.sort(key=lambda parent: instant_of(parent.updated_at) or 0)
+        names = [name for name in child.names(reading) if name in reading.plans]
+        pieces = chunks(parents, PARENTS_AT_ONCE) or [()]
+        for piece, following in zip(pieces, [*pieces[1:], ()], strict=True):
+            yield from self.emit_children(reading, {child.name: piece})
+            reached = instant_of(following[0].updated_at) if following else None
+            if child.follows_parent and reached is not None:
+                yield Batch(reached=dict.fromkeys(names, reached))
 
     def _wanted_since(self, reading: Reading) -> int | None:
         """The instant before which no plan wants anything; None where a stream is read in full."""

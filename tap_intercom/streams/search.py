@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
@@ -18,14 +18,11 @@ from tap_intercom.client import Answer, Client, Parse, Result
 from tap_intercom.errors import ConfigError, ContractError, ResponseError, UnavailableError
 from tap_intercom.pages import (
     CURSORS,
-    WHOLE,
     BrokenOffError,
     ByCursor,
-    Paging,
     Position,
     Step,
     pages_in_turn,
-    read_pages,
     total_count,
 )
 from tap_intercom.records import parse
@@ -36,10 +33,10 @@ from tap_intercom.streams.base import (
     Reading,
     Record,
     Stream,
-    list_of,
     updated_at,
 )
-from tap_intercom.streams.family import Page, ParentStream, Places
+from tap_intercom.streams.family import Page, ParentStream
+from tap_intercom.streams.seen import Seen
 from tap_intercom.streams.tally import PAGE_SIZE, Front, Tally
 from tap_intercom.streams.unreadable import (
     CODES_OF_A_WRONG_QUERY,
@@ -76,24 +73,18 @@ MOST_UNREADABLE_AT_ONCE = 10
 CURSOR = CURSORS[0]
 PAGING = ByCursor(PAGE_SIZE)
 
-Seen = set[tuple[Any, int | None]]
-
 
 @dataclass(frozen=True)
 class _Page:
     """What one page of a search comes to.
 
-    parts: how its window is to be cut instead of read on. count: records that are the window's.
-    page: what they come to, unless they hold lists, by place and field, that have to be read in
-    full first: then answer and places say what they were.
+    parts: how its window is to be cut instead of read on. count: records that are the window's;
+    page: what they come to.
     """
 
     parts: Sequence[Window] = ()
     count: int = 0
-    page: Page | None = None
-    answer: Answer | None = None
-    places: Places = field(default_factory=dict)
-    lists: Sequence[tuple[int, str]] = ()
+    page: Page = field(default_factory=Page)
 
 
 class Spot(NamedTuple):
@@ -102,18 +93,6 @@ class Spot(NamedTuple):
     operator: str
     instant: int
     order: str
-
-
-@dataclass(frozen=True)
-class WholeList:
-    """Where the whole of a nested list is that stops at ten entries (API-J10).
-
-    path holds `{id}` of the record.
-    """
-
-    path: str
-    key: str
-    paging: Paging = WHOLE
 
 
 def probe_search(path: str) -> Probe:
@@ -125,12 +104,11 @@ def probe_search(path: str) -> Probe:
 class SearchStream(ParentStream):
     """A table that Intercom searches by updated_at.
 
-    by_days: the search compares whole days. whole_lists: nested lists that may be cut, by field.
+    by_days: the search compares whole days.
     """
 
     replication_key = "updated_at"
     by_days: ClassVar[bool] = False
-    whole_lists: ClassVar[Mapping[str, WholeList]] = {}
 
     def probe(self, settings: Settings) -> Probe:
         return probe_search(self.path)
@@ -145,7 +123,7 @@ class SearchStream(ParentStream):
             if span.window.end is None or span.window.end > last:
                 yield from self._read_open(reading, span)
             else:
-                yield from self._read_closed(reading, span, set())
+                yield from self._read_closed(reading, span, Seen())
 
     def _read_closed(
         self, reading: Reading, span: Span, seen: Seen, is_part: bool = False
@@ -197,10 +175,11 @@ class SearchStream(ParentStream):
     def _read_parts(
         self, reading: Reading, span: Span, parts: Sequence[Window], seen: Seen
     ) -> Iterator[Batch]:
-        reads = [
-            partial(self._read_closed, reading, Span(part, span.streams), seen, True)
+        # Made one by one: what came in a part is kept for as long as the part is read.
+        reads = (
+            partial(self._read_closed, reading, Span(part, span.streams), seen.fork(), True)
             for part in parts
-        ]
+        )
         width = (
             WINDOWS_WITH_CHILDREN_AT_ONCE if self.has_children(span.streams) else WINDOWS_AT_ONCE
         )
@@ -217,7 +196,7 @@ class SearchStream(ParentStream):
         reached = reading.origin.limit
         if span.window.end is not None:
             reached = min(reached, span.window.end)
-        seen: Seen = set()
+        seen = Seen()
         previous: Tally | None = None
         for _ in range(MOST_PASSES):
             tally = Tally(newest_first=True)
@@ -450,7 +429,8 @@ class SearchStream(ParentStream):
         most, limit = MOST_PARTS, RECORDS_IN_WINDOW
         if self.has_children(span.streams):
             limit = RECORDS_WITH_CHILDREN_IN_WINDOW
-        elif self.by_days:
+        if self.by_days:
+            # Wide ones even with children: margins cost searches, and checkpoints keep progress.
             limit = RECORDS_IN_WINDOW_OF_DAYS
             assert span.window.end is not None
             length = span.window.end - span.window.start
@@ -463,10 +443,7 @@ class SearchStream(ParentStream):
     def _read_page(
         self, reading: Reading, span: Span, answer: Answer, seen: Seen, tally: Tally
     ) -> _Page:
-        """The records of a page that are the window's and did not come before, made into lines.
-
-        A page with a list that has to be read in full keeps its answer instead.
-        """
+        """The records of a page that are the window's and did not come before, made into lines."""
         records = self.records(answer)
         kept = [
             at
@@ -474,44 +451,22 @@ class SearchStream(ParentStream):
             if self._belongs(reading, span.window, record) and not tally.repeats(record)
         ]
         if self.has_children(span.streams):
-            # A child costs a request: what came unchanged in an earlier pass is left out.
-            kept = [at for at in kept if _version(records[at]) not in seen]
-            seen.update(_version(records[at]) for at in kept)
+            # A child costs a request: what came unchanged before is left out.
+            kept = seen.unseen(records, kept, begins_pass=tally.pages == 1)
         places = dict.fromkeys(span.streams, kept)
-        lists = [
-            (at, name)
-            for name in self.whole_lists
-            if self._wants_whole(reading, span, name)
-            for at in kept
-            if (records[at].get(name) or {}).get("has_more")
-        ]
-        if lists:
-            return _Page(count=len(kept), answer=answer, places=places, lists=lists)
         return _Page(count=len(kept), page=self.read_page(reading, answer, places))
 
     def _emit(self, reading: Reading, span: Span, page: _Page) -> Iterator[Batch]:
         """What is to be written of a page, with what needs more requests."""
-        done = page.page
-        if page.answer is not None:
-            lists = self._read_whole_lists(reading, page.answer, page.lists)
-            done = self.read_page(reading, page.answer, page.places, lists)
-        assert done is not None
-        if self.has_children(span.streams):
-            passed = 0
-            for batch in self.emit(reading, done):
-                passed += batch.passed
-                yield batch
+        passed = 0
+        is_last = not self.has_children(span.streams)
+        for batch in self.emit(reading, page.page):
+            # Without children there is one batch.
+            batch = replace(batch, passed=page.count) if is_last else batch
+            passed += batch.passed
+            yield batch
+        if passed < page.count:
             yield Batch(passed=page.count - passed)
-        else:
-            yield replace(done.batch, passed=page.count)
-
-    def _wants_whole(self, reading: Reading, span: Span, name: str) -> bool:
-        """Whether anything that is written of a window shows a nested list."""
-        if self.name in span.streams and reading.selections[self.name].has(name):
-            return True
-        return any(
-            stream.whole_list == name and stream.name in span.streams for stream in self.derived
-        )
 
     def _belongs(self, reading: Reading, window: Window, record: Record) -> bool:
         """Whether a record is this window's to write.
@@ -527,48 +482,6 @@ class SearchStream(ParentStream):
         if instant < window.start or window.end is None or (end is not None and instant >= end):
             return False
         return not self.by_days or instant >= window.end + DAY_MARGIN
-
-    def _read_whole_lists(
-        self, reading: Reading, answer: Answer, places: Sequence[tuple[int, str]]
-    ) -> dict[int, Record]:
-        """The fields of records, by their place in an answer, with the whole of their lists.
-
-        A record that is gone by now stays as the search gave it. Fields that nobody selected cost
-        no request.
-        """
-        records = self.records(answer)
-
-        def read(place: tuple[int, str]) -> list[Record] | None:
-            at, name = place
-            return self._read_whole_list(reading, str(records[at]["id"]), self.whole_lists[name])
-
-        found: dict[int, Record] = {}
-        for (at, name), entries in zip(places, reading.ahead.map(read, places), strict=True):
-            if entries is not None:
-                links = [_link(name, entry) for entry in entries]
-                found.setdefault(at, {})[name] = {self.nested[name]: links}
-        return found
-
-    def _read_whole_list(
-        self, reading: Reading, record_id: str, whole: WholeList
-    ) -> list[Record] | None:
-        path = whole.path.format(id=record_id)
-        client = reading.client
-        try:
-            pages = read_pages(
-                client.get,
-                path,
-                whole.paging,
-                lambda answer: list_of(answer.body, whole.key, path),
-            )
-            entries = [entry for page in pages for entry in page]
-        except ResponseError as error:
-            if not error.is_gone:
-                raise
-            reading.note_gone(self.name, True, record_id)
-            return None
-        reading.note_gone(self.name, False, record_id)
-        return entries
 
     def _note_unreadable(
         self, reading: Reading, window: Window, missing: int | None, error: UnreadableError
@@ -628,21 +541,8 @@ def _is_beside(window: Window, low: int | None, high: int | None) -> bool:
     return (high is not None and high < window.start) or (low is not None and low >= window.end)
 
 
-def _link(name: str, record: Record) -> Record:
-    """A whole record as the entry that stands for it in a nested list of search."""
-    return {
-        "type": record.get("type"),
-        "id": record.get("id"),
-        "url": record.get("url") or f"/{name}/{record.get('id')}",
-    }
-
-
 def _complete(span: Span, reached: int) -> Batch:
     return Batch(reached=dict.fromkeys(span.streams, reached))
-
-
-def _version(record: Record) -> tuple[Any, int | None]:
-    return record.get("id"), updated_at(record)
 
 
 def _text(window: Window) -> str:

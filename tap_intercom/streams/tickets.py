@@ -6,11 +6,24 @@ from tap_intercom.streams.base import OlderColumn, Opening
 from tap_intercom.streams.conversations import part_types
 from tap_intercom.streams.family import DerivedStream
 from tap_intercom.streams.lists import ListStream
+from tap_intercom.streams.nested import NestedList, WholeRecord
 from tap_intercom.streams.search import SearchStream
 from tap_intercom.times import DAY_SECONDS
 
 READ_TICKETS = "Read tickets"
 OF_TICKET = {"ticket_id": "id", "ticket_updated_at": "updated_at"}
+
+PARTS = NestedList(
+    "ticket_parts",
+    ("ticket_parts", "data"),
+    whole=WholeRecord("/tickets/{id}"),
+    limit=500,
+    is_always_sent=True,
+)
+CONTACTS = NestedList("contacts", ("contacts", "data"))
+LINKS = NestedList("linked_objects", limit=1000)
+# The first in real answers, the second in the description (API-F3).
+ATTRIBUTES = NestedList("ticket_type_attributes", ("data", "ticket_type_attributes"))
 
 
 class TicketParts(DerivedStream):
@@ -25,8 +38,7 @@ class TicketParts(DerivedStream):
     first_version = (2, 10)
     replication_key = "updated_at"
     carried = OF_TICKET
-    field = "ticket_parts"
-    list_keys = ("ticket_parts",)
+    nested_list = PARTS
 
     def covers(self, opening: Opening) -> frozenset[str]:
         return part_types(opening.settings)
@@ -42,8 +54,7 @@ class TicketContact(DerivedStream):
     key_properties = ("ticket_id", "contact_id")
     replication_key = "ticket_updated_at"
     carried = OF_TICKET
-    field = "contacts"
-    list_keys = ("contacts", "data")
+    nested_list = CONTACTS
     columns = {"contact_id": "id", "external_id": "external_id"}
 
 
@@ -57,7 +68,7 @@ class TicketLink(DerivedStream):
     key_properties = ("ticket_id", "linked_object_type", "linked_object_id")
     replication_key = "ticket_updated_at"
     carried = OF_TICKET
-    field = "linked_objects"
+    nested_list = LINKS
     columns = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
 
 
@@ -79,6 +90,7 @@ class Tickets(SearchStream):
     }
     # A part may be newer than the time that its ticket tells (API-J1).
     lookback_seconds = DAY_SECONDS
+    lists = (PARTS, CONTACTS, LINKS)
     derived = (TicketParts(), TicketContact(), TicketLink())
 
 
@@ -90,9 +102,7 @@ class TicketTypeAttributes(DerivedStream):
     permission = READ_TICKETS
     first_version = (2, 9)
     carried = {"ticket_type_id": "id"}
-    field = "ticket_type_attributes"
-    # The first in real answers, the second in the description (API-F3).
-    list_keys = ("data", "ticket_type_attributes")
+    nested_list = ATTRIBUTES
 
 
 class TicketTypes(ListStream):
@@ -102,6 +112,7 @@ class TicketTypes(ListStream):
     path = "/ticket_types"
     permission = READ_TICKETS
     first_version = (2, 9)
+    lists = (ATTRIBUTES,)
     derived = (TicketTypeAttributes(),)
 
 

@@ -13,6 +13,7 @@ from tap_intercom.settings import Settings
 from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of
 from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
 from tap_intercom.streams.lists import ListStream, ObjectStream
+from tap_intercom.streams.nested import NestedList
 from tap_intercom.streams.passes import read_until_whole
 from tap_intercom.times import DAY_SECONDS
 from tap_intercom.windows import Window, spans
@@ -22,6 +23,9 @@ NOT_DOCUMENTED = "not documented"
 NOT_DOCUMENTED_AGE = "old entries, from an age on that is not documented"
 WINDOW_OF_LOGS = 30 * DAY_SECONDS
 WINDOWS_AT_ONCE = 6
+
+
+TEAM_ADMINS = NestedList("admin_ids", is_bare=True)
 
 
 class CurrentWorkspace(ObjectStream):
@@ -60,7 +64,7 @@ class TeamAdmin(DerivedStream):
     permission = READ_ADMINS
     key_properties = ("team_id", "admin_id")
     carried = {"team_id": "id"}
-    field = "admin_ids"
+    nested_list = TEAM_ADMINS
     columns = {"admin_id": "id"}
 
 
@@ -96,6 +100,7 @@ class Teams(ListStream):
     records_key = "teams"
     permission = READ_ADMINS
     is_selected_by_default = True
+    lists = (TEAM_ADMINS,)
     derived = (TeamAdmin(),)
     children = (TeamMetrics(),)
 
@@ -284,6 +289,8 @@ class IpAllowlist(ObjectStream):
     records_key = ""
     permission = "IP allowlist"
     first_version = (2, 14)
+    # Every version with a number has it, Preview has not (API-L2).
+    last_version = (2, 99)
     key_properties = ("workspace_id",)
 
     def batches(self, reading: Reading) -> Iterator[Batch]:

@@ -1,0 +1,284 @@
+"""Lists inside records: where they are, what of them came, and where the rest is.
+
+Rows and columns that are made of such a list all read it here, so none of them takes a list that is
+cut, null or under another key for a whole one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tap_intercom.client import Answer
+from tap_intercom.errors import ContractError
+from tap_intercom.pages import WHOLE, Paging, read_pages
+from tap_intercom.streams.base import Reading, Record
+from tap_intercom.typed import TypedList, TypedRecord
+
+_OBJECTS = (dict, TypedRecord)
+# Entries that no row can be made of.
+_NO_ROWS = frozenset({type(None), list})
+
+
+class Found(NamedTuple):
+    """What a record holds of a list: its entries, and how many more there are at least.
+
+    has_more: whether Intercom says that it left entries out.
+    """
+
+    entries: Sequence[Any]
+    missing: int
+    has_more: bool = False
+
+    @property
+    def readable(self) -> list[Any]:
+        """The entries that rows can be made of: records and bare ids."""
+        return [each for each in self.entries if each is not None and not isinstance(each, list)]
+
+
+@dataclass(frozen=True)
+class WholeList:
+    """The endpoint that returns all of a list; path holds `{id}` of the record.
+
+    keys: where in an answer the list is. link: the URL of an entry, where the record itself holds
+    links only. consent_type: that of the subscriptions that belong to the list.
+    """
+
+    path: str
+    paging: Paging = WHOLE
+    keys: Sequence[str] = ("data",)
+    link: str = ""
+    consent_type: str | None = None
+
+    def read(self, reading: Reading, field: NestedList, record: Any) -> Found:
+        """The whole list. Raises ResponseError where the record is gone."""
+        path = self.path.format(id=record.get("id"))
+
+        def entries(answer: Answer) -> list[Record]:
+            # Exact, since these entries stand in an answer that may be parsed exactly once more.
+            found = _lists(answer.exact().body, self.keys)
+            if not found:
+                raise ContractError(f"{path}: the answer has no list {self.keys[0]!r}")
+            return found[0]
+
+        pages = read_pages(reading.client.get, path, self.paging, entries)
+        fetched = [entry for page in pages for entry in page]
+        known = field.read(record)
+        if self.consent_type is not None:
+            # The endpoint returns the subscriptions of both lists of a contact.
+            ids = {_id(entry) for entry in known.entries}
+            fetched = [
+                entry
+                for entry in fetched
+                if _id(entry) in ids or entry.get("consent_type") == self.consent_type
+            ]
+        if self.link:
+            fetched = [self._linked(entry) for entry in fetched]
+        return Found(fetched, max((field.total(record) or 0) - len(fetched), 0))
+
+    def _linked(self, entry: Record) -> Record:
+        """A whole record as the entry that links to it."""
+        url = entry.get("url") or self.link.format(id=entry.get("id"))
+        return {"type": entry.get("type"), "id": entry.get("id"), "url": url}
+
+
+@dataclass(frozen=True)
+class WholeRecord:
+    """The endpoint that returns the record itself, with more of the list than a search has."""
+
+    path: str
+
+    def read(self, reading: Reading, field: NestedList, record: Any) -> Found:
+        """The list of the record. Raises ResponseError where the record is gone."""
+        path = self.path.format(id=record.get("id"))
+        return max(
+            reading.client.get(path, read=lambda answer: field.read(answer.exact().body)),
+            field.read(record),
+            key=lambda found: len(found.entries),
+        )
+
+
+@dataclass(frozen=True)
+class NestedList:
+    """A list inside the records of a stream.
+
+    name: the field, or the path to it with dots. keys: where in the object around it the entries
+    are, where the table has them first; has_all_keys: whether the table has them all. is_bare:
+    whether the table has the list without an object. count_field: the field of the record that
+    counts the entries, where there is no object. whole: where all of it can be had. limit: the most
+    entries that the API returns. is_always_sent: whether a null or absent list says nothing of how
+    many there are. uncounted_limit: how long a list without a count may be and still be taken for
+    whole. counts_hidden: whether Intercom also counts entries that no endpoint returns (API-J4).
+    """
+
+    name: str
+    keys: Sequence[str] = ("data",)
+    has_all_keys: bool = False
+    is_bare: bool = False
+    count_field: str | None = None
+    whole: WholeList | WholeRecord | None = None
+    limit: int | None = None
+    is_always_sent: bool = False
+    uncounted_limit: int | None = None
+    counts_hidden: bool = False
+
+    @property
+    def column(self) -> str:
+        """The column that the list is in."""
+        return self.name.partition(".")[0]
+
+    def value(self, record: Any) -> Any:
+        """What stands in the place of the list, with the object around it."""
+        if "." not in self.name:
+            return record.get(self.name)
+        value = record
+        for name in self.name.split("."):
+            value = value.get(name) if isinstance(value, _OBJECTS) else None
+        return value
+
+    def cut(self, records: Sequence[Any], places: Sequence[int]) -> list[int]:
+        """Of these places, those of records whose list is not whole, or not where it belongs."""
+        read = self.value
+        if records and isinstance(records[0], TypedRecord):
+            # The records of a page have one type, whose own way to a field is the shortest.
+            read = records[0].readers.get(self.name, read)
+        is_plain = self._is_plain
+        odd = [at for at in places if not is_plain(read(records[at]))]
+        return [at for at in odd if not self.is_whole(records[at])]
+
+    def is_whole(self, record: Any) -> bool:
+        """Whether nothing is missing, and the entries are where the table expects them."""
+        return self._is_in_place(self.value(record)) and not self.read(record).missing
+
+    def _is_plain(self, value: Any) -> bool:
+        """Whether a list is as nearly all are, which costs less to see than to read it."""
+        if isinstance(value, TypedList):
+            return value.is_whole
+        if value is None:
+            return self.count_field is None and not self.is_always_sent
+        if isinstance(value, list):
+            is_short = self.uncounted_limit is None or len(value) < self.uncounted_limit
+            return self.is_bare and is_short and _are_rows(value) and self.count_field is None
+        if self.is_bare or not isinstance(value, _OBJECTS):
+            return False
+        entries = value.get(self.keys[0])
+        return (
+            isinstance(entries, list)
+            and value.get("total_count") in (None, len(entries))
+            and not _has_more(value)
+            and _are_rows(entries)
+        )
+
+    def _is_in_place(self, value: Any) -> bool:
+        if isinstance(value, list):
+            return self.is_bare
+        if isinstance(value, _OBJECTS):
+            found = _lists(value, self.keys)
+            is_expected = self.has_all_keys or not found or found[0] is value.get(self.keys[0])
+            return is_expected and not (found and self.is_bare)
+        return True
+
+    def shortfall(self, found: Found) -> tuple[str, bool]:
+        """In what way entries are missing, and whether the API itself has them nowhere."""
+        entries = f"entries of {self.name}"
+        if self.limit is not None and len(found.entries) >= self.limit:
+            return f"{entries} beyond the {self.limit:,} that the API returns", True
+        if self.counts_hidden or (found.has_more and self.whole is None):
+            return f"{entries} that no endpoint returns", True
+        return f"{entries} that Intercom counts did not come", False
+
+    def read(self, record: Any) -> Found:
+        """The entries that a record holds, and how many it holds not."""
+        value = self.value(record)
+        total, has_more = self.total(record), _has_more(value)
+        if isinstance(value, list):
+            entries: Sequence[Any] = value
+            limit = self.uncounted_limit
+            has_more = total is None and limit is not None and len(value) >= limit
+            is_readable = True
+        elif isinstance(value, _OBJECTS):
+            found = _lists(value, self.keys)
+            entries = found[0] if found else []
+            # A list under a key that nobody knows may hold anything.
+            others = [] if found else [each for each in _values(value) if isinstance(each, list)]
+            is_readable = not any(others) and bool(found or not self.is_always_sent)
+        else:
+            entries = []
+            is_readable = value is None and not self.is_always_sent
+        readable = len(Found(entries, 0).readable)
+        missing = max(
+            (total or 0) - readable, len(entries) - readable, int(has_more), int(not is_readable)
+        )
+        return Found(entries, missing, has_more)
+
+    def rows(self, record: Any) -> list[Record]:
+        """The entries as objects; one that is a bare id becomes an object with that."""
+        return [
+            entry if isinstance(entry, dict) else {"id": entry}
+            for entry in self.read(record).readable
+        ]
+
+    def put(self, record: Any, found: Found | None) -> None:
+        """Put the entries where the table expects them: those that were found, or the record's."""
+        known = self.read(record)
+        entries = list((found or known).entries)
+        if "." in self.name or not (entries or known.entries):
+            return
+        if self.is_bare:
+            record[self.name] = entries
+            return
+        value = self.value(record)
+        around = dict(_items(value)) if isinstance(value, _OBJECTS) else {}
+        present = [key for key in self.keys if around.pop(key, None) is not None]
+        key = present[0] if self.has_all_keys and present else self.keys[0]
+        if found is not None and "has_more" in around:
+            around["has_more"] = found.has_more
+        record[self.name] = {**around, key: entries}
+
+    def total(self, record: Any) -> int | None:
+        """How many entries Intercom counts; None where it says nothing."""
+        value = self.value(record)
+        if self.count_field is not None:
+            total = record.get(self.count_field)
+        else:
+            total = value.get("total_count") if isinstance(value, _OBJECTS) else None
+        if isinstance(total, str) and total.isdecimal():
+            return int(total)
+        return total if isinstance(total, int) and not isinstance(total, bool) else None
+
+
+def _are_rows(entries: Iterable[Any]) -> bool:
+    return _NO_ROWS.isdisjoint(map(type, entries))
+
+
+def _lists(value: Any, keys: Iterable[str]) -> list[list[Any]]:
+    """The lists under these keys, the ones with entries first."""
+    found = [each for key in keys if isinstance(each := value.get(key), list)]
+    return sorted(found, key=lambda each: not each)
+
+
+def _has_more(value: Any) -> bool:
+    """Whether Intercom says that a list goes on, in any of its ways (API-D1)."""
+    if isinstance(value, TypedRecord) and not isinstance(value, TypedList):
+        # Any other name would not have fitted.
+        return bool(value.get("has_more"))
+    if not isinstance(value, _OBJECTS):
+        return False
+    pages = value.get("pages")
+    following = pages.get("next") if isinstance(pages, dict) else None
+    return bool(value.get("has_more") or value.get("next_cursor") or following)
+
+
+def _items(value: dict[str, Any] | TypedRecord) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return ((name, value.get(name)) for name in value.attributes)
+
+
+def _values(value: dict[str, Any] | TypedRecord) -> list[Any]:
+    return [each for _, each in _items(value)]
+
+
+def _id(entry: Any) -> str:
+    return str(entry.get("id")) if isinstance(entry, _OBJECTS) else str(entry)
