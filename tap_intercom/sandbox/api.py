@@ -55,7 +55,7 @@ class Api:
         self._results: dict[object, Result] = {}
         resources = ResourceAnswers(workspace, options, self._cursors)
         self.details = DetailEndpoints(self)
-        exports = Exports(workspace, options, self.version)
+        exports = self.exports = Exports(workspace, options, self.version)
         reporting = self.reporting = ReportingExports(workspace, options)
         oauth = Authorization(workspace, options)
         reading: tuple[Permission, ...] = ("users_companies_read",)

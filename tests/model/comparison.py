@@ -8,10 +8,11 @@ from typing import Any
 from table_runs import expected_rows
 from truth import differences, instant_text
 
+from model.edits import DAYS_OF_LATE_ROWS
 from model.faults import MISSING_NESTED_LIST, NESTED_LISTS, NULL_NESTED_LIST
 from model.history import NEWEST_VERSION, History, Run
 from model.subjects import USERS_ONLY
-from model.target import Key, Record, Target, key_of
+from model.target import Key, Record, Target
 from model.workspaces import DATASETS
 from tap_intercom.sandbox import Workspace
 from tap_intercom.sandbox.export_groups import CONTENT_PREFIX, is_time
@@ -61,7 +62,7 @@ def lost(
         if stream == "deletions":
             continue  # the player knows what was there at each detection
         if is_export(stream):
-            yield from _lost_of_an_export(target, workspace, stream, since)
+            yield from _lost_of_an_export(target, workspace, stream, since, history)
             continue
         arrived = target.rows(stream)
         promised = promised_rows(workspace, stream, run, since)
@@ -82,13 +83,20 @@ def lost(
 
 
 def _lost_of_an_export(
-    target: Target, workspace: Workspace, stream: str, since: int
+    target: Target, workspace: Workspace, stream: str, since: int, history: History
 ) -> Iterator[str]:
-    """Rows of exports have no key that the truth knows: each has to be there as it is."""
+    """Rows of exports have no key that the truth knows: each has to be there as it is.
+
+    A row that changed must have replaced what it was, where the last run read all that changed.
+    """
     arrived = {_identity(row) for row in target.rows(stream).values()}
-    for row, instant in _rows_of_an_export(workspace, stream):
-        if instant >= since and _identity(row) not in arrived:
-            yield f"{stream} {row} is missing"
+    rows = [(_identity(row), instant) for row, instant in _rows_of_an_export(workspace, stream)]
+    for row, instant in rows:
+        if instant >= since and row not in arrived:
+            yield f"{stream} {sorted(row)} is missing"
+    if history.last.start_days > DAYS_OF_LATE_ROWS:
+        for row in arrived - {row for row, _ in rows}:
+            yield f"{stream} {sorted(row)} is what a row was before it changed"
 
 
 def _rows_of_an_export(workspace: Workspace, stream: str) -> Iterator[tuple[Record, int]]:
@@ -183,7 +191,3 @@ def _left_out(stream: str, history: History) -> frozenset[str]:
 
 def _without(row: Record, columns: frozenset[str]) -> Record:
     return {name: value for name, value in row.items() if name not in columns}
-
-
-def key_in(stream: str, row: Record) -> Key:
-    return key_of(row, STREAMS[stream].key_properties)

@@ -119,6 +119,8 @@ class Player:
             details = {"path": fault.path, **FAULTS[fault.kind]}
             self._sandbox.faults.add(**details, after=fault.after, times=fault.times)
         self._sandbox.options.permissions = set(PERMISSIONS) - set(run.withdrawn)
+        # Time ends the jobs that an earlier run left behind.
+        self._sandbox.end_exports()
         self._sandbox.clear_requests()
         self._run, self._requests = run, 0
         self._presence = Presence(self._sandbox, run)

@@ -23,9 +23,10 @@ DATASETS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     TIME_IN_STATE: (
         "ticket_created_at",
         (
-            "ticket.ticket_time_in_state",
+            "ticket.ticket_id",
             "timestamp.ticket_created_at",
             "standard.current_ticket_state_category",
+            "ticket.ticket_time_in_state",
         ),
     ),
 }
@@ -141,10 +142,12 @@ def add_conversation_row(workspace: Workspace, number: int, instant: int) -> Non
 
 
 def add_time_in_state(workspace: Workspace, number: int, instant: int) -> None:
-    values = (number, instant, "open")
-    workspace.add_dataset_row(
-        TIME_IN_STATE, dict(zip(DATASETS[TIME_IN_STATE][1], values, strict=True))
-    )
+    """The rows of a ticket, one for each state that it was in."""
+    for state in ("submitted", "open")[: 1 + number % 2]:
+        values = (str(number), instant, state, 1)
+        workspace.add_dataset_row(
+            TIME_IN_STATE, dict(zip(DATASETS[TIME_IN_STATE][1], values, strict=True))
+        )
 
 
 MAKERS: Mapping[str, Make] = {
