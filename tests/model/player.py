@@ -207,7 +207,7 @@ class Player:
         note(f"{run} -> {output.code}\n{output.log}")
         assert "Traceback" not in output.log
         allowed = {0, 3, 4, 5} | (set() if run.end is None else CODES_OF_ENDED_RUNS)
-        assert output.code in allowed
+        assert output.code in allowed, f"exit code {output.code}: {output.last_log_line}"
         is_whole = run.end is None or run.end.kind in ("SIGTERM", "SIGINT")
         if is_whole and output.messages:
             assert output.messages[-1]["type"] == "STATE"
@@ -231,7 +231,8 @@ class Player:
                 elif was != now:
                     assert now is not None
                     lookback = 0 if stream == "deletions" else LOOKBACK_SECONDS
-                    assert epoch_seconds(now["updated_at"]) <= began - lookback
+                    reached = epoch_seconds(now["updated_at"])
+                    assert reached <= began - lookback, f"the bookmark of {stream} is too late"
                     if was is not None and _is_about(was) == _is_about(now):
                         assert was["updated_at"] <= now["updated_at"], f"{stream} went back"
             before = bookmarks
@@ -316,10 +317,13 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
         if "another app scrolls" in output.log:
             # A request that a killed run had left behind began a scroll after its end.
             output = player.play(last)
-        assert output.code == 0
+        assert output.code == 0, output.last_log_line
         since = start_of(last)
-        problems = lost(runs.tables, sandbox.workspace, history, last, since, runs.schemas)
-        assert [*problems, *player.undetected()] == []
+        problems = [
+            *lost(runs.tables, sandbox.workspace, history, last, since, runs.schemas),
+            *player.undetected(),
+        ]
+        assert not problems, "\n".join(problems)
 
 
 @contextmanager
