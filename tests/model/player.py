@@ -39,6 +39,8 @@ from tap_intercom.times import epoch_seconds, rfc3339
 PLENTY = 1_000_000
 ONE_AT_A_TIME = {"sync.STREAMS_AT_ONCE": 1, "streams.search.WINDOWS_AT_ONCE": 1}
 SHORT_JOBS = {"export_jobs.FIRST_WAIT_SECONDS": 0.005}
+# A request that a killed run sent last may begin a scroll or a job after the end of that run.
+LEFT_BEHIND = ("another app scrolls", "another job of this workspace")
 DETECTED = ("companies", "contacts", "conversations")
 # A bookmark with others of these, or with less, speaks of something else, and may be earlier.
 TIMES_OF_A_BOOKMARK = {"updated_at", "since", "missing_since", "missing_until"}
@@ -314,8 +316,7 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
             player.play(run)
         last = quiet(history.last)
         output = player.play(last)
-        if "another app scrolls" in output.log:
-            # A request that a killed run had left behind began a scroll after its end.
+        if any(text in output.log for text in LEFT_BEHIND):
             output = player.play(last)
         assert output.code == 0, output.last_log_line
         since = start_of(last)
