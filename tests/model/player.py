@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,11 +78,16 @@ class HistoryRuns(Runs):
 
 
 class Presence:
-    """Which rows were there all the time that a run took, for tables that it reads in full."""
+    """Which rows were there all the time that a run took, for tables that it reads in full.
 
-    def __init__(self, sandbox: Sandbox, run: Run) -> None:
+    A run may leave out rows by its settings: the ones of an earlier run must stay. Where no STATE
+    of that earlier run was taken, nobody can know of them.
+    """
+
+    def __init__(self, sandbox: Sandbox, run: Run, state: Mapping[str, Any]) -> None:
         self._workspace = sandbox.workspace
         self._run = run
+        self._bookmarks: Mapping[str, Any] = state.get("bookmarks", {})
         self._streams = [
             stream
             for stream in run.streams
@@ -97,7 +103,16 @@ class Presence:
             self.keys[stream] &= self._now(stream)
 
     def _now(self, stream: str) -> set[Key]:
-        return set(promised_rows(self._workspace, stream, self._run, start_of(self._run)))
+        bookmark = self._bookmarks.get(stream)
+        # A read with a filter replaces nothing.
+        settings = {name: each for name, each in self._run.settings.items() if "filter" not in name}
+        run, since = replace(self._run, settings=settings), start_of(self._run)
+        if bookmark is not None:
+            run, since = (
+                replace(run, settings={}),
+                min(since, int(epoch_seconds(bookmark["since"]))),
+            )
+        return set(promised_rows(self._workspace, stream, run, since))
 
 
 class Player:
@@ -113,7 +128,7 @@ class Player:
         self._requests = 0
         self._running: RunningTap | None = None
         self._is_running = threading.Event()
-        self._presence = Presence(runs.sandbox, self._run)
+        self._presence = Presence(runs.sandbox, self._run, {})
         # The records that a detection of deletes knows, of those that were there before it.
         self._known: set[Key] = set()
         runs.sandbox.before_request(lambda *_: self._on_request())
@@ -131,7 +146,7 @@ class Player:
         self._sandbox.end_exports()
         self._sandbox.clear_requests()
         self._run, self._requests = run, 0
-        self._presence = Presence(self._sandbox, run)
+        self._presence = Presence(self._sandbox, run, self._runs.state)
         there = self._there()
         output = self._output(run)
         self._sandbox.faults.clear()
