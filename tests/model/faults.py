@@ -96,8 +96,17 @@ GATEWAYS: Mapping[str, dict[str, Any]] = {
     "HTML 405": {"kind": "status", "status": 405, "body": GATEWAY_PAGE},
     "null body": {"kind": "answer", "answer": lambda call: (200, {}, b"null")},
 }
+QUIET: Mapping[str, dict[str, Any]] = {
+    "null list": {"kind": "null_list"},
+    "next without cursor": _changed(_drop_cursor),
+    "no count": _changed(_drop_count),
+    NULL_NESTED_LIST: _changed(_null_nested_lists),
+    MISSING_NESTED_LIST: _changed(_drop_nested_lists),
+}
+"""Answers that a reader may take for whole."""
 COMMON: Mapping[str, dict[str, Any]] = {
     **GATEWAYS,
+    **QUIET,
     "429": {"kind": "status", "status": 429, "headers": {"Retry-After": "0.02"}},
     "429 without headers": {"kind": "status", "status": 429},
     "500": {"kind": "status", "status": 500},
@@ -107,14 +116,9 @@ COMMON: Mapping[str, dict[str, Any]] = {
     "reset midway": {"kind": "reset_midway"},
     "truncated": {"kind": "truncated"},
     "invalid JSON": {"kind": "invalid_json"},
-    "null list": {"kind": "null_list"},
     "error with 200": {"kind": "error_body_200"},
     "repeated cursor": {"kind": "repeated_cursor"},
-    "next without cursor": _changed(_drop_cursor),
-    "no count": _changed(_drop_count),
     "pages as text": _changed(_count_pages_as_text),
-    NULL_NESTED_LIST: _changed(_null_nested_lists),
-    MISSING_NESTED_LIST: _changed(_drop_nested_lists),
 }
 """Faults that may meet any request."""
 OF_SEARCH: Mapping[str, dict[str, Any]] = {

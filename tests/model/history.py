@@ -96,6 +96,7 @@ class History(Step):
     sort_honoured: bool = True
     greater_includes_equal: bool = False
     search_lag: float = 0.0
+    most_rows: int | None = None
     small_windows: bool = True
     writes_at_once: bool = False
     in_parallel: bool = False

@@ -356,6 +356,7 @@ def _sandbox(history: History, clock: Clock) -> Iterator[Sandbox]:
         sort_honoured=history.sort_honoured,
         greater_includes_equal=history.greater_includes_equal,
         search_lag=history.search_lag,
+        most_rows=history.most_rows,
     )
     fill(workspace, history.ages, int(clock()))
     workspace.index_now()

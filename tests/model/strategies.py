@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from model.edits import INTERCOM
-from model.faults import COMMON
+from model.faults import COMMON, QUIET
 from model.history import (
     DAY_SECONDS,
     LOOKBACK_SECONDS,
@@ -50,9 +50,9 @@ def runs_about(subject: Subject) -> st.SearchStrategy[Run]:
     )
     faults = st.builds(
         Fault,
-        st.sampled_from([*COMMON, *subject.faults, *subject.faults]),
+        st.sampled_from([*COMMON, *QUIET, *QUIET, *subject.faults, *subject.faults]),
         path=st.sampled_from([None, *subject.paths, *subject.paths]),
-        after=st.integers(0, 6),
+        after=st.just(0) | st.integers(0, 6),
         times=st.sampled_from([1, 1, 2, 3, None]),
     )
     incremental = [
@@ -116,6 +116,7 @@ def histories_about(subject: Subject) -> st.SearchStrategy[History]:
         sort_honoured=st.sampled_from([True, True, True, False]),
         greater_includes_equal=st.booleans(),
         search_lag=st.sampled_from([0.0, 0.0, 1.0, float(LOOKBACK_SECONDS)]),
+        most_rows=st.sampled_from([None, None, 2]),
         small_windows=st.sampled_from([False, False, True]),
         writes_at_once=st.booleans(),
         in_parallel=st.booleans(),
