@@ -69,6 +69,10 @@ class ResourceStore:
     def record(self, name: str, key: str) -> Record | None:
         return self._records[name].get(key)
 
+    def keys(self, name: str) -> list[str]:
+        """The keys of all records, in the order of making."""
+        return list(self._records[name])
+
     def has_parent(self, resource: Resource, parent_id: str) -> bool:
         return parent_id in self._parents[resource.parent]
 

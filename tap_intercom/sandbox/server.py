@@ -162,6 +162,11 @@ class Sandbox:
         """Make every search cursor given so far a bad one."""
         self.api.expire_cursors()
 
+    def end_exports(self) -> None:
+        """End every export job that is pending, as time would."""
+        self.api.exports.end_jobs()
+        self.api.reporting.end_jobs()
+
     def before_request(self, hook: Hook) -> None:
         """Run `hook(sandbox, method, path, number)` before each request; numbers start at 1."""
         self._hooks.append(hook)

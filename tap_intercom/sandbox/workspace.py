@@ -594,6 +594,11 @@ class Workspace(Tickets, Details):
         with self.lock:
             return self.resources.add(table, **fields)
 
+    def record_keys(self, table: str) -> list[str]:
+        """The keys of all records of a resource, in the order of making."""
+        with self.lock:
+            return self.resources.keys(table)
+
     def update_record(self, table: str, key: str, **fields: Any) -> None:
         with self.lock:
             self.resources.update(table, key, **fields)

@@ -1,0 +1,368 @@
+"""Plays a history: edits, faults and ends of runs, and what must hold of every run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import dropwhile, takewhile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from conftest import Output
+from hypothesis import note
+from runs import NOW, Catalog, Clock, Runs
+from warm_tap import SMALL_WINDOWS, WITHOUT_ORDER, WarmTap
+from warm_tap import Run as RunningTap
+
+from model.comparison import is_export, is_full_table, lost, promised_rows
+from model.edits import People
+from model.faults import FAULTS
+from model.history import (
+    DAY_SECONDS,
+    LOOKBACK_SECONDS,
+    SCROLL_TTL_SECONDS,
+    Edit,
+    End,
+    History,
+    Run,
+)
+from model.target import Key, Target
+from model.workspaces import empty_workspace, fill
+from tap_intercom.sandbox import Sandbox
+from tap_intercom.sandbox.options import PERMISSIONS
+from tap_intercom.state import read_state
+from tap_intercom.times import epoch_seconds, rfc3339
+
+PLENTY = 1_000_000
+ONE_AT_A_TIME = {"sync.STREAMS_AT_ONCE": 1, "streams.search.WINDOWS_AT_ONCE": 1}
+SHORT_JOBS = {"export_jobs.FIRST_WAIT_SECONDS": 0.005}
+# A request that a killed run sent last may begin a scroll or a job after the end of that run.
+LEFT_BEHIND = ("another app scrolls", "another job of this workspace")
+DETECTED = ("companies", "contacts", "conversations")
+# A bookmark with others of these, or with less, speaks of something else, and may be earlier.
+TIMES_OF_A_BOOKMARK = {"updated_at", "since", "missing_since", "missing_until"}
+CODES_OF_ENDED_RUNS = {
+    *(-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT, 141),
+    # The signal came before the tap listens to signals, or after it has ended.
+    *(-signal.SIGTERM, -signal.SIGINT),
+}
+
+
+class HistoryRuns(Runs):
+    """Runs whose outputs one target takes."""
+
+    def __init__(self, *how: Any, **settings: Any) -> None:
+        super().__init__(*how, **settings)
+        self.tables = Target()
+        self.schemas: dict[str, Any] = {}
+        self._entries = {entry["tap_stream_id"]: entry for entry in self.catalog["streams"]}
+
+    def start(self, *streams: str, **how: Any) -> RunningTap:
+        """A run with a catalog of these streams alone, which is a tenth of the whole."""
+        self.catalog = {"streams": [self._entries[name] for name in streams]}
+        return super().start(*streams, **how)
+
+    def take(self, output: Output) -> Output:
+        """Go on from here."""
+        self.outputs.append(output)
+        for message in output.messages:
+            if message["type"] == "SCHEMA":
+                self.schemas[message["stream"]] = message["schema"]
+        if output.states:
+            self.state = output.state
+        return output
+
+
+class Presence:
+    """Which rows were there all the time that a run took, for tables that it reads in full.
+
+    A run may leave out rows by its settings: the ones of an earlier run must stay. Where no STATE
+    of that earlier run was taken, nobody can know of them.
+    """
+
+    def __init__(self, sandbox: Sandbox, run: Run, state: Mapping[str, Any]) -> None:
+        self._workspace = sandbox.workspace
+        self._run = run
+        self._bookmarks: Mapping[str, Any] = state.get("bookmarks", {})
+        self._streams = [
+            stream
+            for stream in run.streams
+            if not is_export(stream)
+            and stream != "deletions"
+            and (is_full_table(stream) or stream == run.full_table)
+        ]
+        self.keys = {stream: self._now(stream) for stream in self._streams}
+
+    def look(self) -> None:
+        """Note what is gone by now."""
+        for stream in self._streams:
+            self.keys[stream] &= self._now(stream)
+
+    def _now(self, stream: str) -> set[Key]:
+        bookmark = self._bookmarks.get(stream)
+        # A read with a filter replaces nothing.
+        settings = {name: each for name, each in self._run.settings.items() if "filter" not in name}
+        run, since = replace(self._run, settings=settings), start_of(self._run)
+        if bookmark is not None:
+            run, since = (
+                replace(run, settings={}),
+                min(since, int(epoch_seconds(bookmark["since"]))),
+            )
+        return set(promised_rows(self._workspace, stream, run, since))
+
+
+class Player:
+    """Plays a history, and checks each run on the way."""
+
+    def __init__(self, history: History, runs: HistoryRuns, clock: Clock) -> None:
+        self._history = history
+        self._runs = runs
+        self._sandbox = runs.sandbox
+        self._clock = clock
+        self._people = People(runs.sandbox)
+        self._run = history.runs[0]
+        self._requests = 0
+        self._running: RunningTap | None = None
+        self._is_running = threading.Event()
+        self._presence = Presence(runs.sandbox, self._run, {})
+        # The records that a detection of deletes knows, of those that were there before it.
+        self._known: set[Key] = set()
+        runs.sandbox.before_request(lambda *_: self._on_request())
+
+    def play(self, run: Run) -> Output:
+        """One run, from the state that the ones before left."""
+        self._clock.instant += run.seconds
+        for edit in run.before:
+            self._people.do(edit)
+        for fault in run.faults:
+            details = {"path": fault.path, **FAULTS[fault.kind]}
+            self._sandbox.faults.add(**details, after=fault.after, times=fault.times)
+        self._sandbox.options.permissions = set(PERMISSIONS) - set(run.withdrawn)
+        # Time ends the jobs that an earlier run left behind.
+        self._sandbox.end_exports()
+        self._sandbox.clear_requests()
+        self._run, self._requests = run, 0
+        self._presence = Presence(self._sandbox, run, self._runs.state)
+        there = self._there()
+        output = self._output(run)
+        self._sandbox.faults.clear()
+        self._check(run, output)
+        self._check_rows(run, output)
+        self._check_deletions(output)
+        before = self._detected_at()
+        self._runs.take(output)
+        if self._detected_at() != before:
+            tables = set(run.streams)
+            self._known |= {key for key in there & self._there() if key[0] in tables}
+        return output
+
+    def undetected(self) -> Iterator[str]:
+        """Records that a detection knew, and that went without a row of deletions."""
+        selected = set(self._run.streams)
+        if "deletions" in selected:
+            rows = self._runs.tables.rows("deletions")
+            for key in self._known - self._there() - rows.keys():
+                if key[0] in selected:
+                    yield f"deletions {key} is missing"
+
+    # -- During a run ----------------------------------------------------------------------------
+
+    def _on_request(self) -> None:
+        run = self._run
+        self._requests += 1
+        self._clock.instant += run.tick
+        edits = [edit for number, edit in run.during if number == self._requests]
+        if run.busy:
+            edits.insert(0, Edit(run.busy, which=self._requests))
+        for edit in edits:
+            self._people.do(edit)
+        if edits:
+            self._presence.look()
+        if run.end is not None and run.end.request == self._requests:
+            self._is_running.wait()
+            assert self._running is not None
+            self._running.kill(signal.Signals[run.end.kind])
+
+    def _output(self, run: Run) -> Output:
+        history = self._history
+
+        def edit_catalog(catalog: Catalog) -> None:
+            for entry in catalog["streams"]:
+                if entry["tap_stream_id"] == run.full_table:
+                    entry["metadata"][0]["metadata"]["replication-method"] = "FULL_TABLE"
+
+        numbers = SMALL_WINDOWS if history.sort_honoured else WITHOUT_ORDER
+        period = {} if run.end_days is None else {"end_date": text_of(run.end_days)}
+        how: dict[str, Any] = {**period, **run.settings}
+        self._is_running.clear()
+        self._running = self._runs.start(
+            *run.streams,
+            edit_catalog=edit_catalog,
+            numbers={
+                **SHORT_JOBS,
+                **({"messages.FLUSH_BYTES": 1} if history.writes_at_once else {}),
+                **(numbers if history.small_windows else {}),
+                **({} if history.in_parallel else ONE_AT_A_TIME),
+            },
+            start_date=text_of(run.start_days),
+            page_size=run.page_size,
+            concurrency=64 if history.in_parallel else 1,
+            **how,
+        )
+        self._is_running.set()
+        if run.end is None or run.end.request is not None:
+            return self._running.wait()
+        return _ended(self._running, run.end)
+
+    # -- What holds for every run, however it ended ----------------------------------------------
+
+    def _check(self, run: Run, output: Output) -> None:
+        note(f"{run} -> {output.code}\n{output.log}")
+        assert "Traceback" not in output.log
+        allowed = {0, 3, 4, 5} | (set() if run.end is None else CODES_OF_ENDED_RUNS)
+        assert output.code in allowed, f"exit code {output.code}: {output.last_log_line}"
+        is_whole = run.end is None or run.end.kind in ("SIGTERM", "SIGINT")
+        if is_whole and output.messages:
+            assert output.messages[-1]["type"] == "STATE"
+        if is_whole and output.code == 0:
+            assert "currently_syncing" not in output.state
+        self._check_states(run, output)
+
+    def _check_states(self, run: Run, output: Output) -> None:
+        # A run that was killed may have left requests behind.
+        own = dropwhile(lambda request: request.path != "/me", self._sandbox.requests)
+        tries = list(takewhile(lambda request: request.path == "/me", own))
+        began = tries[-1].time if tries else 0
+        before = self._runs.state.get("bookmarks", {})
+        for state in output.states:
+            read_state(state)
+            bookmarks = state["bookmarks"]
+            for stream in before.keys() | bookmarks.keys():
+                was, now = before.get(stream), bookmarks.get(stream)
+                if stream not in run.streams:
+                    assert was == now, f"the bookmark of {stream} changed, which is not selected"
+                elif was != now:
+                    assert now is not None
+                    lookback = 0 if stream == "deletions" else LOOKBACK_SECONDS
+                    reached = epoch_seconds(now["updated_at"])
+                    assert reached <= began - lookback, f"the bookmark of {stream} is too late"
+                    if was is not None and _is_about(was) == _is_about(now):
+                        assert was["updated_at"] <= now["updated_at"], f"{stream} went back"
+            before = bookmarks
+
+    def _check_rows(self, run: Run, output: Output) -> None:
+        """No row goes from the target while its record is there."""
+        removed = self._runs.tables.take(output.messages)
+        self._presence.look()
+        for stream, keys in removed.items():
+            gone = keys & self._presence.keys.get(stream, set())
+            assert not gone, f"{stream}: rows were taken away whose records are there: {gone}"
+
+    def _check_deletions(self, output: Output) -> None:
+        reported = {(each["stream"], each["id"]) for each in output.records("deletions")}
+        there = reported & self._there()
+        assert not there, f"deletions: reported, and there: {there}"
+
+    def _there(self) -> set[Key]:
+        workspace = self._sandbox.workspace
+        return {(table, key) for table in DETECTED for key in getattr(workspace, table).texts}
+
+    def _detected_at(self) -> object:
+        return self._runs.state.get("bookmarks", {}).get("deletions")
+
+
+def _is_about(bookmark: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bookmark is the bookmark of."""
+    return {key: value for key, value in bookmark.items() if key not in TIMES_OF_A_BOOKMARK}
+
+
+def _ended(running: RunningTap, end: End) -> Output:
+    """The output of a run that is ended after so many lines."""
+    data = running.read(lambda data: data.count(b"\n") >= end.line)
+    lines = b"".join(data.splitlines(keepends=True)[: end.line])
+    match end.kind:
+        case "SIGKILL":
+            running.kill(signal.SIGKILL)
+        case "closed":
+            running.close_stdout()
+        case _:
+            running.kill(signal.Signals[end.kind])
+            return running.wait()
+    return running.wait(stdout=lines)
+
+
+def start_of(run: Run) -> int:
+    return NOW - run.start_days * DAY_SECONDS
+
+
+def text_of(days: int) -> str:
+    return str(rfc3339(NOW - days * DAY_SECONDS))
+
+
+def quiet(last: Run) -> Run:
+    """The run that ends a history: selected as the one before, and left in peace."""
+    return Run(
+        streams=last.streams,
+        seconds=LOOKBACK_SECONDS + SCROLL_TTL_SECONDS,
+        page_size=last.page_size,
+        start_days=last.start_days,
+        settings={name: value for name, value in last.settings.items() if name != "api_version"},
+    )
+
+
+def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
+    """Play a history to its end, and check that the last run's target holds the truth."""
+    clock = Clock(NOW + history.hour * 3600)
+    with _sandbox(history, clock) as sandbox, TemporaryDirectory() as folder:
+        runs = HistoryRuns(
+            sandbox,
+            Path(folder),
+            warm_tap,
+            catalog,
+            lookback_seconds=LOOKBACK_SECONDS,
+            max_retry_seconds=0.1,
+        )
+        player = Player(history, runs, clock)
+        for run in history.runs:
+            player.play(run)
+        last = quiet(history.last)
+        output = player.play(last)
+        if any(text in output.log for text in LEFT_BEHIND):
+            output = player.play(last)
+        assert output.code == 0, output.last_log_line
+        since = start_of(last)
+        problems = [
+            *lost(runs.tables, sandbox.workspace, history, last, since, runs.schemas),
+            *player.undetected(),
+        ]
+        assert not problems, "\n".join(problems)
+
+
+@contextmanager
+def _sandbox(history: History, clock: Clock) -> Iterator[Sandbox]:
+    workspace = empty_workspace(history.timezone)
+    sandbox = Sandbox(
+        workspace,
+        clock=clock,
+        rate_limit=PLENTY,
+        scroll_page_size=2,
+        scroll_ttl=SCROLL_TTL_SECONDS,
+        contact_days=history.contact_days,
+        cursors=history.cursors,
+        sort_honoured=history.sort_honoured,
+        greater_includes_equal=history.greater_includes_equal,
+        search_lag=history.search_lag,
+        most_rows=history.most_rows,
+    )
+    fill(workspace, history.ages, int(clock()))
+    workspace.index_now()
+    sandbox.__enter__()
+    try:
+        yield sandbox
+    finally:
+        # Nobody waits for its end, which takes longer than a run.
+        sandbox.stop()
