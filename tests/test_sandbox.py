@@ -1214,7 +1214,10 @@ OTHERWISE = {"contact": {"merge_history"}}
     [
         ("contact", "/contacts?per_page=150"),
         ("company", "/companies/scroll"),
-        ("conversation_list_item", "/conversations?per_page=150&include_monitors=true&include_scorecards=true"),
+        (
+            "conversation_list_item",
+            "/conversations?per_page=150&include_monitors=true&include_scorecards=true",
+        ),
         ("admin", "/admins?display_avatar=true"),
         ("team", "/teams"),
         ("segment", "/segments?include_count=true"),
