@@ -180,7 +180,7 @@ class NestedList:
         return True
 
     def shortfall(self, found: Found) -> tuple[str, bool]:
-        """In what way entries are missing, and whether the API itself has them nowhere."""
+        """How entries are missing, and whether the API returns them nowhere."""
         entries = f"entries of {self.name}"
         if self.limit is not None and len(found.entries) >= self.limit:
             return f"{entries} beyond the {self.limit:,} that the API returns", True
@@ -189,7 +189,7 @@ class NestedList:
         return f"{entries} that Intercom counts did not come", False
 
     def read(self, record: Any) -> Found:
-        """The entries that a record holds, and how many it holds not."""
+        """The entries in a record, and how many are missing there."""
         value = self.value(record)
         total, has_more = self.total(record), _has_more(value)
         if isinstance(value, list):
