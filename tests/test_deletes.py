@@ -127,6 +127,17 @@ def test_a_contact_that_is_archived_again_comes_again(detection: Begin) -> None:
         assert runs.detect() == []
 
 
+def test_what_goes_while_an_older_version_runs_comes_with_the_list(detection: Begin) -> None:
+    """2.16 keeps no ids of conversations that an older version could compare with."""
+    runs = detection()
+    runs.detect()
+    runs.clock.instant += HOUR
+    runs.workspace.delete_conversation("1")
+    for _ in range(2):
+        assert runs.detect(api_version="2.15") == []
+    assert runs.detect() == [("conversations", "1", "deleted")]
+
+
 def test_before_2_16_conversations_are_compared_and_a_merge_is_a_delete(detection: Begin) -> None:
     runs = detection(api_version="2.15")
     runs.detect()

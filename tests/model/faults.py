@@ -124,8 +124,9 @@ COMMON: Mapping[str, dict[str, Any]] = {
 OF_SEARCH: Mapping[str, dict[str, Any]] = {
     "dead cursor": {"kind": "dead_cursor", "path": SEARCH},
     "404 of a search": {"kind": "status", "status": 404, "path": SEARCH},
-    # Only where a count says that something is missing.
-    "empty page": _changed(_empty_page, path=SEARCH),
+    # Once, and only where a count says that something is missing: for ever it is what Intercom
+    # counts and does not give.
+    "empty page": _changed(_empty_page, path=SEARCH, times=1),
 }
 OF_SCROLL: Mapping[str, dict[str, Any]] = {
     "scroll gone": {"kind": "status", "status": 404, "path": "^/companies/scroll$"},

@@ -80,14 +80,17 @@ class HistoryRuns(Runs):
 class Presence:
     """Which rows were there all the time that a run took, for tables that it reads in full.
 
-    A run may leave out rows by its settings: the ones of an earlier run must stay. Where no STATE
-    of that earlier run was taken, nobody can know of them.
+    A run may leave out rows by its settings. Those that the bookmark holds for must stay, so far as
+    the run that moved it says which ones these are: last has that run, by stream.
     """
 
-    def __init__(self, sandbox: Sandbox, run: Run, state: Mapping[str, Any]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, run: Run, last: Mapping[str, Run], bookmarks: Mapping[str, Any]
+    ) -> None:
         self._workspace = sandbox.workspace
         self._run = run
-        self._bookmarks: Mapping[str, Any] = state.get("bookmarks", {})
+        self._last = last
+        self._bookmarks = bookmarks
         self._streams = [
             stream
             for stream in run.streams
@@ -103,15 +106,15 @@ class Presence:
             self.keys[stream] &= self._now(stream)
 
     def _now(self, stream: str) -> set[Key]:
-        bookmark = self._bookmarks.get(stream)
         # A read with a filter replaces nothing.
         settings = {name: each for name, each in self._run.settings.items() if "filter" not in name}
-        run, since = replace(self._run, settings=settings), start_of(self._run)
-        if bookmark is not None:
-            run, since = (
-                replace(run, settings={}),
-                min(since, int(epoch_seconds(bookmark["since"]))),
-            )
+        keys = self._keys(stream, replace(self._run, settings=settings), start_of(self._run))
+        if stream in self._last and stream in self._bookmarks:
+            since = int(epoch_seconds(self._bookmarks[stream]["since"]))
+            keys |= self._keys(stream, self._last[stream], since)
+        return keys
+
+    def _keys(self, stream: str, run: Run, since: int) -> set[Key]:
         return set(promised_rows(self._workspace, stream, run, since))
 
 
@@ -128,7 +131,9 @@ class Player:
         self._requests = 0
         self._running: RunningTap | None = None
         self._is_running = threading.Event()
-        self._presence = Presence(runs.sandbox, self._run, {})
+        self._presence = Presence(runs.sandbox, self._run, {}, {})
+        # The run that moved a bookmark last, by stream.
+        self._last: dict[str, Run] = {}
         # The records that a detection of deletes knows, of those that were there before it.
         self._known: set[Key] = set()
         runs.sandbox.before_request(lambda *_: self._on_request())
@@ -139,23 +144,26 @@ class Player:
         for edit in run.before:
             self._people.do(edit)
         for fault in run.faults:
-            details = {"path": fault.path, **FAULTS[fault.kind]}
-            self._sandbox.faults.add(**details, after=fault.after, times=fault.times)
+            drawn: dict[str, Any] = {"path": fault.path, "after": fault.after, "times": fault.times}
+            self._sandbox.faults.add(**{**drawn, **FAULTS[fault.kind]})
         self._sandbox.options.permissions = set(PERMISSIONS) - set(run.withdrawn)
         # Time ends the jobs that an earlier run left behind.
         self._sandbox.end_exports()
         self._sandbox.clear_requests()
         self._run, self._requests = run, 0
-        self._presence = Presence(self._sandbox, run, self._runs.state)
+        bookmarks = self._runs.state.get("bookmarks", {})
+        self._presence = Presence(self._sandbox, run, self._last, bookmarks)
         there = self._there()
         output = self._output(run)
         self._sandbox.faults.clear()
         self._check(run, output)
         self._check_rows(run, output)
         self._check_deletions(output)
-        before = self._detected_at()
         self._runs.take(output)
-        if self._detected_at() != before:
+        now = self._runs.state.get("bookmarks", {})
+        moved = [stream for stream in now if now[stream] != bookmarks.get(stream)]
+        self._last.update(dict.fromkeys(moved, run))
+        if "deletions" in moved:
             tables = set(run.streams)
             self._known |= {key for key in there & self._there() if key[0] in tables}
         return output
@@ -270,9 +278,6 @@ class Player:
     def _there(self) -> set[Key]:
         workspace = self._sandbox.workspace
         return {(table, key) for table in DETECTED for key in getattr(workspace, table).texts}
-
-    def _detected_at(self) -> object:
-        return self._runs.state.get("bookmarks", {}).get("deletions")
 
 
 def _is_about(bookmark: Mapping[str, Any]) -> dict[str, Any]:
