@@ -301,8 +301,8 @@ class Sync:
                 return f"{source} failed"
             if source in reading.unfinished:
                 return f"{source} changed faster than it could be read"
-            if found := next(iter(self._findings.of(source)), None):
-                return f"{source}: {found}"
+            if self._findings.of(source):
+                return f"some rows of {source} did not come, see the end of the run"
         return None
 
     def _result(self, name: str) -> str:
