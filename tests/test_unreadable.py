@@ -318,3 +318,32 @@ def test_outage_while_details_are_read_skips_nothing(runs: Begin, after: int) ->
     run.run("conversation_parts")
     missing = [each for each in run.problems("conversation_parts") if "missing" in each]
     assert len(missing) == (1 if first.code == 0 else 0), missing
+
+
+@pytest.mark.parametrize("status", [403, 422, 500])
+def test_contact_whose_tags_cannot_be_read_keeps_what_search_sent(runs: Begin, status: int) -> None:
+    workspace = of_every_kind(3, last=NOW - 30 * DAY, step=HOUR)
+    broken, other = sorted(each["id"] for each in workspace.truth("contacts"))[:2]
+    for contact in (broken, other):
+        tags = [workspace.add_tag(name=f"{contact} {number}") for number in range(12)]
+        workspace.update_contact(contact, tags=tags, updated_at=NOW - 30 * DAY)
+    run = runs(workspace)
+    path = f"/contacts/{broken}/tags$"
+    run.sandbox.faults.add("status", path, times=None, status=status, code="forbidden")
+    output = run.run("contacts")
+    assert output.code == 0, output.log
+    tags_of = {each["id"]: each["tags"] for each in output.records("contacts")}
+    assert (len(tags_of[broken]), len(tags_of[other])) == (10, 12)
+    assert broken in named(output)[0]
+    run.forget()
+    assert run.run("contacts", strict=True).code == 5
+
+
+def test_tags_that_nobody_can_read_fail_the_stream(runs: Begin) -> None:
+    workspace = of_every_kind(3, last=NOW - 30 * DAY, step=HOUR)
+    (contact, *_) = (each["id"] for each in workspace.truth("contacts"))
+    tags = [workspace.add_tag(name=f"{number}") for number in range(12)]
+    workspace.update_contact(contact, tags=tags, updated_at=NOW - 30 * DAY)
+    run = runs(workspace)
+    run.sandbox.faults.add("status", "^/contacts/[^/]+/tags$", times=None, status=500)
+    assert run.run("contacts").code == 4

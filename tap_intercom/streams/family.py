@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ResponseError, TapError
 from tap_intercom.pages import WHOLE, Paging, read_pages
-from tap_intercom.streams.base import Batch, Reading, Record, Stream
+from tap_intercom.streams.base import MOST_OTHERS, Batch, Reading, Record, Stream
 from tap_intercom.streams.nested import Found, NestedList
 from tap_intercom.streams.passes import read_until_whole
 from tap_intercom.streams.unreadable import (
@@ -199,27 +199,43 @@ class ParentStream(Stream):
         wanted = [each for each in cut if self._is_to_be_read(each, records)]
 
         def read(each: Cut) -> Found:
-            return self._read_list(reading, each, records[each.at])
+            try:
+                return self._read_list(reading, each, records)
+            except Exception as error:
+                return self._unread(reading, self._list(each.name), records[each.at], error)
 
         found: dict[Cut, Found | None] = dict.fromkeys(cut)
         found.update(zip(wanted, reading.ahead.map(read, wanted), strict=True))
         return found
 
-    def _read_list(self, reading: Reading, cut: Cut, record: Record) -> Found:
-        """The whole of a list; what the record has of it where the record is gone by now."""
-        nested, record_id = self._list(cut.name), str(record.get("id"))
+    def _read_list(self, reading: Reading, cut: Cut, records: Sequence[Record]) -> Found:
+        """The whole of a list, or what the record has of it where that is all that can be had.
+
+        A record may be gone by now, or its list cannot be read while others can.
+        """
+        nested, record = self._list(cut.name), records[cut.at]
         assert nested.whole is not None
+        whole, record_id = nested.whole, str(record.get("id"))
+        known = Found(nested.read(record).entries, 0)
+
+        def read(client: Client, record: Record) -> Found:
+            return whole.read(replace(reading, client=client), nested, record)
+
         try:
-            found = nested.whole.read(reading, nested, record)
-        except ResponseError as error:
-            if error.is_gone:
+            found = read(reading.client.hasty(FIRST_PATIENCE_SECONDS), record)
+        except FAILURES as error:
+            if isinstance(error, ResponseError) and error.is_gone:
                 reading.note_gone(self.name, True, record_id)
-                return Found(nested.read(record).entries, 0)
-            found = self._unread(reading, nested, record, error)
-        except Exception as error:
-            found = self._unread(reading, nested, record, error)
-        else:
-            reading.note_gone(self.name, False, record_id)
+                return known
+            if not may_be_of_one_record(error):
+                raise
+            others = [each for each in records if each is not record][:MOST_OTHERS]
+            try:
+                found = read_again(read, reading.client, record, others, error)
+            except UnreadableError:
+                reading.note_unreadable(self.name, f"{cut.name} of {record_id}", 1, error)
+                return known
+        reading.note_gone(self.name, False, record_id)
         return found
 
     def _unread(
