@@ -141,6 +141,7 @@ class Client:
         self._clock_offset: float | None = None
         self._reader = ""
         self._patience_seconds = inf
+        self._hasty: dict[float, Client] = {}
         self.requests = Requests()
         self._bind()
 
@@ -152,6 +153,7 @@ class Client:
         """The same client, whose requests count as those of a reader; see `Requests`."""
         client = copy(self)
         client._reader = reader
+        client._hasty = {}
         client._bind()
         return client
 
@@ -160,10 +162,14 @@ class Client:
 
         When one of its requests fails, others are not given up.
         """
-        client = copy(self)
-        client._patience_seconds = seconds
-        client._bind()
-        return client
+        # Kept, since one for each request would be garbage that only a full collection finds.
+        if seconds not in self._hasty:
+            client = copy(self)
+            client._patience_seconds = seconds
+            client._hasty = {}
+            client._bind()
+            self._hasty[seconds] = client
+        return self._hasty[seconds]
 
     @property
     def rate_limit(self) -> Reading | None:
