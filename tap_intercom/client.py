@@ -154,6 +154,7 @@ class Client:
         self._clock_doubt = 0.0
         self._reader = ""
         self._patience_seconds = inf
+        self._hasty: dict[float, Client] = {}
         self.requests = Requests()
         self._bind()
 
@@ -166,6 +167,7 @@ class Client:
         """The same client, whose requests count as those of a reader; see `Requests`."""
         client = copy(self)
         client._reader = reader
+        client._hasty = {}
         client._bind()
         return client
 
@@ -174,10 +176,14 @@ class Client:
 
         When one of its requests fails, others are not given up.
         """
-        client = copy(self)
-        client._patience_seconds = seconds
-        client._bind()
-        return client
+        # Kept, since one for each request would be garbage that only a full collection finds.
+        if seconds not in self._hasty:
+            client = copy(self)
+            client._patience_seconds = seconds
+            client._hasty = {}
+            client._bind()
+            self._hasty[seconds] = client
+        return self._hasty[seconds]
 
     @property
     def rate_limit(self) -> Reading | None:
