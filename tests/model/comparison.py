@@ -60,7 +60,7 @@ def lost(
 ) -> Iterator[str]:
     """What is missing or wrong in a target after the last run of a history.
 
-    reported: streams that a run said it misses entries of nested lists for. Where a fault took these
+    reported: streams that a run said it misses entries of nested lists for. Where a fault took them
     away, that is all that can be had, and it was not silent.
     """
     may_miss = reported if _has_spoilt_lists(history) else ()
