@@ -131,6 +131,25 @@ def test_page_number_that_is_not_obeyed_fails(runs: Begin, name: str, form: Any)
     assert_fails(run, run.run(name), name, "the same page", "may go on")
 
 
+@pytest.mark.parametrize("name", ["articles", "calls", "brands", "contact_segment"])
+def test_page_number_that_is_not_obeyed_fails_where_pages_are_counted(
+    runs: Begin, name: str
+) -> None:
+    run = runs()
+    first: dict[str, Any] = {}
+
+    def answer(call: Any) -> Any:
+        body = first.setdefault(call.path, json.loads(run.sandbox.api.answer(call).body))
+        key = next(key for key, value in body.items() if isinstance(value, list))
+        # One that a segment would be, so that the list is not empty.
+        body[key] = body[key] or [{"type": "segment", "id": "1"}]
+        pages = {"type": "pages", "page": 1, "total_pages": 3, "next": None}
+        return 200, {}, json.dumps(body | {"pages": pages}).encode()
+
+    run.sandbox.faults.add("answer", TABLES[name], times=None, answer=answer)
+    assert_fails(run, run.run(name), name, "the same page")
+
+
 @pytest.mark.parametrize("name", ["conversations", "contacts", "tickets", "macros"])
 def test_pages_that_are_counted_and_not_named_fail(runs: Begin, name: str) -> None:
     run = runs()
