@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ ONE_AT_A_TIME = {"sync.STREAMS_AT_ONCE": 1, "streams.search.WINDOWS_AT_ONCE": 1}
 SHORT_JOBS = {"export_jobs.FIRST_WAIT_SECONDS": 0.005}
 # A request that a killed run sent last may begin a scroll or a job after the end of that run.
 LEFT_BEHIND = ("another app scrolls", "another job of this workspace")
+MISSED_ENTRIES = re.compile(r"^WARNING (\w+): [\d,]+ entries of ", re.MULTILINE)
 DETECTED = ("companies", "contacts", "conversations")
 # A bookmark with others of these, or with less, speaks of something else, and may be earlier.
 TIMES_OF_A_BOOKMARK = {"updated_at", "since", "missing_since", "missing_until"}
@@ -59,6 +61,7 @@ class HistoryRuns(Runs):
         super().__init__(*how, **settings)
         self.tables = Target()
         self.schemas: dict[str, Any] = {}
+        self.reported: set[str] = set()
         self._entries = {entry["tap_stream_id"]: entry for entry in self.catalog["streams"]}
 
     def start(self, *streams: str, **how: Any) -> RunningTap:
@@ -69,6 +72,7 @@ class HistoryRuns(Runs):
     def take(self, output: Output) -> Output:
         """Go on from here."""
         self.outputs.append(output)
+        self.reported.update(MISSED_ENTRIES.findall(output.log))
         for message in output.messages:
             if message["type"] == "SCHEMA":
                 self.schemas[message["stream"]] = message["schema"]
@@ -339,9 +343,9 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
         if any(text in output.log for text in LEFT_BEHIND):
             output = player.play(last)
         assert output.code == 0, output.last_log_line
-        since = start_of(last)
+        since, schemas = start_of(last), runs.schemas
         problems = [
-            *lost(runs.tables, sandbox.workspace, history, last, since, runs.schemas),
+            *lost(runs.tables, sandbox.workspace, history, last, since, schemas, runs.reported),
             *player.undetected(),
         ]
         assert not problems, "\n".join(problems)
