@@ -60,8 +60,8 @@ def lost(
 ) -> Iterator[str]:
     """What is missing or wrong in a target after the last run of a history.
 
-    reported: streams that a run said it misses entries of nested lists for. Where a fault took them
-    away, that is all that can be had, and it was not silent.
+    reported: streams that a run warned of, as entries of nested lists did not come. Where a fault
+    took these away, nothing is lost silently.
     """
     may_miss = reported if _has_spoilt_lists(history) else ()
     for stream in run.streams:
