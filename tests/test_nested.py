@@ -141,6 +141,23 @@ def test_a_list_under_its_other_key_or_without_an_object_comes(begin: Begin, nam
     assert warnings(runs.outputs[-1], name) == []
 
 
+@pytest.mark.parametrize("is_null", [True, False], ids=["null", "absent"])
+@pytest.mark.parametrize("name", [each for each in MOVED if each != "side_conversation_parts"])
+def test_an_object_without_its_list_does_not_pass_for_an_empty_list(
+    begin: Begin, name: str, is_null: bool
+) -> None:
+    path, records, field, _ = MOVED[name]
+
+    def empty(record: Record) -> None:
+        (usual,) = [each for each in record[field] if isinstance(record[field][each], list)]
+        record[field] = {"type": "list", **({usual: None} if is_null else {})}
+
+    runs = begin(one_of_each())
+    change(runs, path, records, empty)
+    output = runs.run(name)
+    assert output.records(name) or warnings(output, name), output.log
+
+
 @pytest.mark.parametrize("stream", ["contacts", "companies", "conversations", "tickets"])
 def test_a_column_under_its_other_key_comes(begin: Begin, stream: str) -> None:
     path = "/companies/scroll" if stream == "companies" else f"/{stream}/search"

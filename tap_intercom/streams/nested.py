@@ -202,7 +202,8 @@ class NestedList:
             entries = found[0] if found else []
             # A list under a key that nobody knows may hold anything.
             others = [] if found else [each for each in _values(value) if isinstance(each, list)]
-            is_readable = not any(others) and bool(found or not self.is_always_sent)
+            is_empty = total == 0 or not any(_values(value))
+            is_readable = not any(others) and bool(found or (is_empty and not self.is_always_sent))
         else:
             entries = []
             is_readable = value is None and not self.is_always_sent
