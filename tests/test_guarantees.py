@@ -26,3 +26,10 @@ def test_every_promise_is_argued_and_broken_on_purpose() -> None:
     mutations = json.loads((TESTS / "mutations" / "mutations.json").read_text(encoding="utf-8"))
     broken = {each["promise"] for each in mutations}
     assert broken == {f"6.{number}" for number in argued}
+
+
+def test_every_mutation_finds_its_place() -> None:
+    mutations = json.loads((TESTS / "mutations" / "mutations.json").read_text(encoding="utf-8"))
+    for each in mutations:
+        text = (TESTS.parent / each["file"]).read_text(encoding="utf-8")
+        assert text.count(each["old"]) == 1, each["broken"]
