@@ -244,7 +244,8 @@ def test_a_wrong_clock_of_this_machine_does_no_harm(
     faulty = start(clock_offset_seconds=seconds)
     streams = ("contacts", "conversations", "conversation_parts", "companies")
     output = faulty.run(*streams)
-    faulty.assert_complete(output, *streams)
+    # On a busy machine the short-lived scroll may begin again, so companies may come twice.
+    faulty.assert_complete(output, *streams, once=False)
     bookmark = output.state["bookmarks"]["conversations"]["updated_at"]
     behind = faulty.sandbox.clock() - epoch_seconds(bookmark)
     assert 600 <= behind <= 660
