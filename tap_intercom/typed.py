@@ -108,6 +108,16 @@ class TypedList(TypedRecord):
         )
 
 
+def as_plain(value: Any) -> Any:
+    """The value with a dict in place of each TypedRecord inside it."""
+    if isinstance(value, TypedRecord):
+        found = ((name, read(value)) for name, read in value.readers.items())
+        return {name: as_plain(each) for name, each in found if each is not _UNSET}
+    if isinstance(value, list):
+        return [as_plain(each) for each in value]
+    return value
+
+
 class PageParser:
     """Parses pages of one table; what it learns on the way is not for two threads at once.
 

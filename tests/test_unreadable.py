@@ -334,6 +334,7 @@ def test_contact_whose_tags_cannot_be_read_keeps_what_search_sent(runs: Begin, s
     assert output.code == 0, output.log
     tags_of = {each["id"]: each["tags"] for each in output.records("contacts")}
     assert (len(tags_of[broken]), len(tags_of[other])) == (10, 12)
+    assert all(tag["id"] for tags in tags_of.values() for tag in tags)
     assert broken in named(output)[0]
     run.forget()
     assert run.run("contacts", strict=True).code == 5

@@ -14,7 +14,7 @@ from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
 from tap_intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.streams.base import Reading, Record
-from tap_intercom.typed import TypedList, TypedRecord
+from tap_intercom.typed import TypedList, TypedRecord, as_plain
 
 _OBJECTS = (dict, TypedRecord)
 # Entries that no row can be made of.
@@ -223,7 +223,7 @@ class NestedList:
     def put(self, record: Any, found: Found | None) -> None:
         """Put the entries where the table expects them: those that were found, or the record's."""
         known = self.read(record)
-        entries = list((found or known).entries)
+        entries = [as_plain(each) for each in (found or known).entries]
         if "." in self.name or not (entries or known.entries):
             return
         if self.is_bare:
