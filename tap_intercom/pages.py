@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError
+from tap_intercom.typed import values_of
 
 Page = TypeVar("Page")
 
@@ -107,13 +108,13 @@ def _named_by(following: Any, is_numbered: bool) -> Mapping[str, Any]:
 
 def content_of(records: Sequence[Any]) -> int:
     """A hash of which records a page has, and when they changed."""
-    return hash(tuple(_identity(record) for record in records))
-
-
-def _identity(record: Any) -> str:
-    if not hasattr(record, "get") or record.get("id") is None:
-        return repr(record)
-    return f"{record.get('id')} {record.get('updated_at')}"
+    try:
+        ids = values_of(records, "id")
+        if None not in ids:
+            return hash((*ids, *values_of(records, "updated_at")))
+    except (AttributeError, TypeError):  # bare values, and ids that are objects
+        pass
+    return hash(repr(records))
 
 
 class Repeats:

@@ -116,6 +116,7 @@ class _Lane(Generic[Item]):
         with self._lock:
             segment = self._segment
             if segment is None or segment.size >= max(SEGMENT_BYTES, self._stored_bytes // 4):
+                self._end_segment()
                 segment = self._segment = _Segment()
             segment.write(data)
             segment.unread += 1
@@ -134,16 +135,22 @@ class _Lane(Generic[Item]):
             if isinstance(entry, _Stored):
                 self.give_back(entry)
         self.items.clear()
+        with self._lock:
+            self._end_segment()
 
     def give_back(self, entry: _Stored) -> None:
         segment = entry.segment
         with self._lock:
             segment.unread -= 1
             self._stored_bytes -= entry.size
-            if segment.unread == 0:
+            # The last one is written on: to make a file costs more than to write an item.
+            if segment.unread == 0 and segment is not self._segment:
                 segment.close()
-                if segment is self._segment:
-                    self._segment = None
+
+    def _end_segment(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None and segment.unread == 0:
+            segment.close()
 
 
 class _Workers:
@@ -362,6 +369,7 @@ class ReadAhead:
                 with self._changed:
                     if lane.is_cancelled:
                         lane.give_back(stored)
+                        lane.clear()
                         raise _Cancelled
                     self._append(lane, stored)
                 return
@@ -411,6 +419,7 @@ class ReadAhead:
                 self._changed.notify_all()
                 self._room.notify()
             yield lane.fetch(entry)
+        lane.clear()
         if lane.error is not None:
             raise lane.error
 

@@ -8,9 +8,9 @@ answer is, and shows which columns have to be looked at one by one from then on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, reduce
-from operator import attrgetter, or_
+from operator import or_
 from typing import Annotated, Any, ClassVar, TypedDict, get_args
 
 import msgspec
@@ -91,21 +91,22 @@ class TypedRecord(msgspec.Struct, gc=False):
 
 # What an answer may say of its list (pages.py) beside the records.
 _BESIDE_RECORDS = ("type", "pages", "total_count", "total_pages", "has_more", "next_cursor")
-_parts_of_a_list = attrgetter("v0", "v1", "v2", "v3", "v4")
 
 
 class TypedList(TypedRecord):
     """The object around a nested list: v0 are its entries, v1 to v4 what it says of others."""
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the entries are all that Intercom counts; False where it is not sure."""
-        entries, has_more, total, cursor, pages = _parts_of_a_list(self)
-        return (
-            entries is not None
-            and not (has_more or cursor or pages)
-            and (total is None or total == len(entries))
-        )
+
+def values_of(records: Sequence[Any], name: str) -> list[Any]:
+    """The values of a field of all records of a page; None where it is absent.
+
+    Either all of them are of the type that the page was parsed to, or none is.
+    """
+    if not records or not isinstance(records[0], TypedRecord):
+        return [record.get(name) for record in records]
+    if (read := records[0].readers.get(name)) is None:
+        return [None] * len(records)
+    return [None if value is _UNSET else value for value in map(read, records)]
 
 
 def as_plain(value: Any) -> Any:

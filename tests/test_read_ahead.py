@@ -90,7 +90,8 @@ def test_files_hold_little_more_than_what_is_waiting(
         may_be_made.release()
     assert count == 3_000
     of_an_item = len(pickle.dumps(item, pickle.HIGHEST_PROTOCOL))
-    assert most_bytes <= 1.5 * waiting * of_an_item + 2 * 1_000
+    # A file ends with the item that makes it too large.
+    assert most_bytes <= 1.5 * waiting * of_an_item + 2 * (1_000 + of_an_item)
     assert most_files <= 20
     assert open_files == []
 

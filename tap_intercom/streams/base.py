@@ -24,7 +24,7 @@ from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs, 
 from tap_intercom.settings import Settings
 from tap_intercom.state import Origin, Plan
 from tap_intercom.times import epoch_seconds
-from tap_intercom.typed import PageParser, TypedRecord
+from tap_intercom.typed import PageParser, TypedRecord, values_of
 
 Record = dict[str, Any]
 
@@ -383,6 +383,10 @@ class Stream:
         """When a record changed, in Unix seconds; None where Intercom does not tell."""
         return instant_of(record.get(self.instant_field))
 
+    def instants(self, records: Sequence[Record]) -> list[int | None]:
+        """When each record changed."""
+        return [self.instant(record) for record in records]
+
     def family(self) -> Iterator[Stream]:
         """Yield the stream, and all that are read with it."""
         yield self
@@ -412,9 +416,8 @@ def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
     found = body.get(key)
     if not isinstance(found, list):
         raise ContractError(f"{path}: the answer has no list {key!r}, so records may be missing")
-    for record in found:
-        if record.__class__ is not dict and not isinstance(record, TypedRecord):
-            raise ContractError(f"{path}: the list {key!r} holds something that is no record")
+    if not all(kind is dict or issubclass(kind, TypedRecord) for kind in set(map(type, found))):
+        raise ContractError(f"{path}: the list {key!r} holds something that is no record")
     return found
 
 
@@ -426,6 +429,14 @@ def instant_of(value: Any) -> int | None:
         except (ValueError, OverflowError):
             return None
     return value if isinstance(value, int) else None
+
+
+def times_of_change(records: Sequence[Record]) -> list[int | None]:
+    """`updated_at` of each record of a page."""
+    values = values_of(records, "updated_at")
+    if set(map(type, values)) == {int}:
+        return values
+    return [value if isinstance(value, int) else None for value in values]
 
 
 def updated_at(record: Mapping[str, Any]) -> int | None:

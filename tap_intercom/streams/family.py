@@ -7,7 +7,7 @@ bookmark of its own, in terms of when its parents changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import compress
@@ -170,8 +170,10 @@ class ParentStream(Stream):
         """The lists that are not whole, or not where they are expected, and that anybody wants."""
         found = []
         for nested in self.lists:
-            wanted = {at for name in self._users(reading, nested, places) for at in places[name]}
-            found += [Cut(at, nested.name) for at in nested.cut(records, sorted(wanted))]
+            users = self._users(reading, nested, places)
+            # One alone, as nearly always, costs no sets.
+            wanted = places[users[0]] if len(users) == 1 else _union(places[user] for user in users)
+            found += [Cut(at, nested.name) for at in nested.cut(records, wanted)]
         return found
 
     def _users(self, reading: Reading, nested: NestedList, names: Collection[str]) -> list[str]:
@@ -561,6 +563,10 @@ def give_up(reading: Reading, names: Sequence[str], error: Exception) -> None:
         reading.given_up.setdefault(name, error)
     if reading.given_up.keys() >= reading.selections.keys():
         raise error
+
+
+def _union(places: Iterable[Sequence[int]]) -> list[int]:
+    return sorted({at for each in places for at in each})
 
 
 def columns_of(entry: Record, columns: Mapping[str, str]) -> Record:

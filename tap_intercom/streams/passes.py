@@ -31,9 +31,10 @@ class Pass(Tally):
     """
 
     def __init__(self, stream: Stream, since: int | None, known: set[int]) -> None:
-        super().__init__(newest_first=True, instant=stream.instant, id_field=stream.id_field)
+        super().__init__(newest_first=True, instants=stream.instants, id_field=stream.id_field)
         self.known = known
         self.is_cut = False
+        self._instant = stream.instant
         self._since = since
         # Where the order is not documented: which orders of ids it may be instead.
         self._id_orders = [] if stream.has_documented_order else [True, False]

@@ -31,9 +31,8 @@ from tap_intercom.streams.base import (
     Batch,
     Probe,
     Reading,
-    Record,
     Stream,
-    updated_at,
+    times_of_change,
 )
 from tap_intercom.streams.family import Page, ParentStream
 from tap_intercom.streams.seen import Seen
@@ -445,10 +444,10 @@ class SearchStream(ParentStream):
     ) -> _Page:
         """The records of a page that are the window's and did not come before, made into lines."""
         records = self.records(answer)
-        kept = [
+        kept: Sequence[int] = [
             at
-            for at, record in enumerate(records)
-            if self._belongs(reading, span.window, record) and not tally.repeats(record)
+            for at, instant in enumerate(times_of_change(records))
+            if self._belongs(reading, span.window, instant) and not tally.repeats(records[at])
         ]
         if self.has_children(span.streams):
             # A child costs a request: what came unchanged before is left out.
@@ -468,14 +467,13 @@ class SearchStream(ParentStream):
         if passed < page.count:
             yield Batch(passed=page.count - passed)
 
-    def _belongs(self, reading: Reading, window: Window, record: Record) -> bool:
+    def _belongs(self, reading: Reading, window: Window, instant: int | None) -> bool:
         """Whether a record is this window's to write.
 
         One before the window, or just behind it within the margin, is its neighbour's, and was
         there when that one was read. One that is newer still came from an index behind its
         records, and is written here. A period with an end ends for all.
         """
-        instant = updated_at(record)
         if instant is None or window.holds(instant):
             return True
         end = reading.origin.end

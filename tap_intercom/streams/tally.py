@@ -6,8 +6,9 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from tap_intercom.pages import BrokenOffError
-from tap_intercom.streams.base import Record, updated_at
+from tap_intercom.streams.base import Record, times_of_change, updated_at
 from tap_intercom.streams.unreadable import UnreadableError
+from tap_intercom.typed import values_of
 
 PAGE_SIZE = 150
 STEPS_THAT_SHOW_ORDER = 20
@@ -16,8 +17,8 @@ STEPS_THAT_SHOW_ORDER = 20
 class Tally:
     """Which records came, against how many Intercom counts.
 
-    Keeps eight bytes for a record, since a window of days may hold millions. instant tells when a
-    record changed, id_field which one it is; last is the instant of the last one that came and
+    Keeps eight bytes for a record, since a window of days may hold millions. instants tells when
+    records changed, id_field which ones they are; last is the instant of the last one that came and
     told. is_counted: whether every page has a count that can be true, tells_times whether every
     record told when. broken_off: why the pass ended before its last page; unreadable: the
     record that it ended at, since Intercom cannot send it.
@@ -26,7 +27,7 @@ class Tally:
     def __init__(
         self,
         newest_first: bool = False,
-        instant: Callable[[Record], int | None] = updated_at,
+        instants: Callable[[Sequence[Record]], Sequence[int | None]] = times_of_change,
         id_field: str = "id",
     ) -> None:
         self.newest_first = newest_first
@@ -34,7 +35,7 @@ class Tally:
         self.is_counted = True
         self.tells_times = True
         self.last: int | None = None
-        self._instant = instant
+        self._instants = instants
         self.total = 0
         self.first_total = 0
         self.pages = 0
@@ -54,8 +55,8 @@ class Tally:
         self.total = max(self.total, total or 0)
         if self.pages == 1:
             self.first_total = self.total
-        self._hashes.extend(hash(record.get(self.id_field)) for record in records)
-        instants = [instant for record in records if (instant := self._instant(record)) is not None]
+        self._hashes.extend(map(hash, values_of(records, self.id_field)))
+        instants = [each for each in self._instants(records) if each is not None]
         self.newest = max([self.newest, *instants])
         self.tells_times = self.tells_times and len(instants) == len(records)
         if not (self.tells_times and self._goes_on(instants)):
