@@ -63,7 +63,7 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10",
-    packages=find_packages(include=["tap_intercom", "tap_intercom.*"]),
+    packages=find_packages(include=["tap_intercom*", "intercom_sandbox*"]),
     package_data={"tap_intercom": ["py.typed", "schemas/*.json"]},
     install_requires=REQUIREMENTS,
     extras_require={"sandbox": SANDBOX_REQUIREMENTS, "dev": DEVELOPMENT_REQUIREMENTS},

@@ -7,7 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tap_intercom.about import Table, exit_codes_table, markdown, settings_table, streams_table
+from tap_intercom.commands.about import (
+    Table,
+    exit_codes_table,
+    markdown,
+    settings_table,
+    streams_table,
+)
 
 DOCS = Path(__file__).parent.parent / "docs"
 TABLES: dict[str, dict[str, Callable[[], Table]]] = {

@@ -9,17 +9,17 @@ from typing import Any
 
 from singer import metadata
 
-from tap_intercom.client import Answer, Client
 from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
-from tap_intercom.pages import WHOLE, read_pages
-from tap_intercom.records import Repairs, compile_record, prune_schema
+from tap_intercom.intercom.client import Answer, Client
+from tap_intercom.intercom.pages import WHOLE, read_pages
+from tap_intercom.reading.stream import Selection, Stream, list_of, load_schema
+from tap_intercom.records.coerce import Repairs, compile_record, prune_schema
+from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS, stream_of
-from tap_intercom.streams.base import Selection, Stream, list_of, load_schema
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
 from tap_intercom.streams.reporting import DATASETS, Described, ReportingDataset
 from tap_intercom.streams.tickets import TicketTypeAttributes
-from tap_intercom.typed import PageParser
 
 LOGGER = logging.getLogger("tap_intercom")
 

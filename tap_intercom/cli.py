@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tap_intercom import DISTRIBUTION, __version__, log
 from tap_intercom.descriptors import patient
-from tap_intercom.documents import read_catalog, read_json
 from tap_intercom.errors import ConfigError, Stopped, TapError
+from tap_intercom.files import read_catalog, read_json
 from tap_intercom.signals import Uninterrupted, stopping
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("tap_intercom")
 
 COMMANDS = {
-    "check": "tap_intercom.check",
-    "login": "tap_intercom.oauth",
-    "run": "tap_intercom.pipeline",
-    "sandbox": "tap_intercom.sandbox.command",
-    "select": "tap_intercom.selection",
+    "check": "tap_intercom.commands.check",
+    "login": "tap_intercom.commands.login",
+    "run": "tap_intercom.commands.run",
+    "sandbox": "intercom_sandbox.command",
+    "select": "tap_intercom.commands.select",
 }
 BUG_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130
@@ -151,14 +151,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _about(style: str) -> int:
-    from tap_intercom.about import about
+    from tap_intercom.commands.about import about
 
     _print(about(style))
     return 0
 
 
 def _test(options: argparse.Namespace) -> int:
-    from tap_intercom import check
+    from tap_intercom.commands import check
 
     if options.format not in check.FORMATS:
         raise ConfigError(f"--test: --format must be one of {', '.join(check.FORMATS)}")
@@ -182,7 +182,7 @@ def _run(options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:
 
 def _discover(settings: Settings) -> int:
     from tap_intercom.catalog import discover
-    from tap_intercom.client import Client
+    from tap_intercom.intercom.client import Client
 
     client = Client(settings)
     client.open_workspace()
@@ -191,7 +191,7 @@ def _discover(settings: Settings) -> int:
 
 
 def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:
-    from tap_intercom.client import Client
+    from tap_intercom.intercom.client import Client
     from tap_intercom.messages import Messages
     from tap_intercom.state import State, read_state
     from tap_intercom.sync import Sync

@@ -24,8 +24,8 @@ from typing import Any
 
 import orjson
 
-from tap_intercom.documents import replace_file
 from tap_intercom.errors import ConfigError
+from tap_intercom.files import replace_file
 from tap_intercom.times import epoch_seconds, rfc3339
 
 OWNER_ONLY = 0o600

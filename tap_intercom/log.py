@@ -16,7 +16,7 @@ from tap_intercom.descriptors import write_all
 
 LOGGER = logging.getLogger("tap_intercom")
 # Numbers for programs; a terminal shows them as bars and a table instead.
-METRICS = logging.getLogger("tap_intercom.metrics")
+METRICS = logging.getLogger("tap_intercom.intercom.metrics")
 # Libraries whose warnings join ours, so that every line has the same form.
 LIBRARIES = ("urllib3", "py.warnings")
 STYLES = ("text", "json")

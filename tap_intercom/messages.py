@@ -11,7 +11,7 @@ import orjson
 
 from tap_intercom.descriptors import write_all
 from tap_intercom.errors import TargetGoneError
-from tap_intercom.typed import TypedRecord
+from tap_intercom.records.typed_records import TypedRecord
 
 FLUSH_BYTES = 65_536
 FLUSH_SECONDS = 0.25

@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tap_intercom import log, metrics, tables
-from tap_intercom.client import Client
-from tap_intercom.findings import Findings
+from tap_intercom import log
+from tap_intercom import text_table as tables
+from tap_intercom.intercom import metrics
+from tap_intercom.intercom.client import Client
+from tap_intercom.reading.stream import Batch, Selection
+from tap_intercom.shortfalls import Findings
 from tap_intercom.signals import start_thread
 from tap_intercom.state import State
 from tap_intercom.streams import stream_of
-from tap_intercom.streams.base import Batch, Selection
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from tap_intercom.catalog import discover, select
-from tap_intercom.client import Client, Workspace
 from tap_intercom.errors import (
     AuthError,
     ConfigError,
@@ -22,16 +21,17 @@ from tap_intercom.errors import (
     TapError,
     TargetGoneError,
 )
-from tap_intercom.export_jobs import ExportJobs
-from tap_intercom.findings import Findings
+from tap_intercom.intercom.client import Client, Workspace
+from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import Messages
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
-from tap_intercom.read_ahead import ReadAhead
+from tap_intercom.reading.read_ahead import ReadAhead
+from tap_intercom.reading.stream import Batch, Opening, Reading, Selection, Shared, Stream
 from tap_intercom.settings import Settings
+from tap_intercom.shortfalls import Findings
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import Origin, State, hash_filters
 from tap_intercom.streams import lineage, reader_of, stream_of
-from tap_intercom.streams.base import Batch, Opening, Reading, Selection, Shared, Stream
 
 LOGGER = logging.getLogger("tap_intercom")
 

@@ -13,7 +13,7 @@ from conftest import START_DATE, Output, Tap
 from truth import FULL_TABLE, Record, differences, expected_records, key_of
 from warm_tap import SHORT_WAITS, Run, WarmTap
 
-from tap_intercom.sandbox import Sandbox
+from intercom_sandbox import Sandbox
 from tap_intercom.times import epoch_seconds
 
 NOW = 1_700_000_000

@@ -12,7 +12,7 @@ from runs import NOW, Clock, Runs
 from test_tables import expected_records as expected_table
 from test_tables import key_of
 
-from tap_intercom.sandbox import Workspace
+from intercom_sandbox import Workspace
 from tap_intercom.streams import STREAMS
 
 HOUR = 3600

@@ -15,7 +15,7 @@ import pytest
 from conftest import RUN, START_DATE, Output, Tap, run_tap, start_tap
 from truth import STREAMS
 
-from tap_intercom.sandbox import Sandbox, Workspace, generate
+from intercom_sandbox import Sandbox, Workspace, generate
 
 TOKEN = "dG9rOnRoaXMtaXMtc2VjcmV0OjE6MA=="
 DEBUG = {"LOGLEVEL": "DEBUG"}

@@ -14,7 +14,7 @@ from jsonschema import Draft4Validator  # type: ignore[import-untyped]
 from singer.catalog import Catalog
 from truth import FULL_TABLE, HASHED, STREAMS, assert_singer, assert_true
 
-from tap_intercom.sandbox import Sandbox, Workspace, generate
+from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.streams import STREAMS as EVERY_STREAM
 
 Metadata = dict[tuple[str, ...], dict[str, Any]]

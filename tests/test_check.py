@@ -12,7 +12,7 @@ import pytest
 from conftest import TIMEOUT_SECONDS, Tap, selecting, start_tap
 from truth import STREAMS as CORE
 
-from tap_intercom.sandbox.sample import generate
+from intercom_sandbox.sample import generate
 from tap_intercom.streams import STREAMS, reader_of
 
 USERS_AND_COMPANIES = "Read and list users and companies"

@@ -17,8 +17,8 @@ from conftest import START_DATE, Output, Tap, run_tap, selecting
 from runs import NOW, Catalog, Clock, Runs
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
-from tap_intercom.sandbox.options import PERMISSIONS
+from intercom_sandbox import Sandbox, Workspace
+from intercom_sandbox.options import PERMISSIONS
 
 HOUR = 3600
 TABLES = ("companies", "contacts", "conversations")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from conftest import RUN, TIMEOUT_SECONDS, Output, Tap
 
+from intercom_sandbox import Workspace
 from tap_intercom.descriptors import (
     patient,
     read_parts,
@@ -20,7 +21,6 @@ from tap_intercom.descriptors import (
     whole_lines,
     write_all,
 )
-from tap_intercom.sandbox import Workspace
 
 ROWS = 2_000
 MUCH = b"much\n" * 400_000

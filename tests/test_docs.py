@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tap_intercom import DISTRIBUTION, __version__
-from tap_intercom.about import about
+from tap_intercom.commands.about import about
 from tap_intercom.settings import document
 from tap_intercom.streams import STREAMS
 

@@ -26,7 +26,7 @@ def subclasses(kind: type[BaseException]) -> Iterator[type[BaseException]]:
 def errors() -> list[BaseException]:
     """One error of each class of the package, with another value than the default everywhere."""
     for module in pkgutil.walk_packages(tap_intercom.__path__, "tap_intercom."):
-        if not module.name.startswith("tap_intercom.sandbox"):
+        if not module.name.startswith("intercom_sandbox"):
             importlib.import_module(module.name)
     found: list[BaseException] = []
     for kind in sorted({*subclasses(TapError), *subclasses(Stopped)}, key=str):

@@ -17,7 +17,7 @@ from conftest import Output, Tap
 from description import DESCRIPTION, examples
 from truth import STREAMS as CORE
 
-from tap_intercom.sandbox import Sandbox, generate
+from intercom_sandbox import Sandbox, generate
 from tap_intercom.streams import STREAMS
 
 ENDPOINTS = json.loads((Path(__file__).parent / "endpoints.json").read_text("utf-8"))

@@ -19,9 +19,9 @@ from test_check import check
 from truth import differences, instant_text
 from warm_tap import SHORT_WAITS, WarmTap
 
+from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.errors import ContractError
-from tap_intercom.export_jobs import csv_files, csv_rows
-from tap_intercom.sandbox import Sandbox, Workspace, generate
+from tap_intercom.intercom.export_jobs import csv_files, csv_rows
 from tap_intercom.state import Origin, Plan
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.exports import ContentExport, instant, unique, whole_days, windows_of

@@ -18,7 +18,7 @@ from runs import Catalog, Runs
 from truth import assert_singer, assert_true
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 from tap_intercom.times import epoch_seconds
 
 TOKEN = "token-that-nobody-may-see"

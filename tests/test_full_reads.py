@@ -12,8 +12,8 @@ import pytest
 from runs import NOW, Catalog, Clock, Runs
 from warm_tap import WarmTap
 
-from tap_intercom.client import starts
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
+from tap_intercom.intercom.client import starts
 from tap_intercom.times import DAY_SECONDS, epoch_seconds, rfc3339
 
 HOUR = 3600

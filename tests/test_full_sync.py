@@ -10,7 +10,7 @@ import pytest
 from conftest import Output, Tap
 from truth import STREAMS, assert_singer, assert_true
 
-from tap_intercom.sandbox import Workspace, generate
+from intercom_sandbox import Workspace, generate
 
 PLENTY = 1_000_000
 TIMEZONES = ("America/Los_Angeles", "Pacific/Auckland", "Asia/Kolkata")

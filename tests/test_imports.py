@@ -1,76 +1,89 @@
-"""Layers point one way: cli -> sync -> streams -> client, and nothing imports what is above it."""
+"""Layers point one way: nothing imports what is above it, and no imports go round in a circle."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "tap_intercom"
+ROOT = Path(__file__).parent.parent
+TAP, SANDBOX = "tap_intercom", "intercom_sandbox"
 
-# Each module may import those before it only.
+# Each module or package of the tap may import those before it only.
 LAYERS = [
     ["errors", "times", "descriptors"],
-    ["log", "signals", "documents", "tables", "lock"],
-    ["settings", "records", "windows", "read_ahead", "known_ids", "written_states"],
-    ["findings", "rate_limit", "typed", "metrics", "connection"],
-    ["messages", "state", "client"],
-    ["pages", "export_jobs", "pipeline"],
+    ["log", "signals", "files", "text_table"],
+    ["settings", "records", "windows", "known_ids", "shortfalls"],
+    ["messages", "state", "intercom"],
+    ["reading"],
     ["streams"],
-    ["progress", "catalog", "about", "oauth"],
-    ["sync", "check", "selection"],
+    ["catalog", "progress"],
+    ["sync"],
+    ["commands"],
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
-def modules(folder: Path) -> Iterator[Path]:
-    yield from sorted(folder.rglob("*.py"))
+def modules(package: str) -> Iterator[Path]:
+    yield from sorted((ROOT / package).rglob("*.py"))
 
 
-def unit(path: Path) -> str:
-    """The layered unit that a file belongs to: a module or a folder of the package."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    """The dotted name of a module; that of its package for `__init__.py`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_units(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+NAMES = {name_of(path) for package in (TAP, SANDBOX) for path in modules(package)}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of ours that a module imports."""
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            base = node.module or ""
-            names = [
-                f"{base}.{alias.name}" if base == "tap_intercom" else base for alias in node.names
-            ]
-        else:
-            continue
-        found |= {name.split(".")[1] for name in names if name.startswith("tap_intercom.")}
-    return found - {"DISTRIBUTION", "__version__"}
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            full_names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (full_names & NAMES) or {node.module}
+    return found & NAMES
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in modules(PACKAGE) if unit(path) in LEVEL], ids=lambda path: path.name
-)
+def unit(name: str) -> str:
+    """The layered unit that a module belongs to: a module or a package of the tap."""
+    return name.split(".")[1]
+
+
+LAYERED = [path for path in modules(TAP) if name_of(path) != TAP]
+
+
+@pytest.mark.parametrize("path", LAYERED, ids=name_of)
 def test_a_module_imports_only_what_is_below_it(path: Path) -> None:
-    mine = unit(path)
-    for other in imported_units(path) - {mine}:
-        if mine == "cli" and other == "sandbox":
-            continue
-        assert LEVEL[other] < LEVEL[mine], f"{path.name} imports {other}"
+    mine = unit(name_of(path))
+    for other in imports(path) - {TAP}:
+        if other.startswith(TAP) and unit(other) != mine:
+            assert LEVEL[unit(other)] < LEVEL[mine], f"{name_of(path)} imports {other}"
 
 
 def test_every_module_has_its_layer() -> None:
-    units = {unit(path) for path in modules(PACKAGE)} - {"__init__", "sandbox"}
-    assert units == set(LEVEL)
+    assert {unit(name_of(path)) for path in LAYERED} == set(LEVEL)
+
+
+@pytest.mark.parametrize("package", [TAP, SANDBOX])
+def test_no_imports_go_round_in_a_circle(package: str) -> None:
+    graph = {name_of(path): imports(path) - {name_of(path)} for path in modules(package)}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 def test_the_sandbox_and_the_tap_do_not_know_each_other() -> None:
-    for path in modules(PACKAGE / "sandbox"):
-        assert imported_units(path) <= {"sandbox"}, path.name
-    for path in modules(PACKAGE):
-        if unit(path) not in ("sandbox", "cli"):
-            assert "sandbox" not in imported_units(path), path.name
+    for path in modules(SANDBOX):
+        assert not any(name.startswith(TAP) for name in imports(path)), path.name
+    for path in modules(TAP):
+        assert not any(name.startswith(SANDBOX) for name in imports(path)), path.name

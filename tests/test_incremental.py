@@ -10,7 +10,7 @@ import pytest
 from conftest import Output, Tap
 from truth import FULL_TABLE, STREAMS, assert_singer, assert_true, instant_text
 
-from tap_intercom.sandbox import Sandbox, Workspace, generate
+from intercom_sandbox import Sandbox, Workspace, generate
 
 DAY = 86_400
 LOOKBACK = 600

@@ -17,9 +17,9 @@ from table_runs import DAY, HOUR, Making, TableRuns, expected_rows
 from test_targets import target_bin
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
+from tap_intercom.reading.stream import load_schema
 from tap_intercom.streams import STREAMS
-from tap_intercom.streams.base import load_schema
 
 PAGE = (Path(__file__).parent.parent / "docs" / "streams.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## Links that are gone\n")[2].partition("\n## ")[0]

@@ -18,7 +18,7 @@ from singer import metrics
 from truth import STREAMS
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox.sample import generate
+from intercom_sandbox.sample import generate
 
 TOKEN = "secret-token-of-the-log"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from raw_server import RawServer
 from terminal import Terminal
 
-from tap_intercom.documents import with_member
+from intercom_sandbox import Sandbox, Workspace
+from tap_intercom.commands.login import code_of
 from tap_intercom.errors import AuthError
-from tap_intercom.oauth import code_of
-from tap_intercom.sandbox import Sandbox, Workspace
+from tap_intercom.files import with_member
 
 APP = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 SECRET_PROMPT = "Client secret (stays hidden): "

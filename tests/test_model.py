@@ -28,7 +28,7 @@ from model.subjects import SUBJECTS
 from model.workspaces import empty_workspace
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox
+from intercom_sandbox import Sandbox
 
 HISTORIES = int(os.environ.get("TAP_INTERCOM_HISTORIES", "0"))
 HISTORIES_OF_A_TEST_RUN = 120

@@ -15,7 +15,7 @@ from runs import NOW, Clock
 from table_runs import DAY, Making, TableRuns, of_every_kind
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 
 Catalog = dict[str, Any]
 Record = dict[str, Any]

@@ -16,7 +16,7 @@ from raw_server import RawServer, trickle
 from runs import Catalog, Runs
 from warm_tap import SHORT_WAITS, WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 
 FOR_EVER = None
 PAGE = b"<html><head><title>403 Forbidden</title></head></html>"

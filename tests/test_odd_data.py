@@ -14,7 +14,7 @@ from conftest import Output, Tap
 from description import DESCRIBED_AS, description
 from truth import HASHED, STREAMS, assert_singer, assert_true, differences, key_of, shaped
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 
 UPDATED_AT = 1_700_000_000
 CONVERSATION_ID = "100"

@@ -11,7 +11,7 @@ from itertools import islice
 import pytest
 from conftest import Tap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 
 RECORDS = 40
 

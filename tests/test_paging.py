@@ -17,7 +17,7 @@ from table_runs import DAY, HOUR, TableRuns, of_every_kind
 from test_table_races import listed
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Workspace
+from intercom_sandbox import Workspace
 
 Body = dict[str, Any]
 Change = Callable[[Body], object]

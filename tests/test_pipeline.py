@@ -19,11 +19,11 @@ import pytest
 from conftest import RUN, START_DATE, TIMEOUT_SECONDS, selecting
 from terminal import Terminal
 
-from tap_intercom import pipeline as pipeline_module
-from tap_intercom import written_states
-from tap_intercom.pipeline import Feed, Target, labelled, worse
-from tap_intercom.sandbox import Sandbox, Workspace, generate
-from tap_intercom.written_states import WrittenStates
+from intercom_sandbox import Sandbox, Workspace, generate
+from tap_intercom.commands import run as pipeline_module
+from tap_intercom.commands import written_states
+from tap_intercom.commands.run import Feed, Target, labelled, worse
+from tap_intercom.commands.written_states import WrittenStates
 
 TESTS = Path(__file__).parent
 STREAMS = ("companies", "contacts", "conversation_parts", "conversations", "segments", "tags")

@@ -19,9 +19,9 @@ from terminal import Terminal
 from truth import STREAMS
 from warm_tap import SHORT_WAITS, WarmTap
 
+from intercom_sandbox import Sandbox, Workspace
+from intercom_sandbox.sample import generate
 from tap_intercom.progress import duration, seconds_left
-from tap_intercom.sandbox import Sandbox, Workspace
-from tap_intercom.sandbox.sample import generate
 
 Catalog = dict[str, Any]
 

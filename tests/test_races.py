@@ -19,7 +19,7 @@ from conftest import Output
 from runs import NOW, Catalog, Clock, Runs
 from warm_tap import SMALL_WINDOWS, WITHOUT_ORDER, WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 from tap_intercom.times import epoch_seconds
 
 HOUR = 3600

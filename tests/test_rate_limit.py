@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_intercom.rate_limit import (
+from tap_intercom.intercom.rate_limit import (
     SHORTEST_REST_SECONDS,
     WINDOW_SECONDS,
     RateLimit,

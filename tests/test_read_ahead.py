@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
-from tap_intercom import read_ahead
-from tap_intercom.read_ahead import ReadAhead
+from tap_intercom.reading import read_ahead
+from tap_intercom.reading.read_ahead import ReadAhead
 
 PATIENCE_SECONDS = 20
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import Output, Tap
 from truth import differences, shaped
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "recorded"
 VERSION = "2.11"

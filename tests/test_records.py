@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_intercom.errors import ContractError
-from tap_intercom.records import (
+from tap_intercom.records.coerce import (
     KEPT_AS_TEXT,
     LEFT_OUT,
     MADE_NULL,

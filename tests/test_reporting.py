@@ -17,7 +17,7 @@ from test_exports import DAYS, FIRST_DAY, NOW, SHORT, ExportRuns
 from truth import instant_text
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace, generate
+from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.streams.reporting import LONGEST_COLUMN_BYTES, column_names, invalid_attributes
 from tap_intercom.times import DAY_SECONDS, rfc3339
 

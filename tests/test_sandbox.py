@@ -23,7 +23,7 @@ import requests
 from description import description
 from jsonschema import Draft4Validator, RefResolver  # type: ignore[import-untyped]
 
-from tap_intercom.sandbox import Sandbox, Workspace, generate
+from intercom_sandbox import Sandbox, Workspace, generate
 
 NOW = 1_780_000_000
 ROOT = Path(__file__).parent.parent
@@ -1074,7 +1074,7 @@ def test_nothing_at_all_can_be_generated() -> None:
 
 def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     config_path = tmp_path / "config.json"
-    program = "import sys; from tap_intercom.sandbox.command import main; sys.exit(main())"
+    program = "import sys; from intercom_sandbox.command import main; sys.exit(main())"
     arguments = ["--contacts", "5", "--write-config", str(config_path)]
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -1100,7 +1100,7 @@ def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
 def test_the_command_tells_what_it_needs() -> None:
     program = (
         "import sys; sys.modules['faker'] = None\n"
-        "from tap_intercom.sandbox.command import main; sys.exit(main([]))"
+        "from intercom_sandbox.command import main; sys.exit(main([]))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=30

@@ -25,7 +25,7 @@ from test_sandbox import (
     where,
 )
 
-from tap_intercom.sandbox import Workspace, generate
+from intercom_sandbox import Workspace, generate
 
 DAY = 86_400
 Record = dict[str, Any]

@@ -11,10 +11,10 @@ import pytest
 from jsonschema import Draft4Validator, RefResolver  # type: ignore[import-untyped]
 from test_sandbox import Caller, code, leaves, nullable_description, serving
 
-from tap_intercom.sandbox import Workspace, generate
-from tap_intercom.sandbox.options import PERMISSIONS
-from tap_intercom.sandbox.resource_store import milliseconds
-from tap_intercom.sandbox.resources import RESOURCES, Resource
+from intercom_sandbox import Workspace, generate
+from intercom_sandbox.options import PERMISSIONS
+from intercom_sandbox.resource_store import milliseconds
+from intercom_sandbox.resources import RESOURCES, Resource
 
 NOW = 1_780_000_000
 # Contacts and tickets refer to these, whatever other records there are.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import RUN, Tap
 
-from tap_intercom.sandbox import Workspace, generate
+from intercom_sandbox import Workspace, generate
 
 OPERATIONS = Path(__file__).parent.parent / "docs" / "operations.md"
 # Loads nothing, and passes on each state as a target does once it has loaded what came before.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
-from tap_intercom.streams.seen import Seen
+from tap_intercom.reading.seen import Seen
 
 
 def page(*ids: int, updated_at: int = 1) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from conftest import RUN, Tap, run_tap
 
+from intercom_sandbox import Workspace
 from tap_intercom.catalog import select
-from tap_intercom.sandbox import Workspace
-from tap_intercom.selection import Change, apply
+from tap_intercom.commands.select import Change, apply
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
 

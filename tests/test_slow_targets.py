@@ -11,7 +11,7 @@ import pytest
 from runs import Catalog, Runs
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 
 COMPANIES = 400
 COMPANIES_ON_A_PAGE = 20

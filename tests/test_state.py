@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from truth import STREAMS, assert_singer, assert_true
 
+from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.errors import ConfigError
-from tap_intercom.sandbox import Sandbox, Workspace, generate
 from tap_intercom.state import (
     CLOCK_TOLERANCE_SECONDS as TOLERANCE,
 )

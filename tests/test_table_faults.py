@@ -20,8 +20,8 @@ from table_runs import DAY, TableRuns, of_every_kind
 from truth import instant_text
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
-from tap_intercom.sandbox.api import Api
+from intercom_sandbox import Sandbox, Workspace
+from intercom_sandbox.api import Api
 from tap_intercom.streams import STREAMS
 
 BYSTANDER = "tags"

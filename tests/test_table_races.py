@@ -17,7 +17,7 @@ from table_runs import DAY, HOUR, TableRuns, of_every_kind
 from truth import instant_text
 from warm_tap import SMALL_WINDOWS, WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 from tap_intercom.times import epoch_seconds
 
 LOOKBACK_SECONDS = 600

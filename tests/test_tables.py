@@ -13,9 +13,9 @@ from conftest import Output, Tap
 from truth import STREAMS as CORE
 from truth import differences, instant_text
 
-from tap_intercom.sandbox import Sandbox, Workspace, generate
+from intercom_sandbox import Sandbox, Workspace, generate
+from tap_intercom.reading.stream import record_hash
 from tap_intercom.streams import STREAMS
-from tap_intercom.streams.base import record_hash
 
 # Exports and deletions have tests of their own: they are read by other means than lists.
 TABLES = sorted(

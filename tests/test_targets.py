@@ -12,7 +12,7 @@ import pytest
 from conftest import Tap, selecting
 from truth import STREAMS
 
-from tap_intercom.sandbox import Sandbox, generate
+from intercom_sandbox import Sandbox, generate
 from tap_intercom.streams import STREAMS as EVERY_STREAM
 
 TARGETS = Path(__file__).parent.parent / ".venv-targets"

@@ -10,7 +10,7 @@ import pytest
 from runs import Catalog, Runs
 from warm_tap import WarmTap
 
-from tap_intercom.sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace
 
 STREAMS = ("companies", "contacts", "tags")
 PATIENCE_SECONDS = 60

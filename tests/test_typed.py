@@ -25,11 +25,12 @@ from test_records import (
     with_properties,
 )
 
+from intercom_sandbox import Sandbox, generate
 from tap_intercom.catalog import discover, select
-from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ContractError
+from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.messages import record_line, typed_record_lines
-from tap_intercom.records import (
+from tap_intercom.records.coerce import (
     UNKNOWN_FIELD,
     ImpreciseNumber,
     Parsed,
@@ -38,9 +39,8 @@ from tap_intercom.records import (
     compile_record,
     parse,
 )
-from tap_intercom.sandbox import Sandbox, generate
+from tap_intercom.records.typed_records import PageParser, TypedRecord
 from tap_intercom.settings import Settings
-from tap_intercom.typed import PageParser, TypedRecord
 
 KEY = {"type": "string"}
 

@@ -13,7 +13,7 @@ from runs import NOW, Catalog, Clock
 from table_runs import DAY, HOUR, TableRuns, of_every_kind
 from warm_tap import SMALL_WINDOWS, WarmTap
 
-from tap_intercom.sandbox import Workspace
+from intercom_sandbox import Workspace
 from tap_intercom.streams import STREAMS
 from tap_intercom.times import epoch_seconds
 

@@ -15,8 +15,8 @@ from typing import Any
 import jsonschema_rs
 from conftest import Output
 
-from tap_intercom.sandbox import Workspace
-from tap_intercom.sandbox.workspace import plain_text
+from intercom_sandbox import Workspace
+from intercom_sandbox.workspace import plain_text
 
 Record = dict[str, Any]
 

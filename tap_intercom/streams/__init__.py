@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tap_intercom.streams.base import Stream
+from tap_intercom.reading.stream import Stream
 from tap_intercom.streams.companies import COMPANIES, CompanyAttributes, CompanySegments
 from tap_intercom.streams.contacts import (
     ContactAttributes,

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
-from tap_intercom.pages import Numbered, only_page
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.pages import Numbered, only_page
+from tap_intercom.reading.children import ChildStream, DerivedStream, Page, ParentStream
+from tap_intercom.reading.lists import ListStream
+from tap_intercom.reading.nested import NestedList, WholeList
+from tap_intercom.reading.passes import Pass, read_until_whole
+from tap_intercom.reading.scroll import scroll_pages
+from tap_intercom.reading.stream import Batch, Opening, Probe, Reading, Record, updated_at
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, updated_at
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have
-from tap_intercom.streams.family import ChildStream, DerivedStream, Page, ParentStream
-from tap_intercom.streams.lists import ListStream
-from tap_intercom.streams.nested import NestedList, WholeList
-from tap_intercom.streams.passes import Pass, read_until_whole
-from tap_intercom.streams.scroll import scroll_pages
 
 WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import ClassVar
 from urllib.parse import quote
 
-from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ConfigError, ResponseError
-from tap_intercom.pages import WHOLE, ByCursor, ByTime, Numbered, read_pages
+from tap_intercom.intercom.client import Answer, Client
+from tap_intercom.intercom.pages import WHOLE, ByCursor, ByTime, Numbered, read_pages
+from tap_intercom.reading.children import ChildStream, DerivedStream, Parent
+from tap_intercom.reading.lists import ListStream
+from tap_intercom.reading.nested import NestedList, WholeList
+from tap_intercom.reading.search import SearchStream
+from tap_intercom.reading.stream import Batch, Opening, Probe, Reading, Record, list_of, record_hash
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, list_of, record_hash
-from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
-from tap_intercom.streams.lists import ListStream
-from tap_intercom.streams.nested import NestedList, WholeList
-from tap_intercom.streams.search import SearchStream
 
 USERS_AND_COMPANIES = "Read and list users and companies"
 OF_CONTACT = {"contact_id": "id", "contact_updated_at": "updated_at"}

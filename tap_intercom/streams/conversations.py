@@ -6,15 +6,22 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tap_intercom.client import BARE, Answer, Client
 from tap_intercom.errors import AuthError
-from tap_intercom.pages import ByCursor, Numbered, only_page
+from tap_intercom.intercom.client import BARE, Answer, Client
+from tap_intercom.intercom.pages import ByCursor, Numbered, only_page
+from tap_intercom.reading.children import (
+    Case,
+    Cases,
+    ChildStream,
+    DerivedStream,
+    Parent,
+    columns_of,
+)
+from tap_intercom.reading.lists import ListStream
+from tap_intercom.reading.nested import NestedList
+from tap_intercom.reading.search import SearchStream, probe_search
+from tap_intercom.reading.stream import Batch, Lack, Opening, Probe, Reading, Record, instant_of
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Lack, Opening, Probe, Reading, Record, instant_of
-from tap_intercom.streams.family import Case, Cases, ChildStream, DerivedStream, Parent, columns_of
-from tap_intercom.streams.lists import ListStream
-from tap_intercom.streams.nested import NestedList
-from tap_intercom.streams.search import SearchStream, probe_search
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 
 LOGGER = logging.getLogger("tap_intercom")

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.pages import ByCursor, read_pages
 from tap_intercom.known_ids import Detection, KnownIds, read_known_ids
 from tap_intercom.messages import record_line, record_prefix
-from tap_intercom.pages import ByCursor, read_pages
+from tap_intercom.reading.children import joined
+from tap_intercom.reading.passes import read_until_whole
+from tap_intercom.reading.search import SearchStream
+from tap_intercom.reading.stream import Batch, Reading, Record, Shared, Stream, list_of
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Reading, Record, Shared, Stream, list_of
 from tap_intercom.streams.companies import COMPANIES, Left, read_companies
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, Contacts
 from tap_intercom.streams.conversations import Conversations, DeletedConversations
-from tap_intercom.streams.family import joined
-from tap_intercom.streams.passes import read_until_whole
-from tap_intercom.streams.search import SearchStream
 from tap_intercom.times import rfc3339
 from tap_intercom.windows import Window
 

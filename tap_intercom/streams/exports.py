@@ -14,12 +14,10 @@ from functools import cache
 from itertools import islice
 from typing import Any, ClassVar
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.export_jobs import CONTENT, CsvFile, csv_files
-from tap_intercom.settings import Settings
-from tap_intercom.state import Origin, Plan
-from tap_intercom.streams.base import (
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.export_jobs import CONTENT, CsvFile, csv_files
+from tap_intercom.reading.stream import (
     Batch,
     Probe,
     Reading,
@@ -28,6 +26,8 @@ from tap_intercom.streams.base import (
     load_schema,
     record_hash,
 )
+from tap_intercom.settings import Settings
+from tap_intercom.state import Origin, Plan
 from tap_intercom.times import DAY_SECONDS, epoch_seconds, rfc3339
 from tap_intercom.windows import Window, spans, start_of_day
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tap_intercom.client import Answer
-from tap_intercom.pages import Numbered
-from tap_intercom.streams.base import OlderColumn, Opening, Reading, Record
-from tap_intercom.streams.family import ChildStream, Parent
-from tap_intercom.streams.lists import ListStream
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.pages import Numbered
+from tap_intercom.reading.children import ChildStream, Parent
+from tap_intercom.reading.lists import ListStream
+from tap_intercom.reading.stream import OlderColumn, Opening, Reading, Record
 from tap_intercom.streams.workspace import NOT_DOCUMENTED
 
 READ_ARTICLES = "Read and list articles"

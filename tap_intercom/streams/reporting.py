@@ -16,11 +16,11 @@ from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError
-from tap_intercom.export_jobs import REPORTING, csv_files
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.export_jobs import REPORTING, csv_files
+from tap_intercom.reading.stream import Batch, Opening, Probe, Reading, Record, Stream
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Opening, Probe, Reading, Record, Stream
 from tap_intercom.streams.exports import (
     RECORD_HASH,
     ROWS_AT_ONCE,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tap_intercom.streams.base import OlderColumn, Opening
+from tap_intercom.reading.children import DerivedStream
+from tap_intercom.reading.lists import ListStream
+from tap_intercom.reading.nested import NestedList, WholeRecord
+from tap_intercom.reading.search import SearchStream
+from tap_intercom.reading.stream import OlderColumn, Opening
 from tap_intercom.streams.conversations import part_types
-from tap_intercom.streams.family import DerivedStream
-from tap_intercom.streams.lists import ListStream
-from tap_intercom.streams.nested import NestedList, WholeRecord
-from tap_intercom.streams.search import SearchStream
 from tap_intercom.times import DAY_SECONDS
 
 READ_TICKETS = "Read tickets"

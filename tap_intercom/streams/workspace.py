@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from tap_intercom.client import BARE, Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.pages import ByCursor, Numbered
+from tap_intercom.intercom.client import BARE, Answer
+from tap_intercom.intercom.pages import ByCursor, Numbered
+from tap_intercom.reading.children import ChildStream, DerivedStream, Parent
+from tap_intercom.reading.lists import ListStream, ObjectStream
+from tap_intercom.reading.nested import NestedList
+from tap_intercom.reading.passes import read_until_whole
+from tap_intercom.reading.stream import Batch, Probe, Reading, Record, list_of
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, list_of
-from tap_intercom.streams.family import ChildStream, DerivedStream, Parent
-from tap_intercom.streams.lists import ListStream, ObjectStream
-from tap_intercom.streams.nested import NestedList
-from tap_intercom.streams.passes import read_until_whole
 from tap_intercom.times import DAY_SECONDS
 from tap_intercom.windows import Window, spans
 

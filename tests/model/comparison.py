@@ -8,14 +8,14 @@ from typing import Any
 from table_runs import expected_rows
 from truth import differences, instant_text
 
+from intercom_sandbox import Workspace
+from intercom_sandbox.export_groups import CONTENT_PREFIX, is_time
 from model.edits import DAYS_OF_LATE_ROWS
 from model.faults import MISSING_NESTED_LIST, NESTED_LISTS, NULL_NESTED_LIST
 from model.history import NEWEST_VERSION, History, Run
 from model.subjects import USERS_ONLY
 from model.target import Key, Record, Target
 from model.workspaces import DATASETS
-from tap_intercom.sandbox import Workspace
-from tap_intercom.sandbox.export_groups import CONTENT_PREFIX, is_time
 from tap_intercom.streams import STREAMS
 from tap_intercom.times import epoch_seconds
 

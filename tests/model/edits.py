@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from intercom_sandbox import Sandbox, Workspace
 from model.history import DAY_SECONDS, Edit
 from model.workspaces import (
     ADMIN,
@@ -25,7 +26,6 @@ from model.workspaces import (
     add_time_in_state,
     send_message,
 )
-from tap_intercom.sandbox import Sandbox, Workspace
 
 # Exports read the last 30 days again (export_lookback_days): later changes are not promised.
 DAYS_OF_LATE_ROWS = 29

@@ -19,6 +19,8 @@ from runs import NOW, Catalog, Clock, Runs
 from warm_tap import SMALL_WINDOWS, WITHOUT_ORDER, WarmTap
 from warm_tap import Run as RunningTap
 
+from intercom_sandbox import Sandbox
+from intercom_sandbox.options import PERMISSIONS
 from model.comparison import is_export, is_full_table, lost, promised_rows
 from model.edits import People
 from model.faults import FAULTS
@@ -33,8 +35,6 @@ from model.history import (
 )
 from model.target import Key, Target
 from model.workspaces import empty_workspace, fill
-from tap_intercom.sandbox import Sandbox
-from tap_intercom.sandbox.options import PERMISSIONS
 from tap_intercom.state import read_state
 from tap_intercom.times import epoch_seconds, rfc3339
 

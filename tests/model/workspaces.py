@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from intercom_sandbox import Workspace
 from model.history import DAY_SECONDS
-from tap_intercom.sandbox import Workspace
 
 ADMIN = "7000001"
 CUSTOM_OBJECT_TYPES = ("Order", "Invoice")

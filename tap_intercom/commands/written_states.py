@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tap_intercom.documents import documents_in
+from tap_intercom.files import documents_in
 
 # A target that is further behind than so many states confirms only newer ones.
 KNOWN_VALUES = 10_000

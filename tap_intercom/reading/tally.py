@@ -5,10 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
-from tap_intercom.pages import BrokenOffError
-from tap_intercom.streams.base import Record, times_of_change, updated_at
-from tap_intercom.streams.unreadable import UnreadableError
-from tap_intercom.typed import values_of
+from tap_intercom.intercom.pages import BrokenOffError
+from tap_intercom.reading.stream import Record, times_of_change, updated_at
+from tap_intercom.reading.unreadable import UnreadableError
+from tap_intercom.records.typed_records import values_of
 
 PAGE_SIZE = 150
 STEPS_THAT_SHOW_ORDER = 20

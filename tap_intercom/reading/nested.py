@@ -12,11 +12,11 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.pages import WHOLE, Paging, read_pages
-from tap_intercom.streams.base import Reading, Record
-from tap_intercom.typed import TypedList, TypedRecord, as_plain, values_of
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
+from tap_intercom.reading.stream import Reading, Record
+from tap_intercom.records.typed_records import TypedList, TypedRecord, as_plain, values_of
 
 _OBJECTS = (dict, TypedRecord)
 # How an object says that its list goes on (API-D1).

@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tap_intercom import log, tables
+from tap_intercom import log
+from tap_intercom import text_table as tables
 from tap_intercom.catalog import select
-from tap_intercom.client import Answer, Client, Workspace
-from tap_intercom.documents import read_catalog
 from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
+from tap_intercom.files import read_catalog
+from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.messages import write
+from tap_intercom.reading.stream import Probe
 from tap_intercom.settings import Settings, load
 from tap_intercom.streams import STREAMS, reader_of, stream_of
-from tap_intercom.streams.base import Probe
 
 FORMATS = ("text", "json")
 STDOUT = 1

@@ -10,11 +10,11 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.pages import BrokenOffError, Paging, Send, read_pages, total_count
-from tap_intercom.streams.base import Reading, Record, Stream
-from tap_intercom.streams.tally import Tally
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.pages import BrokenOffError, Paging, Send, read_pages, total_count
+from tap_intercom.reading.stream import Reading, Record, Stream
+from tap_intercom.reading.tally import Tally
 
 LOGGER = logging.getLogger("tap_intercom")
 

@@ -8,9 +8,9 @@ from math import inf
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError, ResponseError
-from tap_intercom.typed import values_of
+from tap_intercom.intercom.client import Answer
+from tap_intercom.records.typed_records import values_of
 
 Page = TypeVar("Page")
 

@@ -22,7 +22,6 @@ import orjson
 import requests
 import urllib3
 
-from tap_intercom.connection import open_session, renew_deadline
 from tap_intercom.errors import (
     AuthError,
     ConfigError,
@@ -30,9 +29,10 @@ from tap_intercom.errors import (
     TapError,
     UnavailableError,
 )
-from tap_intercom.metrics import Requests
-from tap_intercom.rate_limit import RateLimit, Reading, date_seconds
-from tap_intercom.records import Parsed, parse
+from tap_intercom.intercom.connection import open_session, renew_deadline
+from tap_intercom.intercom.metrics import Requests
+from tap_intercom.intercom.rate_limit import RateLimit, Reading, date_seconds
+from tap_intercom.records.coerce import Parsed, parse
 from tap_intercom.settings import Settings
 from tap_intercom.times import rfc3339
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from tap_intercom import log, messages
-from tap_intercom.client import Client, Workspace
-from tap_intercom.documents import replace_file, with_member
 from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
+from tap_intercom.files import replace_file, with_member
+from tap_intercom.intercom.client import Client, Workspace
 from tap_intercom.settings import ENVIRONMENT_PREFIX, REGION_URLS, Settings, load
 
 LOGGER = logging.getLogger("tap_intercom")

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any, BinaryIO, NamedTuple, cast
 
-from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ContractError, ResponseError, TapError, UnavailableError
+from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.signals import start_thread
 
 LOGGER = logging.getLogger("tap_intercom")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from tap_intercom.client import Answer
 from tap_intercom.errors import ContractError
-from tap_intercom.pages import WHOLE, Paging, Send, total_count
+from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.pages import WHOLE, Paging, Send, total_count
+from tap_intercom.reading.children import ChildStream, Page, Parent, ParentStream, chunks
+from tap_intercom.reading.passes import Pass, read_until_whole
+from tap_intercom.reading.stream import Batch, Probe, Reading, Record, instant_of
 from tap_intercom.settings import Settings
-from tap_intercom.streams.base import Batch, Probe, Reading, Record, instant_of
-from tap_intercom.streams.family import ChildStream, Page, Parent, ParentStream, chunks
-from tap_intercom.streams.passes import Pass, read_until_whole
 
 # An interruption repeats at most so many, each of which costs a request.
 PARENTS_AT_ONCE = 200

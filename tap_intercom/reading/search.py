@@ -14,9 +14,9 @@ from functools import partial
 from math import ceil
 from typing import Any, ClassVar, NamedTuple
 
-from tap_intercom.client import Answer, Client, Parse, Result
 from tap_intercom.errors import ConfigError, ContractError, ResponseError, UnavailableError
-from tap_intercom.pages import (
+from tap_intercom.intercom.client import Answer, Client, Parse, Result
+from tap_intercom.intercom.pages import (
     CURSORS,
     BrokenOffError,
     ByCursor,
@@ -25,23 +25,23 @@ from tap_intercom.pages import (
     pages_in_turn,
     total_count,
 )
-from tap_intercom.records import parse
-from tap_intercom.settings import Settings
-from tap_intercom.streams.base import (
+from tap_intercom.reading.children import Page, ParentStream
+from tap_intercom.reading.seen import Seen
+from tap_intercom.reading.stream import (
     Batch,
     Probe,
     Reading,
     Stream,
     times_of_change,
 )
-from tap_intercom.streams.family import Page, ParentStream
-from tap_intercom.streams.seen import Seen
-from tap_intercom.streams.tally import PAGE_SIZE, Front, Tally
-from tap_intercom.streams.unreadable import (
+from tap_intercom.reading.tally import PAGE_SIZE, Front, Tally
+from tap_intercom.reading.unreadable import (
     CODES_OF_A_WRONG_QUERY,
     Narrowing,
     UnreadableError,
 )
+from tap_intercom.records.coerce import parse
+from tap_intercom.settings import Settings
 from tap_intercom.times import DAY_SECONDS, rfc3339
 from tap_intercom.windows import Span, Window, cut, spans, split, start_of_day
 

@@ -13,18 +13,18 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 import orjson
 
-from tap_intercom.client import Answer, Client, Workspace
 from tap_intercom.errors import ContractError, ResponseError, TapError
-from tap_intercom.export_jobs import ExportJobs
-from tap_intercom.findings import Findings
+from tap_intercom.intercom.client import Answer, Client, Workspace
+from tap_intercom.intercom.export_jobs import ExportJobs
+from tap_intercom.intercom.pages import total_count
 from tap_intercom.messages import record_line, record_prefix, typed_record_lines
-from tap_intercom.pages import total_count
-from tap_intercom.read_ahead import ReadAhead
-from tap_intercom.records import REPLACED_CHARACTERS, ImpreciseNumber, Repairs, exact_json
+from tap_intercom.reading.read_ahead import ReadAhead
+from tap_intercom.records.coerce import REPLACED_CHARACTERS, ImpreciseNumber, Repairs, exact_json
+from tap_intercom.records.typed_records import PageParser, TypedRecord, values_of
 from tap_intercom.settings import Settings
+from tap_intercom.shortfalls import Findings
 from tap_intercom.state import Origin, Plan
 from tap_intercom.times import epoch_seconds
-from tap_intercom.typed import PageParser, TypedRecord, values_of
 
 Record = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from tap_intercom import __version__
 from tap_intercom.errors import EXIT_CODES
+from tap_intercom.reading.stream import Stream
 from tap_intercom.settings import document
 from tap_intercom.streams import STREAMS
-from tap_intercom.streams.base import Stream
 
 CAPABILITIES = (
     "about",

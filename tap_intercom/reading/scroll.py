@@ -9,10 +9,10 @@ import logging
 import time
 from collections.abc import Iterator
 
-from tap_intercom.client import Answer, Client, RetryableError
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
-from tap_intercom.pages import Repeats, content_of
-from tap_intercom.streams.base import list_of
+from tap_intercom.intercom.client import Answer, Client, RetryableError
+from tap_intercom.intercom.pages import Repeats, content_of
+from tap_intercom.reading.stream import list_of
 
 LOGGER = logging.getLogger("tap_intercom")
 

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from tap_intercom import log
+from tap_intercom.commands.lock import locked, release
+from tap_intercom.commands.written_states import WrittenStates, states_in
 from tap_intercom.descriptors import (
     BUFFER_BYTES,
     read_parts,
@@ -31,13 +33,11 @@ from tap_intercom.descriptors import (
     unread_bytes,
     whole_lines,
 )
-from tap_intercom.documents import read_json, replace_file
 from tap_intercom.errors import ConfigError, TargetGoneError
-from tap_intercom.lock import locked, release
+from tap_intercom.files import read_json, replace_file
 from tap_intercom.settings import ENVIRONMENT_PREFIX
 from tap_intercom.signals import SIGNALS, start_thread, stopping
 from tap_intercom.state import read_state
-from tap_intercom.written_states import WrittenStates, states_in
 
 LOGGER = logging.getLogger("tap_intercom")
 

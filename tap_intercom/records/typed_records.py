@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, TypedDict, get_args
 
 import msgspec
 
-from tap_intercom.records import (
+from tap_intercom.records.coerce import (
     FIRST_UNSAFE_INTEGER,
     NUL,
     TIME_TEXT,

@@ -13,13 +13,13 @@ from functools import partial
 from itertools import compress
 from typing import Any, ClassVar, NamedTuple
 
-from tap_intercom.client import Answer, Client
 from tap_intercom.errors import ResponseError, TapError
-from tap_intercom.pages import WHOLE, Paging, read_pages
-from tap_intercom.streams.base import MOST_OTHERS, Batch, Reading, Record, Stream
-from tap_intercom.streams.nested import Found, NestedList
-from tap_intercom.streams.passes import read_until_whole
-from tap_intercom.streams.unreadable import (
+from tap_intercom.intercom.client import Answer, Client
+from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
+from tap_intercom.reading.nested import Found, NestedList
+from tap_intercom.reading.passes import read_until_whole
+from tap_intercom.reading.stream import MOST_OTHERS, Batch, Reading, Record, Stream
+from tap_intercom.reading.unreadable import (
     FAILURES,
     FIRST_PATIENCE_SECONDS,
     UnreadableError,

@@ -1,0 +1,1 @@
+"""From the JSON of an answer to records that fit their schema."""
