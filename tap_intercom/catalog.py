@@ -1,185 +1,31 @@
-"""What there is to read, and what of it is wanted: discovery and selection."""
+"""The catalog: which streams and fields it selects."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from singer import metadata
 
-from tap_intercom.errors import AuthError, ConfigError, ContractError, ResponseError
-from tap_intercom.intercom.client import Answer, Client
-from tap_intercom.intercom.pages import WHOLE, read_pages
-from tap_intercom.reading.stream import Selection, Stream, list_of, load_schema
-from tap_intercom.records.coerce import Repairs, compile_record, prune_schema
+from tap_intercom.errors import ConfigError
+from tap_intercom.reading.stream import Selection, Stream
+from tap_intercom.records.coerce import compile_record, prune_schema
+from tap_intercom.records.coercions import Repairs
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS, stream_of
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
-from tap_intercom.streams.reporting import DATASETS, Described, ReportingDataset
-from tap_intercom.streams.tickets import TicketTypeAttributes
-
-LOGGER = logging.getLogger("tap_intercom")
+from tap_intercom.streams.reporting import ReportingDataset
 
 Schema = dict[str, Any]
 Breadcrumb = tuple[str, ...]
 Entry = dict[str, Any]
-
 WORKSPACE_ID = "_sdc_workspace_id"
-CUSTOM_ATTRIBUTES = "custom_attributes"
 QUALIFIED_ID = "tap-intercom.qualified-id"
-# Longest column name of PostgreSQL; targets that flatten put the field's name before it.
-LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
-
 DATE_TIME: Schema = {"type": ["null", "string"], "format": "date-time"}
-TEXT: Schema = {"type": ["null", "string"]}
 
 
-def _or_text(kind: str) -> Schema:
-    """A value of a type or, where it does not fit, its text; in the form that all targets take."""
-    return {"anyOf": [{"type": kind}, {"type": "string"}, {"type": "null"}]}
-
-
-# Programs also write milliseconds and free text into date attributes. The text has to be the first
-# branch: targets that flatten make the column of that one, and a timestamp takes no text.
-DATE_OR_TEXT: Schema = {
-    "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
-}
-
-# Types of attributes (API-G2) that are one scalar; lists of objects and files stay untyped.
-ATTRIBUTE_TYPES: Mapping[str, Schema] = {
-    "string": TEXT,
-    "list": TEXT,
-    "date": DATE_OR_TEXT,
-    "datetime": DATE_OR_TEXT,
-    "integer": _or_text("integer"),
-    "float": _or_text("number"),
-    "decimal": _or_text("number"),
-    "boolean": _or_text("boolean"),
-}
-
-
-# -- Discovery -----------------------------------------------------------------------------------
-
-
-def discover(
-    client: Client, settings: Settings, *, is_only_default: bool = False
-) -> dict[str, Any]:
-    """The catalog of all streams that the API version has, custom attributes typed.
-
-    The datasets of the reporting export are among them, where the token may read them. With
-    is_only_default, of those that are selected by default.
-    """
-    streams = [
-        stream
-        for stream in STREAMS.values()
-        if stream.is_in(settings) and (stream.is_default(settings) or not is_only_default)
-    ]
-    attributes = {
-        model: _attributes(client, settings, model)
-        for model in sorted({stream.attributes for stream in streams if stream.attributes})
-    }
-    found = [
-        _entry(stream, settings, attributes.get(stream.attributes or "", [])) for stream in streams
-    ]
-    if not is_only_default and settings.version >= ReportingDataset.first_version:
-        found += [_entry_of_dataset(each, settings) for each in _datasets(client)]
-    return {"streams": found}
-
-
-def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
-    """A schema for each custom attribute that can be a column, by the key that records carry.
-
-    Two attributes whose names differ by case only, and names that are too long, stay untyped:
-    databases could not tell them apart. Attributes of one name and different types are text.
-    """
-    typed: dict[str, Schema | None] = {}
-    for attribute in attributes:
-        name, kind = attribute.get("name"), attribute.get("data_type")
-        if not isinstance(name, str) or not isinstance(kind, str):
-            continue
-        if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES:
-            schema = ATTRIBUTE_TYPES.get(kind)
-            typed[name] = schema if typed.get(name, schema) == schema else TEXT
-    folded = Counter(name.casefold() for name in typed)
-    return {
-        name: schema
-        for name, schema in typed.items()
-        if schema is not None and folded[name.casefold()] == 1
-    }
-
-
-def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str, Any]]:
-    """The custom attributes of a model; none, with a warning, where the token may not read them."""
-    path, params = "/data_attributes", {"model": model, "include_archived": "true"}
-    if model == "ticket":
-        path, params = "/ticket_types", {}
-    elif model == "conversation" and settings.version >= (2, 16):
-        # From 2.16 on they have an endpoint of their own, where all are custom (API-A3).
-        path, params = "/conversations/attributes", {"include_archived": "true"}
-    try:
-        found = _whole_list(client, path, params)
-    except (AuthError, ResponseError) as error:
-        LOGGER.warning("custom attributes of each %s stay untyped: %s", model, error)
-        return []
-    if model == "ticket":
-        return [each for kind in found for each in TicketTypeAttributes.nested_list.rows(kind)]
-    if path != "/data_attributes":
-        return found
-    return [attribute for attribute in found if attribute.get("custom") is not False]
-
-
-def _whole_list(client: Client, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
-    """All records of a list that has no pages, or has them after all."""
-
-    def read(answer: Answer) -> list[dict[str, Any]]:
-        return list_of(answer.body, "data", path)
-
-    return [record for page in read_pages(client.get, path, WHOLE, read, params) for record in page]
-
-
-def _datasets(client: Client) -> list[Described]:
-    """The datasets of the reporting export; none where the token may not read them."""
-    try:
-        found = _whole_list(client, DATASETS, {})
-    except (AuthError, ResponseError) as error:
-        LOGGER.info(
-            "no streams of the reporting export, which needs the permission %r: %s",
-            ReportingDataset.permission,
-            error,
-        )
-        return []
-    datasets = []
-    for each in found:
-        try:
-            datasets.append(Described(each))
-        except ContractError as error:
-            LOGGER.warning("left out: %s", error)
-    return datasets
-
-
-def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
-    schema = load_schema(stream.name)
-    if stream.attributes:
-        custom = schema["properties"][stream.attributes_field]
-        custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
-    for name, column in stream.older_columns.items():
-        if settings.version < column.until:
-            schema["properties"][name] = column.schema
-    schema["properties"].update(_added_columns(stream, settings))
-    entry, marks = _with_marks(
-        stream.name, schema, stream.key_properties, stream.replication_key, settings
-    )
-    for breadcrumb in marks:
-        # A field follows its stream, so that marking a stream alone is enough.
-        is_default = stream.is_default(settings) if breadcrumb == () else True
-        metadata.write(marks, breadcrumb, "selected-by-default", is_default)
-    return {**entry, "metadata": metadata.to_list(marks)}
-
-
-def _added_columns(stream: Stream, settings: Settings) -> Schema:
+def added_columns(stream: Stream, settings: Settings) -> Schema:
     """The columns that settings add to a stream."""
     columns: Schema = {}
     if settings.add_workspace_id:
@@ -187,64 +33,6 @@ def _added_columns(stream: Stream, settings: Settings) -> Schema:
     if settings.detect_deletes == "column" and stream.name in DETECTED:
         columns[DELETED_AT] = DATE_TIME
     return columns
-
-
-def _entry_of_dataset(dataset: Described, settings: Settings) -> Entry:
-    entry, marks = _with_marks(
-        dataset.name, dataset.schema, dataset.key_properties, dataset.replication_key, settings
-    )
-    for breadcrumb in marks:
-        metadata.write(marks, breadcrumb, "selected-by-default", breadcrumb != ())
-    for name, attribute in dataset.attributes.items():
-        metadata.write(marks, ("properties", name), QUALIFIED_ID, attribute)
-    for name in dataset.identity:
-        # The key is made of it, so it must be read whatever is selected.
-        metadata.write(marks, ("properties", name), "inclusion", "automatic")
-    return {**entry, "metadata": metadata.to_list(marks)}
-
-
-def _with_marks(
-    name: str,
-    schema: Schema,
-    key_properties: Sequence[str],
-    replication_key: str | None,
-    settings: Settings,
-) -> tuple[Entry, Any]:
-    """An entry without its metadata, and what these say by themselves, by breadcrumb."""
-    key = list(key_properties)
-    if settings.add_workspace_id:
-        schema["properties"][WORKSPACE_ID] = {"type": "string"}
-        key.append(WORKSPACE_ID)
-    method = "FULL_TABLE" if replication_key is None else "INCREMENTAL"
-    entry: Entry = {
-        "tap_stream_id": name,
-        "stream": name,
-        "key_properties": key,
-        "replication_method": method,
-        "schema": schema,
-    }
-    replication_keys = [] if replication_key is None else [replication_key]
-    if replication_key is not None:
-        entry["replication_key"] = replication_key
-    marks = metadata.to_map(
-        metadata.get_standard_metadata(schema, name, key, replication_keys, method)
-    )
-    for column in replication_keys:
-        marks["properties", column]["inclusion"] = "automatic"
-    for breadcrumb in breadcrumbs(schema, ()):
-        marks.setdefault(breadcrumb, {"inclusion": "available"})
-    return entry, marks
-
-
-def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
-    """Yield the place of each field, those inside objects too."""
-    for name, child in schema.get("properties", {}).items():
-        place = (*breadcrumb, "properties", name)
-        yield place
-        yield from breadcrumbs(child, place)
-
-
-# -- Selection -----------------------------------------------------------------------------------
 
 
 def select(
@@ -363,7 +151,7 @@ def _selection(
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         raise ConfigError(f"catalog: {stream.name} has no schema with properties")
     key, replication_key = list(stream.key_properties), stream.replication_key
-    added = _added_columns(stream, settings)
+    added = added_columns(stream, settings)
     schema = {**schema, "properties": {**schema["properties"], **added}}
     attributes = {}
     if isinstance(stream, ReportingDataset):

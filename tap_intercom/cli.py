@@ -181,7 +181,7 @@ def _run(options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:
 
 
 def _discover(settings: Settings) -> int:
-    from tap_intercom.catalog import discover
+    from tap_intercom.discovery import discover
     from tap_intercom.intercom.client import Client
 
     client = Client(settings)

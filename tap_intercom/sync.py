@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from tap_intercom.catalog import discover, select
+from tap_intercom.catalog import select
+from tap_intercom.discovery import discover
 from tap_intercom.errors import (
     AuthError,
     ConfigError,

@@ -21,6 +21,7 @@ LAYERS = [
     ["reading"],
     ["streams"],
     ["catalog", "progress"],
+    ["discovery"],
     ["sync"],
     ["commands"],
     ["cli"],

@@ -17,18 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_intercom.errors import ContractError
-from tap_intercom.records.coerce import (
+from tap_intercom.records.coerce import compile_record, prune_schema
+from tap_intercom.records.coercions import (
     KEPT_AS_TEXT,
     LEFT_OUT,
     MADE_NULL,
     MADE_WHOLE,
     UNKNOWN_FIELD,
-    ImpreciseNumber,
     Repairs,
-    compile_record,
-    parse,
-    prune_schema,
 )
+from tap_intercom.records.parsing import ImpreciseNumber, parse
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "tap_intercom" / "schemas"
 

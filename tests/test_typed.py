@@ -26,19 +26,14 @@ from test_records import (
 )
 
 from intercom_sandbox import Sandbox, generate
-from tap_intercom.catalog import discover, select
+from tap_intercom.catalog import select
+from tap_intercom.discovery import discover
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.messages import record_line, typed_record_lines
-from tap_intercom.records.coerce import (
-    UNKNOWN_FIELD,
-    ImpreciseNumber,
-    Parsed,
-    Repairs,
-    Selected,
-    compile_record,
-    parse,
-)
+from tap_intercom.records.coerce import Selected, compile_record
+from tap_intercom.records.coercions import UNKNOWN_FIELD, Repairs
+from tap_intercom.records.parsing import ImpreciseNumber, Parsed, parse
 from tap_intercom.records.typed_records import PageParser, TypedRecord
 from tap_intercom.settings import Settings
 

@@ -18,7 +18,8 @@ from singer import metadata
 
 from tap_intercom import log, messages
 from tap_intercom import text_table as tables
-from tap_intercom.catalog import Breadcrumb, Entry, breadcrumbs, entries, marks_of, select
+from tap_intercom.catalog import Breadcrumb, Entry, entries, marks_of, select
+from tap_intercom.discovery import breadcrumbs
 from tap_intercom.errors import ConfigError
 from tap_intercom.files import read_json, replace_file
 from tap_intercom.settings import Settings, did_you_mean

@@ -32,7 +32,7 @@ from tap_intercom.errors import (
 from tap_intercom.intercom.connection import open_session, renew_deadline
 from tap_intercom.intercom.metrics import Requests
 from tap_intercom.intercom.rate_limit import RateLimit, Reading, date_seconds
-from tap_intercom.records.coerce import Parsed, parse
+from tap_intercom.records.parsing import Parsed, parse
 from tap_intercom.settings import Settings
 from tap_intercom.times import rfc3339
 

@@ -40,7 +40,7 @@ from tap_intercom.reading.unreadable import (
     Narrowing,
     UnreadableError,
 )
-from tap_intercom.records.coerce import parse
+from tap_intercom.records.parsing import parse
 from tap_intercom.settings import Settings
 from tap_intercom.times import DAY_SECONDS, rfc3339
 from tap_intercom.windows import Span, Window, cut, spans, split, start_of_day

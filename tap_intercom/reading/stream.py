@@ -19,7 +19,8 @@ from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.intercom.pages import total_count
 from tap_intercom.messages import record_line, record_prefix, typed_record_lines
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.records.coerce import REPLACED_CHARACTERS, ImpreciseNumber, Repairs, exact_json
+from tap_intercom.records.coercions import REPLACED_CHARACTERS, Repairs
+from tap_intercom.records.parsing import ImpreciseNumber, exact_json
 from tap_intercom.records.typed_records import PageParser, TypedRecord, values_of
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Findings

@@ -1,160 +1,33 @@
-"""From Intercom's JSON to records that validate against their SCHEMA message.
+"""From JSON values to records that validate against their SCHEMA message.
 
 A stream's schema and selection are compiled once into a function; no schema is walked for a record.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
-from threading import Lock
 from typing import Any, NamedTuple
 
-import orjson
-
 from tap_intercom.errors import ContractError
+from tap_intercom.records.coercions import (
+    KEPT_AS_TEXT,
+    LEFT_OUT,
+    MADE_NULL,
+    MADE_WHOLE,
+    UNKNOWN_FIELD,
+    Repairs,
+)
+from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, ImpreciseNumber, exact_json
 from tap_intercom.times import HOUR_TEXTS, SECOND_TEXTS, rfc3339, rfc3339_of
-
-LOGGER = logging.getLogger("tap_intercom")
 
 Schema = Mapping[str, Any]
 Breadcrumb = tuple[str, ...]
 Selected = Callable[[Breadcrumb], bool]
-
-UNKNOWN_FIELD = "unknown field"
-KEPT_AS_TEXT = "kept as text"
-MADE_NULL = "made null"
-LEFT_OUT = "left out"
-MADE_WHOLE = "made a whole number"
-REPLACED_CHARACTERS = "replaced characters"
-
-_EXPLANATIONS = {
-    UNKNOWN_FIELD: "is not in the schema and is dropped; unknown_fields: pass keeps it",
-    KEPT_AS_TEXT: "holds a value that does not fit its type; kept as JSON text",
-    MADE_NULL: "holds a value that does not fit its type; made null",
-    LEFT_OUT: "holds a value that does not fit its type, which allows no null; left out",
-    MADE_WHOLE: "holds a value that is not written as a whole number; made one",
-    REPLACED_CHARACTERS: "hold characters that no database takes; replaced by U+FFFD",
-}
-
-
-class Repairs:
-    """Counts what had to be changed to make a stream's records fit; safe to share by threads.
-
-    The first repair of each field and kind is a warning. It never shows the value, which may be
-    somebody's data.
-    """
-
-    def __init__(self, stream: str) -> None:
-        self.stream = stream
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self._lock = Lock()
-
-    def add(self, field: str, kind: str, count: int = 1) -> None:
-        with self._lock:
-            self.counts[field, kind] += count
-            is_first = self.counts[field, kind] == count
-        if is_first:
-            explanation = _EXPLANATIONS.get(kind, kind)
-            LOGGER.warning("%s: %s %s (said once, counted)", self.stream, field, explanation)
-
-
-# -- Reading -------------------------------------------------------------------------------------
-
-
-class Parsed(NamedTuple):
-    value: Any
-    replaced: int
-    """How many characters were replaced by U+FFFD: something for Repairs, REPLACED_CHARACTERS."""
-
-
-class ImpreciseNumber(ValueError):
-    """A number over 63 bits was rounded while parsing: parse the page again with `exact`."""
-
-
-# As JSON writes it.
-NUL = b"\\u0000"
-_UNSAFE_CHARACTER = re.compile("[\x00\ud800-\udfff]")
-FIRST_UNSAFE_INTEGER = 2**63
 # orjson writes 254 levels; readers of other languages have their limits too.
 _MOST_LEVELS = 100
-
-
-def parse(body: bytes, *, exact: bool = False) -> Parsed:
-    """The JSON value of a body, with NUL and lone surrogates in its strings replaced.
-
-    With `exact`, a number of 2**63 or more is an int of all its digits, however it is written. One
-    that is too large for a double or for Python is its text.
-    Raises ValueError for a body that is not JSON, or not all of it.
-    """
-    try:
-        if not exact:
-            try:
-                value = orjson.loads(body)
-                # From the end, Python finds it in a third of the time.
-                has_nul = body.rfind(NUL) >= 0
-                return _cleaned(value) if has_nul else Parsed(value, 0)
-            except ValueError:
-                # It also refuses lone surrogates, which are no reason to lose a page.
-                pass
-        text = body.decode("utf-8-sig", "replace")
-        undecodable = text.count("\ufffd") - body.count("\ufffd".encode())
-        value, replaced = _cleaned(_DECODER.decode(text))
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
-    return Parsed(value, replaced + undecodable)
-
-
-def _exact_float(text: str) -> float | int | str:
-    number = float(text)
-    if not math.isfinite(number):
-        return text
-    return int(number) if abs(number) >= FIRST_UNSAFE_INTEGER else number
-
-
-def _exact_integer(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:  # more digits than Python reads
-        return text
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
-
-
-_DECODER = json.JSONDecoder(
-    parse_float=_exact_float,
-    parse_int=_exact_integer,
-    parse_constant=_refuse_constant,
-    strict=False,
-)
-
-
-def _cleaned(value: Any) -> Parsed:
-    replaced = 0
-
-    def clean(value: Any) -> Any:
-        nonlocal replaced
-        if isinstance(value, str):
-            text, count = _UNSAFE_CHARACTER.subn("\ufffd", value)
-            replaced += count
-            return text
-        if isinstance(value, dict):
-            return {clean(name): clean(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [clean(item) for item in value]
-        return value
-
-    return Parsed(clean(value), replaced)
-
-
-# -- Fitting -------------------------------------------------------------------------------------
 
 
 def compile_record(
@@ -263,15 +136,12 @@ class _Layout(NamedTuple):
 
 # An object whose names vary more than this is no table's; its shapes are not worth keeping.
 _MOST_SHAPES = 64
-
 _NULL = type(None)
 _TEXT: frozenset[type] = frozenset({str})
 _ALL_TYPES: frozenset[type] = frozenset({_NULL, bool, int, float, str, list, dict})
-
 _INTEGER_TEXT = re.compile(r"-?[0-9]{1,19}")
 _NUMBER_TEXT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
 # Keywords that hand-made catalogs may have and ours have not: left to a validator.
 _CONSTRAINTS = frozenset(
     {"enum", "const", "pattern", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems"}
@@ -349,25 +219,6 @@ def _refuse(path: str, kind: str) -> None:
 
 def _fits_63_bits(number: int) -> bool:
     return -FIRST_UNSAFE_INTEGER <= number < FIRST_UNSAFE_INTEGER
-
-
-def exact_json(value: Any, *, sort_keys: bool = False) -> bytes:
-    """The JSON of a value with all digits of its numbers; raises ImpreciseNumber, see `parse`."""
-    unseen = [value]
-    while unseen:
-        each = unseen.pop()
-        if type(each) is dict:
-            unseen += each.values()
-        elif type(each) is list:
-            unseen += each
-        elif type(each) is float and abs(each) >= FIRST_UNSAFE_INTEGER:
-            raise ImpreciseNumber
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
-    except TypeError:  # integers over 64 bits, very deep nesting
-        return json.dumps(
-            value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys
-        ).encode()
 
 
 def _json_text(value: Any) -> str:

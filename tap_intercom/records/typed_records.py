@@ -15,18 +15,9 @@ from typing import Annotated, Any, ClassVar, TypedDict, get_args
 
 import msgspec
 
-from tap_intercom.records.coerce import (
-    FIRST_UNSAFE_INTEGER,
-    NUL,
-    TIME_TEXT,
-    Breadcrumb,
-    Parsed,
-    Repairs,
-    Schema,
-    Selected,
-    compile_record,
-    parse,
-)
+from tap_intercom.records.coerce import TIME_TEXT, Breadcrumb, Schema, Selected, compile_record
+from tap_intercom.records.coercions import Repairs
+from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, NUL, Parsed, parse
 from tap_intercom.times import FIRST_SECOND, HOUR_TEXTS, LAST_SECOND, SECOND_TEXTS
 
 # A table that comes with more names than this beside its columns is not worth a type.

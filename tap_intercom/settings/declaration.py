@@ -1,0 +1,316 @@
+"""All settings: one declaration feeds parsing, `--about`, the documents and the sample."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from tap_intercom import __version__
+from tap_intercom.errors import ConfigError
+from tap_intercom.settings.kinds import (
+    API_VERSION,
+    BASE_URL,
+    BOOLEAN,
+    COUNT,
+    DAYS,
+    DETECTION,
+    HEADER_TEXT,
+    INSTANT,
+    LAST_VERSION,
+    LOOKBACK,
+    NAMES,
+    SEARCH_FILTERS,
+    SECONDS,
+    SHARE,
+    TEXT,
+    TIMEOUT,
+    TOKEN,
+    Kind,
+    Reason,
+    choice,
+)
+from tap_intercom.settings.sources import Given, from_environment, from_file
+
+LOGGER = logging.getLogger("tap_intercom")
+LOOKBACK_SECONDS = 600
+REGION_URLS = {
+    "us": "https://api.intercom.io",
+    "eu": "https://api.eu.intercom.io",
+    "au": "https://api.au.intercom.io",
+}
+# Keys that runners of Singer taps add to every config; they mean nothing to this tap.
+_RUNNER_KEYS = {"disable_collection"}
+
+
+def _default_text(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default or "none")
+
+
+def _setting(
+    help_text: str, kind: Kind, default: Any = None, *, note: str = "", secret: bool = False
+) -> Any:
+    """A field with all that is known of a setting; note stands for the default in documents."""
+    return field(
+        default_factory=lambda: default,
+        repr=not secret,
+        metadata={
+            "help": help_text,
+            "kind": kind,
+            "default": note or _default_text(default),
+            "secret": secret,
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user wants, checked. Instants are Unix seconds, UTC; None means not limited."""
+
+    access_token: str = _setting(
+        "Access token of the workspace.", TOKEN, "", note="required", secret=True
+    )
+    start_date: int = _setting("First instant to read, by updated_at.", INSTANT, 0, note="required")
+    end_date: int | None = _setting(
+        "Read up to this instant, exclusive: a backfill of one period.", INSTANT
+    )
+    region: str = _setting(
+        "Where the workspace is hosted.", choice(*REGION_URLS), next(iter(REGION_URLS))
+    )
+    base_url: str = _setting(
+        "Root of the API when it is not the region's: a proxy or the sandbox.",
+        BASE_URL,
+        "",
+        note="from region",
+    )
+    api_version: str = _setting(
+        "Version of Intercom's API; streams that it lacks are not discovered.",
+        API_VERSION,
+        f"2.{LAST_VERSION}",
+    )
+    page_size: int | None = _setting(
+        "Records on a page; smaller for workspaces whose pages time out.",
+        COUNT,
+        note="the endpoint's maximum",
+    )
+    concurrency: int = _setting(
+        "Requests in flight at most; as few are used as the rate limit needs.", COUNT, 64
+    )
+    rate_limit_share: float = _setting(
+        "Share of the workspace's rate limit that this tap may use; other apps have the rest.",
+        SHARE,
+        0.9,
+    )
+    request_timeout: float = _setting(
+        "Seconds for one answer as a whole; a download may take longer while it goes on.",
+        TIMEOUT,
+        300.0,
+    )
+    max_retry_seconds: float = _setting(
+        "Seconds for which one request may be retried.", SECONDS, 600.0
+    )
+    lookback_seconds: int | Mapping[str, int] = _setting(
+        "Seconds that a bookmark stays behind the start of its run, as search lags behind writes.",
+        LOOKBACK,
+        LOOKBACK_SECONDS,
+    )
+    body_format: str = _setting(
+        "Format of conversation part bodies.", choice("plaintext", "html"), "plaintext"
+    )
+    unknown_fields: str = _setting(
+        "What happens to fields that the schema does not know.", choice("drop", "pass"), "drop"
+    )
+    on_missing_permission: str = _setting(
+        "When the token may not read a stream: fail at the end of the run, or skip the stream.",
+        choice("fail", "skip"),
+        "fail",
+    )
+    search_filters: Mapping[str, dict[str, Any]] = _setting(
+        "For each stream a filter of Intercom's search language; only what matches is read.",
+        SEARCH_FILTERS,
+        MappingProxyType({}),
+    )
+    add_workspace_id: bool = _setting(
+        "Add _sdc_workspace_id to every record and key: ids are unique in one workspace only.",
+        BOOLEAN,
+        False,
+    )
+    companies_source: str = _setting(
+        "Endpoint for companies; list needs the write permission and ends at 10,000 records.",
+        choice("scroll", "list"),
+        "scroll",
+    )
+    detect_deletes: str = _setting(
+        "Whether to find out which contacts, companies and conversations are gone: table has them "
+        "come as rows of deletions, column also as _sdc_deleted_at in their own tables.",
+        DETECTION,
+        "off",
+    )
+    known_ids_file: str | None = _setting(
+        "File for the ids that detect_deletes compares with; one for each state.",
+        TEXT,
+        note="the state file with .ids",
+    )
+    custom_object_types: Sequence[str] = _setting(
+        "Types of custom objects to read; without it, those that conversation attributes refer to.",
+        NAMES,
+        (),
+    )
+    export_lookback_days: int = _setting(
+        "How many past days to export again, and how far each export job reaches beyond its own "
+        "days: opens and clicks arrive with the send day.",
+        DAYS,
+        30,
+    )
+    export_wait_seconds: float = _setting(
+        "Seconds to wait for Intercom to complete an export.", SECONDS, 3600.0
+    )
+    user_agent: str = _setting(
+        "User-Agent header of each request.", HEADER_TEXT, f"tap-intercom/{__version__}"
+    )
+    client_id: str | None = _setting("Id of your own OAuth app, for login.", TEXT)
+    client_secret: str | None = _setting(
+        "Secret of your own OAuth app, for login.", TEXT, secret=True
+    )
+    redirect_uri: str | None = _setting("Redirect URL of your own OAuth app, for login.", TEXT)
+    strict: bool = _setting(
+        "End with exit code 5 when fewer records came than Intercom counted.", BOOLEAN, False
+    )
+
+    def __post_init__(self) -> None:
+        if not self.base_url:
+            object.__setattr__(self, "base_url", REGION_URLS[self.region])
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """`api_version` as numbers that compare, (2, 9) < (2, 16); Preview is above all."""
+        if self.api_version == "Preview":
+            return (sys.maxsize, 0)
+        major, minor = self.api_version.split(".")
+        return (int(major), int(minor))
+
+    def lookback(self, stream: str) -> int:
+        """Seconds that the bookmark of a stream stays behind the start of its run."""
+        if isinstance(self.lookback_seconds, int):
+            return self.lookback_seconds
+        return self.lookback_seconds.get(stream, LOOKBACK_SECONDS)
+
+
+_FIELDS = {each.name: each for each in fields(Settings)}
+
+
+class Row(NamedTuple):
+    """One setting as documents show it."""
+
+    name: str
+    default: str
+    secret: bool
+    allowed: str
+    help: str
+
+
+def document() -> list[Row]:
+    """One row for each setting, in the order of declaration."""
+    return [
+        Row(
+            name,
+            each.metadata["default"],
+            each.metadata["secret"],
+            each.metadata["kind"].allowed,
+            each.metadata["help"],
+        )
+        for name, each in _FIELDS.items()
+    ]
+
+
+def load(
+    sources: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    now: float,
+    required: Collection[str] = ("access_token", "start_date"),
+    stream_names: Collection[str] | None = None,
+) -> Settings:
+    """The settings that the sources give together; a later source wins.
+
+    sources: paths of JSON files, or `ENV` for the variables TAP_INTERCOM_<NAME> of `environment`
+    and, below these, of a file `.env` in the working directory.
+    now: Unix seconds; a start_date after it is refused.
+    stream_names: what `lookback_seconds` may name; None when that is not known.
+    Raises ConfigError with all faults at once, never with the value of a secret.
+    """
+    given: dict[str, Given] = {}
+    faults: list[str] = []
+    for source in sources:
+        try:
+            given.update(from_environment(environment) if source == "ENV" else from_file(source))
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("config: " + "; ".join(faults))
+
+    _warn_of_unknown_names(given)
+    values: dict[str, Any] = {}
+    for name in _FIELDS:
+        if name not in given:
+            if name in required:
+                allowed = _FIELDS[name].metadata["kind"].allowed
+                faults.append(f"{name}: missing, must be {allowed}")
+            continue
+        try:
+            values[name] = _FIELDS[name].metadata["kind"].read(given[name].value)
+            _check_together(name, values, now, stream_names)
+        except (ValueError, OverflowError, RecursionError) as error:
+            faults.append(_fault(name, given[name], error))
+    if faults:
+        raise ConfigError("config: " + "; ".join(faults))
+    return Settings(**values)
+
+
+def _check_together(
+    name: str, values: Mapping[str, Any], now: float, stream_names: Collection[str] | None
+) -> None:
+    """Refuse a value that is right in itself but not beside the clock or the other values."""
+    value = values[name]
+    if name == "start_date" and value > now:
+        raise Reason("is in the future")
+    if name == "end_date" and value <= values.get("start_date", -1):
+        raise Reason("is not after start_date")
+    if name == "lookback_seconds" and isinstance(value, Mapping) and stream_names is not None:
+        for stream in value:
+            if stream not in stream_names:
+                hint = did_you_mean(stream, stream_names)
+                raise Reason(f"names {stream!r}, which is not a stream{hint}")
+
+
+def _fault(name: str, given: Given, error: Exception) -> str:
+    metadata = _FIELDS[name].metadata
+    reason = str(error) if isinstance(error, Reason) else f"is not {metadata['kind'].allowed}"
+    shown = "the value" if metadata["secret"] else _shown(given.value)
+    return f"{name}: {shown} {reason} ({given.origin})"
+
+
+def _shown(value: Any) -> str:
+    """A value short enough for one line, without the password of a URL."""
+    text = re.sub(r"//[^/\s]*@", "//***@", repr(value))
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _warn_of_unknown_names(given: Mapping[str, Given]) -> None:
+    for name, (_, origin) in given.items():
+        if name not in _FIELDS and name not in _RUNNER_KEYS:
+            hint = did_you_mean(name, _FIELDS)
+            LOGGER.warning("config: %s: unknown setting, ignored%s (%s)", name, hint, origin)
+
+
+def did_you_mean(name: str, names: Collection[str]) -> str:
+    """The end of a sentence that says what was probably meant; "" where nothing is close."""
+    close = get_close_matches(name, names, n=1)
+    return f", did you mean {close[0]}?" if close else ""
