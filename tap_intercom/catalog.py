@@ -10,7 +10,7 @@ from singer import metadata
 from tap_intercom.errors import ConfigError
 from tap_intercom.reading.stream import Selection, Stream
 from tap_intercom.records.coerce import compile_record, prune_schema
-from tap_intercom.records.coercions import Repairs
+from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS, stream_of
@@ -169,10 +169,10 @@ def _selection(
             f"catalog: the schema of {stream.name} lacks its key {', '.join(lacking)}"
         )
     method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
-    is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_of_now)
+    is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_snapshot)
     automatic = {*key, *([replication_key] if replication_key else [])}
     is_selected = _field_selector(stream.name, marks, automatic)
-    repairs = Repairs(stream.name)
+    coercions = Coercions(stream.name)
     rules: dict[str, Any] = {"unknown_fields": settings.unknown_fields, "nested": stream.nested}
     return Selection(
         name=entry.get("stream") or stream.name,
@@ -180,16 +180,16 @@ def _selection(
         key_properties=key,
         replication_key=replication_key,
         version=version if is_full else None,
-        transform=compile_record(schema, is_selected, repairs, key_properties=key, **rules),
+        transform=compile_record(schema, is_selected, coercions, key_properties=key, **rules),
         parser=PageParser(
             schema,
             is_selected,
-            repairs,
+            coercions,
             key_properties=stream.key_properties,
             records_key=stream.records_key,
             **rules,
         ),
-        repairs=repairs,
+        coercions=coercions,
         attributes={
             name: attribute
             for name, attribute in attributes.items()

@@ -23,7 +23,7 @@ from tap_intercom.intercom.pages import WHOLE, read_pages
 from tap_intercom.reading.stream import Stream, list_of, load_schema
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
-from tap_intercom.streams.reporting import DATASETS, Described, ReportingDataset
+from tap_intercom.streams.reporting import DATASETS, DatasetSchema, ReportingDataset
 from tap_intercom.streams.tickets import TicketTypeAttributes
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -133,7 +133,7 @@ def _whole_list(client: Client, path: str, params: Mapping[str, str]) -> list[di
     return [record for page in read_pages(client.get, path, WHOLE, read, params) for record in page]
 
 
-def _datasets(client: Client) -> list[Described]:
+def _datasets(client: Client) -> list[DatasetSchema]:
     """The datasets of the reporting export; none where the token may not read them."""
     try:
         found = _whole_list(client, DATASETS, {})
@@ -147,7 +147,7 @@ def _datasets(client: Client) -> list[Described]:
     datasets = []
     for each in found:
         try:
-            datasets.append(Described(each))
+            datasets.append(DatasetSchema(each))
         except ContractError as error:
             LOGGER.warning("left out: %s", error)
     return datasets
@@ -172,7 +172,7 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     return {**entry, "metadata": metadata.to_list(marks)}
 
 
-def _entry_of_dataset(dataset: Described, settings: Settings) -> Entry:
+def _entry_of_dataset(dataset: DatasetSchema, settings: Settings) -> Entry:
     entry, marks = _with_marks(
         dataset.name, dataset.schema, dataset.key_properties, dataset.replication_key, settings
     )

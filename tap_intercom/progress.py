@@ -21,7 +21,7 @@ from tap_intercom import text_table as tables
 from tap_intercom.intercom import metrics
 from tap_intercom.intercom.client import Client
 from tap_intercom.reading.stream import Batch, Selection
-from tap_intercom.shortfalls import Findings
+from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.signals import start_thread
 from tap_intercom.state import State
 from tap_intercom.streams import stream_of
@@ -49,7 +49,7 @@ class _Row:
     """What happened to a stream; seconds are those since its first request."""
 
     name: str
-    reader: str
+    root: str
     bookmark: str | None
     records: int = 0
     told: int = 0
@@ -74,7 +74,7 @@ class Progress:
     Streams begin with `started`, go on with `wrote` and end with `finished`.
     """
 
-    def __init__(self, client: Client, state: State, findings: Findings) -> None:
+    def __init__(self, client: Client, state: State, findings: Shortfalls) -> None:
         self._client = client
         self._state = state
         self._findings = findings
@@ -112,9 +112,9 @@ class Progress:
     def started(self, selections: Mapping[str, Selection]) -> None:
         """Note that streams, which are read together, begin to be written."""
         LOGGER.info("%s: reading", " and ".join(selections))
-        reader = next(iter(selections))
+        root = next(iter(selections))
         rows = {
-            selection.name: _Row(name, reader, self._state.updated_at(name))
+            selection.name: _Row(name, root, self._state.updated_at(name))
             for name, selection in selections.items()
         }
         self._rows.update({row.name: row for row in rows.values()})
@@ -136,7 +136,7 @@ class Progress:
 
     def finished(self, stream: str, result: str) -> None:
         row = self._rows[stream]
-        row.seconds = self._client.requests.seconds_since_first(row.reader)
+        row.seconds = self._client.requests.seconds_since_first(row.root)
         row.result = result
         _tell_count(row)
         tags = {"stream": stream, **_status(result == COMPLETE)}
@@ -158,7 +158,7 @@ class Progress:
     def _summary(self, row: _Row) -> dict[str, Any]:
         seconds = row.seconds
         if seconds is None:
-            seconds = self._client.requests.seconds_since_first(row.reader)
+            seconds = self._client.requests.seconds_since_first(row.root)
         return {
             "stream": row.name,
             "result": row.result,
@@ -173,10 +173,10 @@ class Progress:
     def _requests(self, row: _Row) -> int:
         """Requests for a stream: a child's are those to its own path, its reader's the others."""
         requests = self._client.requests
-        if row.name != row.reader:
-            return requests.count(row.reader, stream_of(row.name).path)
-        others = [each for each in self._rows.values() if each.reader == row.name != each.name]
-        return requests.count(row.reader) - sum(self._requests(each) for each in others)
+        if row.name != row.root:
+            return requests.count(row.root, stream_of(row.name).path)
+        others = [each for each in self._rows.values() if each.root == row.name != each.name]
+        return requests.count(row.root) - sum(self._requests(each) for each in others)
 
     def _tell(self) -> None:
         if log.is_watched():

@@ -12,7 +12,7 @@ LOGGER = logging.getLogger("tap_intercom")
 IDS_SHOWN = 20
 
 
-class Findings:
+class Shortfalls:
     """Counts cases by stream and kind, with the ids of some; safe to use from many threads."""
 
     def __init__(self) -> None:

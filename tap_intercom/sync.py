@@ -27,12 +27,12 @@ from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import Messages
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream import Batch, Opening, Reading, Selection, Shared, Stream
+from tap_intercom.reading.stream import Batch, Opening, Selection, Shared, Stream, StreamRun
 from tap_intercom.settings import Settings
-from tap_intercom.shortfalls import Findings
+from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import Origin, State, hash_filters
-from tap_intercom.streams import lineage, reader_of, stream_of
+from tap_intercom.streams import lineage, root_of, stream_of
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -64,7 +64,7 @@ class Sync:
         self._state = state
         self._messages = messages
         self._uninterrupted = uninterrupted
-        self._findings = Findings()
+        self._findings = Shortfalls()
         self._progress = Progress(client, state, self._findings)
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
@@ -116,26 +116,26 @@ class Sync:
 
     def _readings(
         self, selections: dict[str, Selection], workspace: Workspace
-    ) -> Iterator[Reading]:
+    ) -> Iterator[StreamRun]:
         """What is read together, in order: each parent with its child, any other stream alone."""
         if self._settings.add_workspace_id and workspace.id is None:
             raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
-        shared = Shared(selections, (reader_of(name) for name in selections))
+        shared = Shared(selections, (root_of(name) for name in selections))
         for names in groups(list(selections), self._state.currently_syncing):
-            reader = stream_of(reader_of(names[0]))
-            client = self._client.reading(names[0])
+            root = stream_of(root_of(names[0]))
+            client = self._client.for_stream(names[0])
             opening = Opening(client, self._settings, workspace, shared)
             error: Exception | None = None
             covers: Mapping[str, frozenset[str] | None] = {}
             try:
-                reader.begin(self._settings, workspace.id, shared)
+                root.begin(self._settings, workspace.id, shared)
                 covers = _covers(names, opening)
             except ConfigError:
                 raise
             except Exception as caught:
                 error = caught
-            origin, lookback = self._origin(reader, names, workspace)
+            origin, lookback = self._origin(root, names, workspace)
             plans = {
                 name: self._state.plan(
                     name,
@@ -149,7 +149,7 @@ class Sync:
                 for name in names
                 if selections[name].replication_key is not None
             }
-            yield Reading(
+            yield StreamRun(
                 client=client,
                 settings=self._settings,
                 origin=origin,
@@ -165,48 +165,48 @@ class Sync:
             )
 
     def _origin(
-        self, reader: Stream, names: Sequence[str], workspace: Workspace
+        self, root: Stream, names: Sequence[str], workspace: Workspace
     ) -> tuple[Origin, int]:
         """What a group of streams is read from, and the lookback of its bookmarks."""
         lookback = max(
-            reader.lookback_seconds,
-            *(0 if reader.is_of_now else self._settings.lookback(name) for name in names),
+            root.lookback_seconds,
+            *(0 if root.is_snapshot else self._settings.lookback(name) for name in names),
         )
         origin = Origin(
             start_date=self._settings.start_date,
-            end=None if reader.is_of_now else self._settings.end_date,
+            end=None if root.is_snapshot else self._settings.end_date,
             workspace=workspace.id,
-            filters=hash_filters(self._settings.search_filters.get(reader.name)),
+            filters=hash_filters(self._settings.search_filters.get(root.name)),
             now=workspace.now,
             safe=workspace.now - lookback,
             latest=workspace.latest,
         )
         return origin, lookback
 
-    def _read_all(self, readings: list[Reading]) -> None:
+    def _read_all(self, readings: list[StreamRun]) -> None:
         if not readings:
             LOGGER.warning("the catalog selects no stream")
             return
         self._has_begun = True
-        reads = [partial(_read, reading) for reading in readings]
-        for reading, batches in zip(
+        reads = [partial(_read, run) for run in readings]
+        for run, batches in zip(
             readings, readings[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True
         ):
-            self._write(reading, batches)
+            self._write(run, batches)
 
-    def _write(self, reading: Reading, batches: Iterator[Batch]) -> None:
+    def _write(self, run: StreamRun, batches: Iterator[Batch]) -> None:
         """Write all of a group of streams; one that fails does not stop the others."""
         reached_at_end: dict[str, int] = {}
-        with self._isolated(*reading.selections):
-            self._begin(reading)
+        with self._isolated(*run.selections):
+            self._begin(run)
             for batch in batches:
                 with self._uninterrupted():
-                    self._write_batch(reading, batch, reached_at_end)
+                    self._write_batch(run, batch, reached_at_end)
         with self._uninterrupted():
-            self._finish(reading, reached_at_end)
+            self._finish(run, reached_at_end)
 
-    def _begin(self, reading: Reading) -> None:
-        for selection in reading.selections.values():
+    def _begin(self, run: StreamRun) -> None:
+        for selection in run.selections.values():
             replication_key = selection.replication_key
             if replication_key is not None and not selection.has(replication_key):
                 replication_key = None  # a catalog made by hand lacks the column
@@ -217,8 +217,8 @@ class Sync:
                     selection.key_properties,
                     replication_key,
                 )
-        self._state.currently_syncing = next(iter(reading.selections))
-        self._progress.started(reading.selections)
+        self._state.currently_syncing = next(iter(run.selections))
+        self._progress.started(run.selections)
 
     @contextmanager
     def _isolated(self, *names: str) -> Iterator[None]:
@@ -231,18 +231,18 @@ class Sync:
             for name in names:
                 self._fail(name, error)
 
-    def _write_batch(self, reading: Reading, batch: Batch, reached_at_end: dict[str, int]) -> None:
+    def _write_batch(self, run: StreamRun, batch: Batch, reached_at_end: dict[str, int]) -> None:
         for name in batch.failed:
-            self._fail(name, reading.given_up[name])
+            self._fail(name, run.given_up[name])
         self._progress.wrote(batch)
         self._messages.records(batch.lines, sum(batch.counts.values()))
         for name, reached in batch.reached.items():
             if name in self._failures:
                 continue
-            if reading.selections[name].version is not None:
+            if run.selections[name].version is not None:
                 reached_at_end[name] = reached
                 continue
-            self._state.advance(name, reading.plans[name], reading.origin, reached)
+            self._state.advance(name, run.plans[name], run.origin, reached)
         is_due = bool(batch.reached) and self._messages.state_is_due
         if self._state.export_job != self._jobs.left_behind:
             # At once, as a run that is killed leaves the job behind.
@@ -251,22 +251,22 @@ class Sync:
         if is_due:
             self._messages.state(self._state.document)
 
-    def _finish(self, reading: Reading, reached_at_end: dict[str, int]) -> None:
-        for name in reading.selections:
+    def _finish(self, run: StreamRun, reached_at_end: dict[str, int]) -> None:
+        for name in run.selections:
             with self._isolated(name):
                 if name not in self._failures:
-                    self._close(reading, name, reached_at_end.get(name))
+                    self._close(run, name, reached_at_end.get(name))
             with self._isolated(name):
                 self._progress.finished(name, self._result(name))
         self._messages.flush()
 
-    def _close(self, reading: Reading, name: str, reached: int | None) -> None:
+    def _close(self, run: StreamRun, name: str, reached: int | None) -> None:
         """Close a full read. One that is not complete must not replace the rows of earlier ones."""
-        selection, plan = reading.selections[name], reading.plans.get(name)
+        selection, plan = run.selections[name], run.plans.get(name)
         if selection.version is None:
             return
-        is_at_end = plan is None or (reached is not None and reached >= reading.origin.limit)
-        missing = self._missing(reading, name, is_at_end)
+        is_at_end = plan is None or (reached is not None and reached >= run.origin.limit)
+        missing = self._missing(run, name, is_at_end)
         if missing is None:
             self._messages.activate_version(selection.name, selection.version)
         else:
@@ -279,17 +279,17 @@ class Sync:
         # A bookmark that moved would say that this read is all there was.
         is_less = plan is not None and plan.leaves_out is not None
         if plan is not None and reached is not None and is_at_end and not is_less:
-            self._state.advance(name, plan, reading.origin, reached)
+            self._state.advance(name, plan, run.origin, reached)
 
-    def _missing(self, reading: Reading, name: str, is_at_end: bool) -> str | None:
+    def _missing(self, run: StreamRun, name: str, is_at_end: bool) -> str | None:
         """Why rows of earlier runs may be missing in a full read; None if none can be."""
-        plan = reading.plans.get(name)
+        plan = run.plans.get(name)
         if not is_at_end:
             return "it was not read to its end"
         if plan is not None:
-            if reading.origin.end is not None:
+            if run.origin.end is not None:
                 return "it ends at end_date"
-            if reading.origin.filters is not None:
+            if run.origin.filters is not None:
                 return "search_filters leave some out"
             if plan.leaves_out is not None:
                 return f"{plan.leaves_out}; remove its bookmark to begin again"
@@ -300,7 +300,7 @@ class Sync:
         for source in [each for stream in streams for each in (stream.name, *stream.after)]:
             if source in self._failures:
                 return f"{source} failed"
-            if source in reading.unfinished:
+            if source in run.unfinished:
                 return f"{source} changed faster than it could be read"
             if self._findings.of(source):
                 return f"some rows of {source} did not come, see the end of the run"
@@ -336,7 +336,7 @@ class Sync:
             return AuthError(f"{error}. Intercom does not take the access token any more.", 401)
         if error.is_of_plan:
             return AuthError(f"{error}. The workspace's plan lacks this: deselect {name}.", 403)
-        permission = stream_of(error.stream or name).needs(self._settings)
+        permission = stream_of(error.stream or name).required_permission(self._settings)
         return AuthError(
             f"{error}. The token lacks the permission {permission!r}: tick it in "
             f"Developer Hub > your app > Authentication, or deselect {name}.",
@@ -347,7 +347,7 @@ class Sync:
         """Report what was found, and what failed in one last line; returns the exit code."""
         self._findings.report()
         for selection in selections.values():
-            for (field, kind), count in sorted(selection.repairs.counts.items()):
+            for (field, kind), count in sorted(selection.coercions.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
         self._progress.log_summary()
         failures = {
@@ -377,15 +377,15 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(reader_of(name), []).append(name)
-    ordered = sorted(found, key=lambda reader: first not in found[reader])
-    for reader in list(ordered):
-        place = ordered.index(reader)
-        before = [ordered.index(each) for each in stream_of(reader).after if each in ordered]
+        found.setdefault(root_of(name), []).append(name)
+    ordered = sorted(found, key=lambda root: first not in found[root])
+    for root in list(ordered):
+        place = ordered.index(root)
+        before = [ordered.index(each) for each in stream_of(root).after if each in ordered]
         last = max(before, default=0)
         if last > place:
             ordered.insert(last, ordered.pop(place))
-    return [sorted(found[reader], key=lambda name: name != reader) for reader in ordered]
+    return [sorted(found[root], key=lambda name: name != root) for root in ordered]
 
 
 def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] | None]:
@@ -402,15 +402,15 @@ def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] 
     return asked | found
 
 
-def _read(reading: Reading) -> Iterator[Batch]:
+def _read(run: StreamRun) -> Iterator[Batch]:
     """The batches of a group, made by the parent whether or not it is selected itself."""
-    reader = reader_of(next(iter(reading.selections)))
-    is_full = len(reading.plans) < len(reading.selections)
-    has_work = is_full or any(plan.windows for plan in reading.plans.values())
+    root = root_of(next(iter(run.selections)))
+    is_full = len(run.plans) < len(run.selections)
+    has_work = is_full or any(plan.windows for plan in run.plans.values())
     try:
-        if reading.error is not None:
-            raise reading.error
+        if run.error is not None:
+            raise run.error
         if has_work:
-            yield from stream_of(reader).batches(reading)
+            yield from stream_of(root).batches(run)
     finally:
-        reading.shared.end(reader)
+        run.shared.end(root)

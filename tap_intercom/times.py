@@ -15,7 +15,7 @@ _ISO_TEXT = re.compile(
 )
 
 DAY_SECONDS = 86_400
-_MOST_HOURS = 16_384
+_MAX_HOURS = 16_384
 
 
 class _HourTexts(dict[int, str]):
@@ -28,7 +28,7 @@ class _HourTexts(dict[int, str]):
         if not FIRST_SECOND <= hour * 3600 <= LAST_SECOND:
             raise KeyError(hour)
         text = (_EPOCH + timedelta(hours=hour)).isoformat()[:14]
-        if len(self) < _MOST_HOURS:
+        if len(self) < _MAX_HOURS:
             self[hour] = text
         return text
 

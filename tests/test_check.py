@@ -13,7 +13,7 @@ from conftest import TIMEOUT_SECONDS, Tap, selecting, start_tap
 from truth import STREAMS as CORE
 
 from intercom_sandbox.sample import generate
-from tap_intercom.streams import STREAMS, reader_of
+from tap_intercom.streams import STREAMS, root_of
 
 USERS_AND_COMPANIES = "Read and list users and companies"
 READ_WITH_TICKETS = {
@@ -59,7 +59,7 @@ def check(tap: Tap, *arguments: str, **settings: Any) -> Check:
 
 def family(*streams: str) -> set[str]:
     """These streams, and those that are read with them."""
-    return {name for name in STREAMS if {name, reader_of(name)} & {*streams}}
+    return {name for name in STREAMS if {name, root_of(name)} & {*streams}}
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ OVERVIEW = "content_export_overview"
 CLICK = "content_export_click"
 SHORT: Mapping[str, Any] = {
     **SHORT_WAITS,
-    "export_jobs.FIRST_WAIT_SECONDS": 0.01,
+    "intercom.export_jobs.FIRST_WAIT_SECONDS": 0.01,
     "messages.RECORDS_PER_STATE": 1,
 }
 JOBS = "/export/content/data"
@@ -439,11 +439,11 @@ class TestPeriods:
 
     def test_a_job_that_is_cut_is_reported(self, start_runs: StartRuns) -> None:
         runs = start_runs(self.workspace())
-        output = run(runs, RECEIPT, numbers={"streams.exports.MOST_ROWS": 30})
+        output = run(runs, RECEIPT, numbers={"streams.exports.MAX_ROWS": 30})
         assert output.code == 0
         assert "where Intercom leaves out what is more" in output.log
         runs.forget()
-        strict = run(runs, RECEIPT, strict=True, numbers={"streams.exports.MOST_ROWS": 30})
+        strict = run(runs, RECEIPT, strict=True, numbers={"streams.exports.MAX_ROWS": 30})
         assert strict.code == 5
 
 
@@ -629,7 +629,7 @@ class TestNames:
         runs.sandbox.faults.add(
             "answer", "/download/", times=None, answer=lambda _: (*answer[:2], bytes(packed))
         )
-        output = run(runs, RECEIPT, OPEN, numbers={"export_jobs.LONGEST_ROW": 1_000})
+        output = run(runs, RECEIPT, OPEN, numbers={"intercom.export_jobs.LONGEST_ROW": 1_000})
         assert output.code == 5
         assert "Traceback" not in output.log
         reason = (

@@ -199,7 +199,7 @@ def test_a_full_read_that_was_not_finished_leaves_its_bookmark(full: Begin) -> N
             workspace.add_contact(role="user")
 
     runs.sandbox.faults.add("edit", "^/contacts/search$", times=None, edit=import_more)
-    output = runs.next("contacts", is_full=True, numbers={"streams.search.PAGE_SIZE": 2})
+    output = runs.next("contacts", is_full=True, numbers={"reading.search.PAGE_SIZE": 2})
     assert output.count("ACTIVATE_VERSION", "contacts") == 0
     assert warned(output, "contacts", "not read to its end")
     assert runs.bookmarks["contacts"] == before

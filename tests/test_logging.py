@@ -110,7 +110,7 @@ def test_requests_are_timed_by_endpoint_and_without_ids(tap: Tap, logged: Logged
 
 def test_requests_that_fail_are_timed_apart(tap: Tap, logged: Logged) -> None:
     tap.sandbox.faults.add("status", path="^/tags$", status=503)
-    output = logged.run(numbers={"client.FIRST_RETRY_WAIT_SECONDS": 0.01})
+    output = logged.run(numbers={"intercom.client.FIRST_RETRY_WAIT_SECONDS": 0.01})
     told = [
         point
         for point in points(output, "http_request_duration")

@@ -15,7 +15,7 @@ from conftest import RUN
 # So many that a run reads as far ahead as it ever does.
 FEW = 60_000
 MANY = 200_000
-MOST_BYTES = 150_000_000
+MAX_BYTES = 150_000_000
 GROWTH = 1.2
 # A small process to start the run from: what starts a process counts in its peak.
 STARTER = """
@@ -64,4 +64,4 @@ def test_peak_does_not_grow_with_the_workspace(tmp_path: Path) -> None:
     with sandbox_process(tmp_path, MANY) as config:
         of_many = peak_bytes(config, MANY)
     assert of_many <= GROWTH * of_few
-    assert of_many < MOST_BYTES
+    assert of_many < MAX_BYTES

@@ -238,7 +238,7 @@ def test_a_long_wait_for_the_rate_limit_is_told_once(
     )
     output = warm_tap.run(
         *conversations.arguments(catalog=selecting(plain_catalog, "conversation_parts")),
-        numbers={"rate_limit.LONG_WAIT_SECONDS": 0.1},
+        numbers={"intercom.rate_limit.LONG_WAIT_SECONDS": 0.1},
     )
     assert output.code == 0, output.log
     told = [line for line in output.log_lines("INFO") if "rate limit is used up" in line]

@@ -391,7 +391,7 @@ def test_import_that_goes_on_does_not_keep_a_run_open(race: Begin, stream: str) 
     run.sandbox.faults.add(
         "edit", f"^/{stream}/search$", times=None, edit=lambda _: [add(), add(), add()]
     )
-    first = run.run(stream, numbers={"streams.search.PAGE_SIZE": 2})
+    first = run.run(stream, numbers={"reading.search.PAGE_SIZE": 2})
     assert first.code == 0, first.log
     run.sandbox.faults.clear()
     run.clock.instant += HOUR

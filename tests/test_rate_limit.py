@@ -16,7 +16,7 @@ from tap_intercom.intercom.rate_limit import (
     SHORTEST_REST_SECONDS,
     WINDOW_SECONDS,
     RateLimit,
-    Reading,
+    RateLimitStatus,
     allowed_interval,
     next_turn,
     read_headers,
@@ -58,7 +58,7 @@ def headers(limit: int, remaining: int, reset: float, date: str = DATE) -> dict[
     ],
 )
 def test_the_window_ends_by_the_answers_own_clock(reset: int, expected: float) -> None:
-    assert read_headers(headers(166, 100, reset)) == Reading(166, 100, expected, reset)
+    assert read_headers(headers(166, 100, reset)) == RateLimitStatus(166, 100, expected, reset)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_pace_keeps_within_the_share_and_what_is_left(
     limit: int, used: float, reset: float, share: float, in_flight: int
 ) -> None:
     remaining = int(limit * (1 - used))
-    interval = allowed_interval(Reading(limit, remaining, reset), share, in_flight)
+    interval = allowed_interval(RateLimitStatus(limit, remaining, reset), share, in_flight)
     assert interval > 0
     assert WINDOW_SECONDS / interval <= limit * share * (1 + 1e-9)
     requests_until_reset = max(reset, SHORTEST_REST_SECONDS) / interval

@@ -24,7 +24,7 @@ from tap_intercom.records.coercions import (
     MADE_NULL,
     MADE_WHOLE,
     UNKNOWN_FIELD,
-    Repairs,
+    Coercions,
 )
 from tap_intercom.records.parsing import ImpreciseNumber, parse
 
@@ -58,9 +58,11 @@ def with_properties(**properties: Any) -> dict[str, Any]:
 
 def fit(column: Any, value: Any) -> tuple[Any, list[str]]:
     """What a column makes of a value, and the kinds of repair it took."""
-    repairs = Repairs("contacts")
-    transform = compile_record(with_properties(field=column), everything, repairs)
-    return transform({"field": value}).get("field", "absent"), [kind for _, kind in repairs.counts]
+    coercions = Coercions("contacts")
+    transform = compile_record(with_properties(field=column), everything, coercions)
+    return transform({"field": value}).get("field", "absent"), [
+        kind for _, kind in coercions.counts
+    ]
 
 
 @pytest.mark.parametrize(
@@ -183,16 +185,16 @@ def fit(column: Any, value: Any) -> tuple[Any, list[str]]:
     ],
 )
 def test_a_value_is_made_to_fit_its_column(
-    column: Any, value: Any, fitted: Any, repairs: list[str] | None
+    column: Any, value: Any, fitted: Any, coercions: list[str] | None
 ) -> None:
-    if repairs is None:  # not null, so a key unless keys are named
+    if coercions is None:  # not null, so a key unless keys are named
         transform = compile_record(
-            with_properties(field=column), everything, Repairs("contacts"), key_properties=()
+            with_properties(field=column), everything, Coercions("contacts"), key_properties=()
         )
         assert transform({"field": value}) == {}
         return
     result = fit(column, value)
-    assert result == (fitted, repairs)
+    assert result == (fitted, coercions)
     assert type(result[0]) is type(fitted)
 
 
@@ -203,7 +205,7 @@ def test_a_rounded_number_asks_for_an_exact_parse(column: Any) -> None:
     body = b'{"field": 12345678901234567890123}'
     if column is OPEN:
         body = b'{"field": {"a": 12345678901234567890123}}'
-    transform = compile_record(with_properties(field=column), everything, Repairs("contacts"))
+    transform = compile_record(with_properties(field=column), everything, Coercions("contacts"))
     with pytest.raises(ImpreciseNumber):
         transform(parse(body).value)
     exact = transform(parse(body, exact=True).value)
@@ -211,7 +213,7 @@ def test_a_rounded_number_asks_for_an_exact_parse(column: Any) -> None:
 
 
 def test_an_exact_parse_never_asks_again() -> None:
-    transform = compile_record(with_properties(field=INTEGER_OR_TEXT), everything, Repairs("x"))
+    transform = compile_record(with_properties(field=INTEGER_OR_TEXT), everything, Coercions("x"))
     assert transform(parse(b'{"field": 1e30}', exact=True).value)["field"] == str(int(1e30))
 
 
@@ -219,14 +221,14 @@ def test_columns_come_in_the_order_of_intercom_and_absent_ones_are_null_at_the_e
     transform = compile_record(
         with_properties(id={"type": "string"}, website=STRING, plan=with_properties(id=STRING)),
         everything,
-        Repairs("companies"),
+        Coercions("companies"),
     )
     fitted = transform({"plan": {}, "id": "1"})
     assert list(fitted.items()) == [("plan", {}), ("id", "1"), ("website", None)]
 
 
 def test_a_record_does_not_remember_the_one_before() -> None:
-    transform = compile_record(with_properties(a=STRING, b=STRING), everything, Repairs("x"))
+    transform = compile_record(with_properties(a=STRING, b=STRING), everything, Coercions("x"))
     assert transform({"a": "1"}) == {"a": "1", "b": None}
     assert transform({"b": "2"}) == {"a": None, "b": "2"}
 
@@ -234,14 +236,14 @@ def test_a_record_does_not_remember_the_one_before() -> None:
 def test_unknown_fields_are_dropped_with_one_warning_for_each(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    repairs = Repairs("contacts")
+    coercions = Coercions("contacts")
     schema = with_properties(id={"type": "string"}, location=with_properties(city=STRING))
-    transform = compile_record(schema, everything, repairs)
+    transform = compile_record(schema, everything, coercions)
     record = {"id": "1", "secret": "s3cret", "location": {"city": "x", "planet": "s3cret"}}
     with caplog.at_level(logging.WARNING, logger="tap_intercom"):
         for _ in range(3):
             assert transform(dict(record)) == {"id": "1", "location": {"city": "x"}}
-    assert repairs.counts == {
+    assert coercions.counts == {
         ("secret", UNKNOWN_FIELD): 3,
         ("location.planet", UNKNOWN_FIELD): 3,
     }
@@ -254,7 +256,7 @@ def test_unknown_fields_can_be_passed() -> None:
     schema = with_properties(
         a=with_properties(b=STRING), c={**with_properties(d=STRING), "additionalProperties": False}
     )
-    transform = compile_record(schema, everything, Repairs("x"), unknown_fields="pass")
+    transform = compile_record(schema, everything, Coercions("x"), unknown_fields="pass")
     record = {"new": [1], "a": {"new": {"x": 1}}, "c": {"new": 1}}
     assert transform(record) == {"new": [1], "a": {"new": {"x": 1}}, "c": {}}
 
@@ -278,11 +280,11 @@ def test_deselected_fields_are_dropped_silently() -> None:
         ("properties", "b", "properties", "c"),
         ("properties", "e", "items", "properties", "f"),
     )
-    repairs = Repairs("x")
-    transform = compile_record(schema, selected, repairs)
+    coercions = Coercions("x")
+    transform = compile_record(schema, selected, coercions)
     record = {"a": "1", "b": {"c": "2", "d": "3", "new": 4}, "e": [{"f": "5", "g": "6"}]}
     assert transform(record) == {"b": {"d": "3", "new": 4}, "e": [{"g": "6"}]}
-    assert not repairs.counts
+    assert not coercions.counts
     assert prune_schema(schema, selected) == with_properties(
         b={**with_properties(d=STRING), "additionalProperties": True},
         e={"type": "array", "items": with_properties(g=STRING)},
@@ -309,32 +311,32 @@ def test_the_branch_of_an_object_is_the_one_that_takes_it_whole() -> None:
 def test_a_record_without_its_key_stops_the_stream(record: Any) -> None:
     schema = with_properties(id={"type": "string"}, name={"type": "string"})
     for keys in (None, ["id"]):
-        transform = compile_record(schema, everything, Repairs("tags"), key_properties=keys)
+        transform = compile_record(schema, everything, Coercions("tags"), key_properties=keys)
         with pytest.raises(ContractError, match=r"^tags: "):
             transform(record)
 
 
 def test_a_field_that_may_not_be_null_is_left_out_when_it_is_no_key() -> None:
     schema = with_properties(id=STRING, name={"type": "string"})
-    transform = compile_record(schema, everything, Repairs("tags"), key_properties=["id"])
+    transform = compile_record(schema, everything, Coercions("tags"), key_properties=["id"])
     assert transform({"id": "1", "name": None}) == {"id": "1"}
     with pytest.raises(ContractError):
         transform({"id": None, "name": "a"})
 
 
 def test_repairs_are_counted_across_threads() -> None:
-    repairs = Repairs("x")
+    coercions = Coercions("x")
 
     def add() -> None:
         for _ in range(1000):
-            repairs.add("a", MADE_NULL)
+            coercions.add("a", MADE_NULL)
 
     threads = [Thread(target=add) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert repairs.counts == {("a", MADE_NULL): 4000}
+    assert coercions.counts == {("a", MADE_NULL): 4000}
 
 
 @pytest.mark.parametrize(
@@ -489,7 +491,7 @@ def test_whatever_comes_fits_any_schema(
         return not (len(breadcrumb) == 2 and breadcrumb[1] in deselected)
 
     transform = compile_record(
-        schema, selected, Repairs("x"), unknown_fields=unknown_fields, key_properties=()
+        schema, selected, Coercions("x"), unknown_fields=unknown_fields, key_properties=()
     )
     fitted = read_exactly_if_asked(transform, json.dumps(record).encode())
     assert_valid(prune_schema(schema, selected), fitted)
@@ -509,7 +511,7 @@ def test_whatever_comes_fits_our_schemas(stream: str, data: st.DataObject) -> No
         st.dictionaries(st.sampled_from(list(schema["properties"])), VALUES, max_size=8)
     )
     record |= keys
-    transform = compile_record(schema, everything, Repairs(stream), key_properties=keys)
+    transform = compile_record(schema, everything, Coercions(stream), key_properties=keys)
     fitted = read_exactly_if_asked(transform, json.dumps(record).encode())
     assert set(fitted) == set(schema["properties"])
     assert_valid(schema, fitted)
@@ -517,7 +519,7 @@ def test_whatever_comes_fits_our_schemas(stream: str, data: st.DataObject) -> No
 
 def test_names_that_always_vary_are_read_as_well_as_names_that_stay() -> None:
     columns = {f"field_{number}": (STRING, INTEGER)[number % 2] for number in range(200)}
-    transform = compile_record(with_properties(**columns), everything, Repairs("x"))
+    transform = compile_record(with_properties(**columns), everything, Coercions("x"))
     for number in range(199):
         record = {f"field_{number}": 7, f"field_{number + 1}": 7, f"unknown_{number}": 1}
         fitted = transform(dict(record))

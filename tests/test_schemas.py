@@ -276,7 +276,7 @@ OTHER_TYPE = {
     ("ticket_type_attributes", "ticket_type_id"): ("string", "as ids of ticket types are"),
 }
 
-# Described fields that a table leaves out, with the reason.
+# DatasetSchema fields that a table leaves out, with the reason.
 LEFT_OUT = {
     ("side_conversations", "conversation_parts"): "a table of their own",
 }

@@ -22,7 +22,7 @@ from tap_intercom.times import epoch_seconds
 
 LOOKBACK_SECONDS = 600
 # So few records show their order, which is what lets a read stop early.
-SURE_ORDER: Mapping[str, Any] = {"streams.tally.STEPS_THAT_SHOW_ORDER": 1}
+SURE_ORDER: Mapping[str, Any] = {"reading.tally.STEPS_THAT_SHOW_ORDER": 1}
 PATHS = {
     "articles": "^/articles$",
     "collections": "^/help_center/collections$",

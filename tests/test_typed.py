@@ -32,7 +32,7 @@ from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.messages import record_line, typed_record_lines
 from tap_intercom.records.coerce import Selected, compile_record
-from tap_intercom.records.coercions import UNKNOWN_FIELD, Repairs
+from tap_intercom.records.coercions import UNKNOWN_FIELD, Coercions
 from tap_intercom.records.parsing import ImpreciseNumber, Parsed, parse
 from tap_intercom.records.typed_records import PageParser, TypedRecord
 from tap_intercom.settings import Settings
@@ -51,15 +51,15 @@ class Table:
         nested: dict[str, str] | None = None,
     ) -> None:
         schema = with_properties(id=KEY, **properties)
-        self.repairs = Repairs("typed")
-        self.plain_repairs = Repairs("plain")
+        self.coercions = Coercions("typed")
+        self.plain_repairs = Coercions("plain")
         rules: Any = {
             "unknown_fields": unknown_fields,
             "key_properties": ["id"],
             "nested": nested or {},
         }
-        self.parser = PageParser(schema, selected, self.repairs, records_key="data", **rules)
-        self.transform = compile_record(schema, selected, self.repairs, **rules)
+        self.parser = PageParser(schema, selected, self.coercions, records_key="data", **rules)
+        self.transform = compile_record(schema, selected, self.coercions, **rules)
         self.plain_transform = compile_record(schema, selected, self.plain_repairs, **rules)
 
     def read(self, content: bytes) -> list[Any]:
@@ -133,7 +133,7 @@ def test_whatever_comes_is_read_as_well(
         found, plain = table.read(content), table.read_plainly(content)
         assert [each.keys() for each in found] == [each.keys() for each in plain]
         assert found == plain or not is_equal
-    assert table.repairs.counts.keys() == table.plain_repairs.counts.keys() or not is_equal
+    assert table.coercions.counts.keys() == table.plain_repairs.counts.keys() or not is_equal
 
 
 COLUMNS = {
@@ -170,7 +170,7 @@ def test_a_page_is_parsed_into_records_of_the_table(table: Table) -> None:
     assert table.is_typed(RECORD, {})
     assert table.read(page(RECORD)) == [FITTED]
     assert table.read(page({})) == [{"id": "1", **dict.fromkeys(COLUMNS)}]
-    assert not table.repairs.counts
+    assert not table.coercions.counts
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_value_that_does_not_fit_costs_the_page_alone(table: Table, odd: dict[
     for _ in range(2):
         assert table.read(page(RECORD, record)) == table.read_plainly(page(RECORD, record))
         assert table.is_typed(RECORD, record) is has_name_of_a_kind
-    assert table.repairs.counts == table.plain_repairs.counts
+    assert table.coercions.counts == table.plain_repairs.counts
 
 
 @pytest.mark.parametrize(
@@ -248,14 +248,14 @@ def test_a_record_without_its_key_is_refused(table: Table) -> None:
 def test_unknown_fields_are_counted_one_by_one(table: Table) -> None:
     for _ in range(3):
         table.read(page({**RECORD, "unknown": 1}, RECORD, {**RECORD, "unknown": None}))
-    assert table.repairs.counts == {("unknown", UNKNOWN_FIELD): 6}
+    assert table.coercions.counts == {("unknown", UNKNOWN_FIELD): 6}
 
 
 def test_names_that_always_vary_are_read_as_other_answers_are(table: Table) -> None:
     for number in range(100):
         content = page({**RECORD, f"unknown_{number}": 1})
         assert table.read(content) == [FITTED]
-    assert len(table.repairs.counts) == 100
+    assert len(table.coercions.counts) == 100
     assert not table.is_typed(RECORD)
 
 
@@ -273,7 +273,7 @@ def test_deselected_fields_are_read_and_not_written() -> None:
     assert table.read(page(RECORD)) == [
         {name: value for name, value in FITTED.items() if ("properties", name) not in fields}
     ]
-    assert not table.repairs.counts
+    assert not table.coercions.counts
 
 
 def test_a_record_is_read_and_changed_like_a_dict(table: Table) -> None:

@@ -28,24 +28,24 @@ FORKING_TAP = str(Path(__file__).with_name("forking_tap.py"))
 READ_BYTES = 65_536
 # Numbers of the tap that let milliseconds show what else takes minutes.
 SHORT_WAITS: Mapping[str, Any] = {
-    "client.FIRST_RETRY_WAIT_SECONDS": 0.01,
-    "rate_limit.LIMIT_WITHOUT_HEADERS": 100_000,
-    "rate_limit.WINDOW_SECONDS": 0.1,
-    "streams.scroll.CONFLICT_WAITS_SECONDS": (0.03,),
-    "streams.scroll.CONFLICT_WAIT_SECONDS": 0.06,
+    "intercom.client.FIRST_RETRY_WAIT_SECONDS": 0.01,
+    "intercom.rate_limit.LIMIT_WITHOUT_HEADERS": 100_000,
+    "intercom.rate_limit.WINDOW_SECONDS": 0.1,
+    "reading.scroll.CONFLICT_WAITS_SECONDS": (0.03,),
+    "reading.scroll.CONFLICT_WAIT_SECONDS": 0.06,
 }
 # And those that let a few records show what else takes thousands.
 SMALL_WINDOWS: Mapping[str, Any] = {
     "messages.RECORDS_PER_STATE": 1,
-    "streams.search.RECORDS_IN_WINDOW": 3,
-    "streams.search.RECORDS_WITH_CHILDREN_IN_WINDOW": 2,
-    "streams.search.RECORDS_IN_WINDOW_OF_DAYS": 4,
-    "streams.search.SHORTEST_WINDOW_OF_DAYS": 86_400,
-    "streams.search.WINDOWS_AT_FIRST": 14,
-    "streams.tally.STEPS_THAT_SHOW_ORDER": 1,
+    "reading.search.RECORDS_IN_WINDOW": 3,
+    "reading.search.RECORDS_WITH_CHILDREN_IN_WINDOW": 2,
+    "reading.search.RECORDS_IN_WINDOW_OF_DAYS": 4,
+    "reading.search.SHORTEST_WINDOW_OF_DAYS": 86_400,
+    "reading.search.WINDOWS_AT_FIRST": 14,
+    "reading.tally.STEPS_THAT_SHOW_ORDER": 1,
 }
 # A few records can be in order by accident.
-WITHOUT_ORDER: Mapping[str, Any] = {**SMALL_WINDOWS, "streams.tally.STEPS_THAT_SHOW_ORDER": 20}
+WITHOUT_ORDER: Mapping[str, Any] = {**SMALL_WINDOWS, "reading.tally.STEPS_THAT_SHOW_ORDER": 20}
 
 
 class Run:

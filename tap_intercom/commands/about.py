@@ -47,7 +47,7 @@ def streams_table() -> Table:
             "replication": _replication(stream),
             "one record is": _subject(stream),
             "permission": stream.permission,
-            "requests": stream.cost,
+            "requests": stream.request_cost,
         }
         for stream in STREAMS.values()
     ]

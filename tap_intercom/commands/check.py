@@ -23,7 +23,7 @@ from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.messages import write
 from tap_intercom.reading.stream import Probe
 from tap_intercom.settings import Settings, load
-from tap_intercom.streams import STREAMS, reader_of, stream_of
+from tap_intercom.streams import STREAMS, root_of, stream_of
 
 FORMATS = ("text", "json")
 STDOUT = 1
@@ -38,7 +38,7 @@ NO_ANSWER = "no usable answer"
 
 
 @dataclass(frozen=True)
-class Finding:
+class StreamCheck:
     """What there is to know of a stream: `result` is one of the words above.
 
     records: how many Intercom counts, None where it does not tell. detail: the refusal.
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     warnings = [mismatch] if mismatch else []
     for finding in findings:
         if finding.result == REACHABLE:
-            warnings += check.lacks(finding.stream)
+            warnings += check.missing_permissions(finding.stream)
     about = _about(workspace, client, settings)
     if options.format == "json":
         document = {**about, "warnings": warnings, "streams": [vars(each) for each in findings]}
@@ -118,33 +118,33 @@ class _Check:
         self._settings = settings
         self._answers: dict[str, Answer | TapError] = {"/me": workspace.answer}
 
-    def finding(self, name: str, is_selected: bool) -> Finding:
+    def finding(self, name: str, is_selected: bool) -> StreamCheck:
         stream = stream_of(name)
         result, records, detail = NOT_IN_VERSION, None, None
         if stream.is_in(self._settings):
             try:
-                reader = stream_of(reader_of(name))
-                answer = self._ask(reader.probe(self._settings))
-                total = reader.count(answer)
-                records = total if stream is reader else stream.count(answer)
+                root = stream_of(root_of(name))
+                answer = self._ask(root.probe(self._settings))
+                total = root.count(answer)
+                records = total if stream is root else stream.count(answer)
                 result = REACHABLE
             except TapError as error:
                 result, detail = _meaning(error), str(error)
-        return Finding(
+        return StreamCheck(
             stream=name,
             selected=is_selected,
             result=result,
             records=records,
-            permission=stream.needs(self._settings),
-            requests=stream.cost,
+            permission=stream.required_permission(self._settings),
+            requests=stream.request_cost,
             detail=detail,
         )
 
-    def lacks(self, name: str) -> list[str]:
+    def missing_permissions(self, name: str) -> list[str]:
         return [
             f"{name}: the token lacks the permission {lack.permission}, so that Intercom leaves "
             f"out {lack.left_out}"
-            for lack in stream_of(name).lacks(self._ask, self._settings)
+            for lack in stream_of(name).missing_permissions(self._ask, self._settings)
         ]
 
     def _ask(self, probe: Probe) -> Answer:
@@ -189,7 +189,7 @@ def _about(workspace: Workspace, client: Client, settings: Settings) -> dict[str
     }
 
 
-def _text(about: Mapping[str, Any], findings: list[Finding], warnings: list[str]) -> str:
+def _text(about: Mapping[str, Any], findings: list[StreamCheck], warnings: list[str]) -> str:
     workspace, limit = about["workspace"], about["rate_limit"]
     rows = [
         {name: value for name, value in vars(each).items() if name != "detail"} for each in findings
@@ -209,7 +209,7 @@ def _text(about: Mapping[str, Any], findings: list[Finding], warnings: list[str]
     return "\n".join(log.printable(line) for line in lines)
 
 
-def _advice(finding: Finding) -> str:
+def _advice(finding: StreamCheck) -> str:
     """Why a stream cannot be read, and what to do; the same for all with the same cause."""
     if finding.result == NO_PERMISSION:
         return (

@@ -31,7 +31,7 @@ from tap_intercom.errors import (
 )
 from tap_intercom.intercom.connection import open_session, renew_deadline
 from tap_intercom.intercom.metrics import Requests
-from tap_intercom.intercom.rate_limit import RateLimit, Reading, date_seconds
+from tap_intercom.intercom.rate_limit import RateLimit, RateLimitStatus, date_seconds
 from tap_intercom.records.parsing import Parsed, parse
 from tap_intercom.settings import Settings
 from tap_intercom.times import rfc3339
@@ -163,7 +163,7 @@ class Client:
         self._send_until_not_limited = self._retrying(lambda error: not error.rate_limited)
         self._send_once = self._retrying(lambda error: True)
 
-    def reading(self, reader: str) -> Client:
+    def for_stream(self, reader: str) -> Client:
         """The same client, whose requests count as those of a reader; see `Requests`."""
         client = copy(self)
         client._reader = reader
@@ -186,7 +186,7 @@ class Client:
         return self._hasty[seconds]
 
     @property
-    def rate_limit(self) -> Reading | None:
+    def rate_limit(self) -> RateLimitStatus | None:
         """What the last answer said of the rate limit; None before one, or without its headers."""
         return self._rate_limit.last
 

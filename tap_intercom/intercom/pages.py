@@ -12,14 +12,14 @@ from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.records.typed_records import values_of
 
-Page = TypeVar("Page")
+T = TypeVar("T")
 
 CURSORS = ("starting_after", "before", "cursor")
 """The parameters that go on after a page, in the order in which they are preferred."""
 # So many records may come again in a row: those that move while they are read make a small page
 # look like an earlier one. An empty page counts as a few, since Intercom may filter records after
 # it cut the list into pages.
-MOST_REPEATED_RECORDS = 300
+MAX_REPEATED_RECORDS = 300
 EMPTY_PAGE_COUNTS_AS = 3
 
 
@@ -132,7 +132,7 @@ class Repeats:
         is_repeated = content in self._contents
         count = size or EMPTY_PAGE_COUNTS_AS
         self._in_a_row = self._in_a_row + count if is_repeated else 0
-        if self._in_a_row >= MOST_REPEATED_RECORDS:
+        if self._in_a_row >= MAX_REPEATED_RECORDS:
             raise ContractError("Intercom sent the same page again and again; the list may go on")
         if content is not None:
             self._contents.add(content)
@@ -140,8 +140,8 @@ class Repeats:
 
 
 def pages_in_turn(
-    send: Callable[[Position | None], tuple[Page, Step]],
-) -> Iterator[Page]:
+    send: Callable[[Position | None], tuple[T, Step]],
+) -> Iterator[T]:
     """Yield each page; send gets its position, None for the first, and returns it with its step.
 
     Raises ContractError when the pages go round in a circle, and BrokenOffError, after the last
@@ -305,22 +305,22 @@ def read_pages(
     send: Send,
     path: str,
     paging: Paging,
-    read: Callable[[Answer], Page],
+    read: Callable[[Answer], T],
     params: Mapping[str, Any] | None = None,
-) -> Iterator[Page]:
+) -> Iterator[T]:
     """Yield what `read` makes of each page of a list; `send` is `Client.get`, or like it."""
     is_sized = True
 
-    def ask(position: Position | None) -> tuple[Page, Step]:
-        def read_page(answer: Answer) -> tuple[Page, Step]:
+    def ask(position: Position | None) -> tuple[T, Step]:
+        def read_page(answer: Answer) -> tuple[T, Step]:
             step = paging.step(answer.body, position)
             return read(answer), step
 
         asked = {**(params or {}), **paging.params(position, is_sized)}
-        found: tuple[Page, Step] = send(path, asked, read=read_page)
+        found: tuple[T, Step] = send(path, asked, read=read_page)
         return found
 
-    def ask_first(position: Position | None) -> tuple[Page, Step]:
+    def ask_first(position: Position | None) -> tuple[T, Step]:
         nonlocal is_sized
         try:
             return ask(position)

@@ -35,7 +35,7 @@ LARGEST_NUMBER = 1e11
 
 
 @dataclass(frozen=True)
-class Reading:
+class RateLimitStatus:
     """What one answer says of the running window: requests, and seconds until it ends.
 
     window tells windows apart: when it ends, as the answer says it.
@@ -66,7 +66,7 @@ def _number(text: str) -> float:
     return number
 
 
-def read_headers(headers: Mapping[str, str]) -> Reading | None:
+def read_headers(headers: Mapping[str, str]) -> RateLimitStatus | None:
     """The rate limit as the headers of an answer state it, or None where one of them lacks.
 
     The end of the window is measured against the same answer's Date, since the clock of this
@@ -82,7 +82,7 @@ def read_headers(headers: Mapping[str, str]) -> Reading | None:
         return None
     date = date_seconds(headers.get("Date", ""))
     wait = WINDOW_SECONDS if date is None else min(max(reset - date, 0.0), WINDOW_SECONDS)
-    return Reading(limit, remaining, wait, reset)
+    return RateLimitStatus(limit, remaining, wait, reset)
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:
@@ -99,21 +99,21 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float:
     if at is not None:
         seconds = at - (time.time() if now is None else now)
         return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
-    reading = read_headers(headers)
-    return WINDOW_SECONDS if reading is None else reading.reset_seconds
+    status = read_headers(headers)
+    return WINDOW_SECONDS if status is None else status.reset_seconds
 
 
-def allowed_interval(reading: Reading | None, share: float, in_flight: int) -> float:
+def allowed_interval(status: RateLimitStatus | None, share: float, in_flight: int) -> float:
     """Seconds between two requests that keep within the share and leave others their part.
 
     Alone, the share of the limit decides. When others use the window too, what remains of it,
     less the requests whose answers are still out, is spread over the time that is left.
     """
-    limit = LIMIT_WITHOUT_HEADERS if reading is None else max(reading.limit, 1)
+    limit = LIMIT_WITHOUT_HEADERS if status is None else max(status.limit, 1)
     per_second = limit * share * (1 - BURST) / WINDOW_SECONDS
-    if reading is not None:
-        rest = max(reading.remaining - in_flight, 1)
-        per_second = min(per_second, rest / max(reading.reset_seconds, SHORTEST_REST_SECONDS))
+    if status is not None:
+        rest = max(status.remaining - in_flight, 1)
+        per_second = min(per_second, rest / max(status.reset_seconds, SHORTEST_REST_SECONDS))
     return 1.0 / per_second
 
 
@@ -150,7 +150,7 @@ class RateLimit:
         self._told_refusal_at = self._due
         self._window_end = self._due
         self._interval = allowed_interval(None, share, 0)
-        self.last: Reading | None = None
+        self.last: RateLimitStatus | None = None
 
     @contextmanager
     def turn(self, urgent: bool = False) -> Iterator[None]:
@@ -202,27 +202,27 @@ class RateLimit:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Set the pace by the headers of an answer."""
-        reading = read_headers(headers)
-        if reading is None:
+        status = read_headers(headers)
+        if status is None:
             return
         with self._lock:
-            self.last = reading = self._narrowed(reading)
-            self._interval = allowed_interval(reading, self._share, self._in_flight)
-            if reading.remaining <= self._in_flight:
-                self._block(reading.reset_seconds)
+            self.last = status = self._narrowed(status)
+            self._interval = allowed_interval(status, self._share, self._in_flight)
+            if status.remaining <= self._in_flight:
+                self._block(status.reset_seconds)
 
-    def _narrowed(self, reading: Reading) -> Reading:
+    def _narrowed(self, status: RateLimitStatus) -> RateLimitStatus:
         """A reading with the earliest end that any answer of its window told.
 
         Date has whole seconds and comes late, so that each answer tells an end that is up to a
         second after the true one, never one before it.
         """
         now = self._clock()
-        end = now + reading.reset_seconds
-        if self.last is not None and self.last.window == reading.window:
+        end = now + status.reset_seconds
+        if self.last is not None and self.last.window == status.window:
             end = min(end, self._window_end)
         self._window_end = end
-        return replace(reading, reset_seconds=max(end - now, 0.0))
+        return replace(status, reset_seconds=max(end - now, 0.0))
 
     def refused(self, headers: Mapping[str, str]) -> float:
         """Stop everybody after an answer with status 429; returns the seconds to wait."""

@@ -18,7 +18,7 @@ from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.reading.nested import Found, NestedList
 from tap_intercom.reading.passes import read_until_whole
-from tap_intercom.reading.stream import MOST_OTHERS, Batch, Reading, Record, Stream
+from tap_intercom.reading.stream import MAX_OTHERS, Batch, Record, Stream, StreamRun
 from tap_intercom.reading.unreadable import (
     FAILURES,
     FIRST_PATIENCE_SECONDS,
@@ -45,13 +45,13 @@ class Case(NamedTuple):
     nested: NestedList
     found: Found
 
-    def report(self, reading: Reading, name: str) -> None:
+    def report(self, run: StreamRun, name: str) -> None:
         """Report it for a stream that shows the list. Raises ContractError with strict."""
         missing = self.found.missing
         kind, is_cap = self.nested.shortfall(self.found)
         total = len(self.found.readable) + missing
         text = f"{self.record_id} ({missing} of {total} missing)"
-        reading.note_shortfall(name, kind, text, missing, is_cap=is_cap)
+        run.note_shortfall(name, kind, text, missing, is_cap=is_cap)
 
 
 Cases = Mapping[str, Sequence[Case]]
@@ -65,7 +65,7 @@ class Cut(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Page:
+class RenderedPage:
     """What a page comes to: its lines, and the parents that each child is to be read for.
 
     Where nested lists have to be read first, there are no lines yet: answer, places and cut say of
@@ -87,99 +87,95 @@ class Page:
 class ParentStream(Stream):
     """A table with others that come with it.
 
-    derived: tables whose rows stand inside this one's records. children: tables that cost a request
-    for each. lists: the nested lists that columns and derived tables are made of.
+    embedded: streams whose rows are inside this one's records. children: streams that cost a
+    request for each record. lists: the nested lists that columns and embedded streams are made of.
     """
 
-    derived: ClassVar[Sequence[DerivedStream]] = ()
+    embedded: ClassVar[Sequence[EmbeddedStream]] = ()
     children: ClassVar[Sequence[ChildStream]] = ()
     lists: ClassVar[Sequence[NestedList]] = ()
 
-    def family(self) -> Iterator[Stream]:
+    def with_children(self) -> Iterator[Stream]:
         yield self
-        yield from self.derived
+        yield from self.embedded
         for child in self.children:
-            yield from child.family()
+            yield from child.with_children()
 
     def has_children(self, names: Collection[str]) -> bool:
         """Whether any of these streams costs a request for each record of this one."""
         return any(child.is_among(names) for child in self.children)
 
-    def places(self, reading: Reading, records: Sequence[Record]) -> Places:
+    def places(self, run: StreamRun, records: Sequence[Record]) -> Places:
         """The records that each stream's plan wants, for a table without a filter of its own."""
         instants = [self.instant(record) for record in records]
         found: dict[str, Sequence[int]] = {}
-        for stream in self.family():
+        for stream in self.with_children():
             name = stream.name
-            if name in reading.selections:
+            if name in run.selections:
                 is_free = isinstance(stream, ChildStream) and not stream.follows_parent
                 found[name] = [
-                    at
-                    for at, instant in enumerate(instants)
-                    if is_free or reading.wants(name, instant)
+                    at for at, instant in enumerate(instants) if is_free or run.wants(name, instant)
                 ]
         return found
 
-    def read_page(self, reading: Reading, answer: Answer, places: Places) -> Page:
+    def read_page(self, run: StreamRun, answer: Answer, places: Places) -> RenderedPage:
         """Make lines of an answer, unless nested lists have to be read first."""
-        records = self.records(answer)
-        cut = self.cut_lists(reading, records, places)
+        records = self.parse_response(answer)
+        cut = self.cut_lists(run, records, places)
         if any(self._is_to_be_read(each, records) for each in cut):
-            return Page(answer=answer, places=places, cut=cut)
-        return self._made(reading, answer, places, dict.fromkeys(cut))
+            return RenderedPage(answer=answer, places=places, cut=cut)
+        return self._made(run, answer, places, dict.fromkeys(cut))
 
-    def emit(self, reading: Reading, page: Page) -> Iterator[Batch]:
+    def emit(self, run: StreamRun, page: RenderedPage) -> Iterator[Batch]:
         """What is to be written of a page, its own lines before those of children.
 
         A parent has passed with its rows of the last child.
         """
-        page = self.with_lists(reading, page)
+        page = self.with_lists(run, page)
         yield page.batch
-        yield from self.emit_children(reading, page.parents)
+        yield from self.emit_children(run, page.parents)
 
-    def with_lists(self, reading: Reading, page: Page) -> Page:
+    def with_lists(self, run: StreamRun, page: RenderedPage) -> RenderedPage:
         """The page, once the nested lists are read that its lines wait for."""
         if page.answer is None:
             return page
-        lists = self._read_lists(reading, page.answer, page.cut)
-        return self._made(reading, page.answer, page.places, lists)
+        lists = self._read_lists(run, page.answer, page.cut)
+        return self._made(run, page.answer, page.places, lists)
 
     def emit_children(
-        self, reading: Reading, parents: Mapping[str, Sequence[Parent]]
+        self, run: StreamRun, parents: Mapping[str, Sequence[Parent]]
     ) -> Iterator[Batch]:
         """The rows of all children of these parents."""
         read = [
             child
             for child in self.children
             if parents.get(child.name)
-            or (child.name in parents and reading.given_up.keys() >= {*child.names(reading)})
+            or (child.name in parents and run.given_up.keys() >= {*child.names(run)})
         ]
         for child in read:
-            for batch in self._emit_child(reading, child, parents[child.name]):
+            for batch in self._emit_child(run, child, parents[child.name]):
                 yield batch if child is read[-1] else replace(batch, passed=0)
 
-    def complete(self, reading: Reading) -> Batch:
+    def complete(self, run: StreamRun) -> Batch:
         """What a read to the end makes complete: all that the run may bookmark."""
-        return Batch(reached=dict.fromkeys(reading.plans, reading.origin.limit))
+        return Batch(reached=dict.fromkeys(run.plans, run.origin.limit))
 
     # Nested lists
 
-    def cut_lists(
-        self, reading: Reading, records: Sequence[Record], places: Places
-    ) -> Sequence[Cut]:
+    def cut_lists(self, run: StreamRun, records: Sequence[Record], places: Places) -> Sequence[Cut]:
         """The lists that are not whole, or not where they are expected, and that anybody wants."""
         found = []
         for nested in self.lists:
-            users = self._users(reading, nested, places)
+            users = self._users(run, nested, places)
             # One alone, as nearly always, costs no sets.
             wanted = places[users[0]] if len(users) == 1 else _union(places[user] for user in users)
             found += [Cut(at, nested.name) for at in nested.cut(records, wanted)]
         return found
 
-    def _users(self, reading: Reading, nested: NestedList, names: Collection[str]) -> list[str]:
+    def _users(self, run: StreamRun, nested: NestedList, names: Collection[str]) -> list[str]:
         """Which of these streams show a nested list."""
-        users = [each.name for each in self.derived if each.nested_list is nested]
-        if reading.shows(self.name, nested.column):
+        users = [each.name for each in self.embedded if each.nested_list is nested]
+        if run.shows(self.name, nested.column):
             users.append(self.name)
         return [name for name in users if name in names]
 
@@ -194,23 +190,23 @@ class ParentStream(Stream):
         return nested.whole is not None and found.missing > 0 and not is_full
 
     def _read_lists(
-        self, reading: Reading, answer: Answer, cut: Sequence[Cut]
+        self, run: StreamRun, answer: Answer, cut: Sequence[Cut]
     ) -> dict[Cut, Found | None]:
         """What is found of each list that is cut, read where an endpoint has more of it."""
-        records = self.records(answer)
+        records = self.parse_response(answer)
         wanted = [each for each in cut if self._is_to_be_read(each, records)]
 
         def read(each: Cut) -> Found:
             try:
-                return self._read_list(reading, each, records)
+                return self._read_list(run, each, records)
             except Exception as error:
-                return self._unread(reading, self._list(each.name), records[each.at], error)
+                return self._unread(run, self._list(each.name), records[each.at], error)
 
         found: dict[Cut, Found | None] = dict.fromkeys(cut)
-        found.update(zip(wanted, reading.ahead.map(read, wanted), strict=True))
+        found.update(zip(wanted, run.ahead.map(read, wanted), strict=True))
         return found
 
-    def _read_list(self, reading: Reading, cut: Cut, records: Sequence[Record]) -> Found:
+    def _read_list(self, run: StreamRun, cut: Cut, records: Sequence[Record]) -> Found:
         """The whole of a list, or what the record has of it where that is all that can be had.
 
         A record may be gone by now, or its list cannot be read while others can.
@@ -221,35 +217,35 @@ class ParentStream(Stream):
         known = Found(nested.read(record).entries, 0)
 
         def read(client: Client, record: Record) -> Found:
-            return whole.read(replace(reading, client=client), nested, record)
+            return whole.read(replace(run, client=client), nested, record)
 
         try:
-            found = read(reading.client.hasty(FIRST_PATIENCE_SECONDS), record)
+            found = read(run.client.hasty(FIRST_PATIENCE_SECONDS), record)
         except FAILURES as error:
             if isinstance(error, ResponseError) and error.is_gone:
-                reading.note_gone(self.name, True, record_id)
+                run.note_gone(self.name, True, record_id)
                 return known
             if not may_be_of_one_record(error):
                 raise
-            others = [each for each in records if each is not record][:MOST_OTHERS]
+            others = [each for each in records if each is not record][:MAX_OTHERS]
             try:
-                found = read_again(read, reading.client, record, others, error)
+                found = read_again(read, run.client, record, others, error)
             except UnreadableError:
-                reading.note_unreadable(self.name, f"{cut.name} of {record_id}", 1, error)
+                run.note_unreadable(self.name, f"{cut.name} of {record_id}", 1, error)
                 return known
-        reading.note_gone(self.name, False, record_id)
+        run.note_gone(self.name, False, record_id)
         return found
 
     def _unread(
-        self, reading: Reading, nested: NestedList, record: Record, error: Exception
+        self, run: StreamRun, nested: NestedList, record: Record, error: Exception
     ) -> Found:
         """Give up the streams that show a list which cannot be read."""
-        give_up(reading, self._users(reading, nested, reading.selections), error)
+        give_up(run, self._users(run, nested, run.selections), error)
         return Found(nested.read(record).entries, 0)
 
     def _cases(
         self,
-        reading: Reading,
+        run: StreamRun,
         records: Sequence[Record],
         places: Places,
         lists: Mapping[Cut, Found | None],
@@ -261,7 +257,7 @@ class ParentStream(Stream):
             case = Case(
                 str(records[at].get(self.id_field)), nested, found or nested.read(records[at])
             )
-            for user in self._users(reading, nested, places):
+            for user in self._users(run, nested, places):
                 if case.found.missing and at in places[user]:
                     cases.setdefault(user, []).append(case)
         return cases
@@ -270,27 +266,27 @@ class ParentStream(Stream):
 
     def _made(
         self,
-        reading: Reading,
+        run: StreamRun,
         answer: Answer,
         places: Places,
         lists: Mapping[Cut, Found | None],
-    ) -> Page:
+    ) -> RenderedPage:
         """The lines of an answer, with what is found of the lists that are cut in it."""
 
         def wanted(answer: Answer, name: str) -> list[Record]:
-            records = self.records(answer)
+            records = self.parse_response(answer)
             for (at, field_name), found in lists.items():
                 self._list(field_name).put(records[at], found)
             return [records[at] for at in places[name]]
 
-        records = self.records(answer)
-        cases = self._cases(reading, records, places, lists) if lists else {}
-        parents = self.parents(reading, records, places) if self.children else {}
-        return Page(self.render(reading, answer, wanted, places, cases), parents)
+        records = self.parse_response(answer)
+        cases = self._cases(run, records, places, lists) if lists else {}
+        parents = self.parents(run, records, places) if self.children else {}
+        return RenderedPage(self.render(run, answer, wanted, places, cases), parents)
 
     def render(
         self,
-        reading: Reading,
+        run: StreamRun,
         answer: Answer,
         wanted: Callable[[Answer, str], list[Record]],
         names: Collection[str],
@@ -302,34 +298,38 @@ class ParentStream(Stream):
         cannot be made is given up, and the others go on.
         """
 
-        def rows(stream: DerivedStream, answer: Answer) -> list[Record]:
-            return [row for record in wanted(answer, stream.name) for row in stream.rows(record)]
+        def rows(stream: EmbeddedStream, answer: Answer) -> list[Record]:
+            return [
+                row
+                for record in wanted(answer, stream.name)
+                for row in stream.child_records(record)
+            ]
 
         def own(answer: Answer) -> list[Record]:
-            return [self.prepare(record) for record in wanted(answer, self.name)]
+            return [self.post_process(record) for record in wanted(answer, self.name)]
 
         def lines(name: str, make: Callable[[Answer], list[Record]]) -> Batch:
             for case in cases.get(name, ()):
-                case.report(reading, name)
-            return reading.render(name, answer, make)
+                case.report(run, name)
+            return run.render(name, answer, make)
 
         # Rows are taken out first, since preparing a record changes it.
         batches = [
-            alone(reading, stream.name, partial(lines, stream.name, partial(rows, stream)))
-            for stream in self.derived
+            alone(run, stream.name, partial(lines, stream.name, partial(rows, stream)))
+            for stream in self.embedded
             if stream.name in names
         ]
         if self.name in names:
-            batches.insert(0, alone(reading, self.name, partial(lines, self.name, own)))
+            batches.insert(0, alone(run, self.name, partial(lines, self.name, own)))
         return joined(batches)
 
     def parents(
-        self, reading: Reading, records: Sequence[Record], places: Places
+        self, run: StreamRun, records: Sequence[Record], places: Places
     ) -> dict[str, list[Parent]]:
         """The parents of each child that is read: those that it or what comes with it wants."""
         found: dict[str, list[Parent]] = {}
         for child in self.children:
-            wanted = {at for each in child.family() for at in places.get(each.name, ())}
+            wanted = {at for each in child.with_children() for at in places.get(each.name, ())}
             if wanted or child.is_among(places):
                 try:
                     found[child.name] = [
@@ -339,23 +339,23 @@ class ParentStream(Stream):
                     ]
                 except Exception as error:
                     found[child.name] = []
-                    give_up(reading, child.names(reading), error)
+                    give_up(run, child.names(run), error)
         return found
 
     def _emit_child(
-        self, reading: Reading, child: ChildStream, parents: Sequence[Parent]
+        self, run: StreamRun, child: ChildStream, parents: Sequence[Parent]
     ) -> Iterator[Batch]:
         """The rows of a child for each parent, in order; when they fail, the others go on.
 
         Pages are read side by side, so that a later one may have failed first: each that leaves
         children out says so, before anything of it passes for complete.
         """
-        names = child.names(reading)
-        reading.parents[child.name] = parents
-        if not reading.given_up.keys() >= {*names}:
+        names = child.names(run)
+        run.parents[child.name] = parents
+        if not run.given_up.keys() >= {*names}:
             try:
                 pieces = chunks(parents, child.parents_at_once)
-                reads = reading.ahead.map_each(partial(child.read, reading), pieces)
+                reads = run.ahead.map_each(partial(child.read, run), pieces)
                 for piece, batches in zip(pieces, reads, strict=True):
                     last: Batch | None = None
                     for batch in batches:
@@ -365,29 +365,28 @@ class ParentStream(Stream):
                     yield replace(last or Batch(), passed=len(piece))
                 return
             except Exception as error:
-                give_up(reading, names, error)
+                give_up(run, names, error)
         yield Batch(failed=frozenset(names))
 
 
-class DerivedStream(Stream):
+class EmbeddedStream(Stream):
     """A table whose rows stand inside the records of its parent, so that it costs no request.
 
-    carried: what each row carries of its parent, the parent's field by the column it becomes.
-    nested_list: where in a record the rows are. columns: what to take of a row, by the column it
-    becomes; the whole row where it is empty.
+    from_parent: the fields of the parent that each row repeats, by column. nested_list: where in a
+    record the rows are. select: the fields of a row to take, by column; all of them if empty.
     """
 
     path = ""
-    cost = "none, it comes with its parent"
-    carried: ClassVar[Mapping[str, str]]
+    request_cost = "none, it comes with its parent"
+    from_parent: ClassVar[Mapping[str, str]]
     nested_list: ClassVar[NestedList]
-    columns: ClassVar[Mapping[str, str]] = {}
+    select: ClassVar[Mapping[str, str]] = {}
 
-    def rows(self, parent: Record) -> list[Record]:
+    def child_records(self, parent: Record) -> list[Record]:
         """The rows inside a record of the parent, with what they carry of it."""
-        carried = {column: parent.get(name) for column, name in self.carried.items()}
+        repeated = {column: parent.get(name) for column, name in self.from_parent.items()}
         entries = self.nested_list.rows(parent)
-        return [columns_of(entry, self.columns) | carried for entry in entries]
+        return [columns_of(entry, self.select) | repeated for entry in entries]
 
     def count(self, answer: Answer) -> int | None:
         """Unknown: the probe is that of the parent."""
@@ -399,115 +398,117 @@ class ChildStream(ParentStream):
 
     It is complete up to where the parent's windows were read for it, whether or not the parent is
     selected itself. path holds `{id}` of the parent. params: what is asked for beside the page.
-    parent_columns: the columns for the parent's id and, where there is a second one, for when it
-    changed. columns: as of a derived table. parents_at_once: how many a request may ask for.
+    from_parent: the fields of `Parent` that each row repeats, by column. select: as of an embedded
+    stream. parents_at_once: how many a request may ask for.
     follows_parent: whether rows come up when their parent changes; if not, all parents are asked.
     may_be_absent: whether a 404 says that a parent has none, rather than that it is gone.
     """
 
     params: ClassVar[Mapping[str, Any]] = {}
-    parent_columns: ClassVar[Sequence[str]]
-    columns: ClassVar[Mapping[str, str]] = {}
+    from_parent: ClassVar[Mapping[str, str]]
+    select: ClassVar[Mapping[str, str]] = {}
     paging: ClassVar[Paging] = WHOLE
     parents_at_once: ClassVar[int] = 1
     follows_parent: ClassVar[bool] = True
     may_be_absent: ClassVar[bool] = False
 
-    def names(self, reading: Reading) -> list[str]:
+    def names(self, run: StreamRun) -> list[str]:
         """The streams that are read with it, itself perhaps among them."""
-        return [stream.name for stream in self.family() if stream.name in reading.selections]
+        return [stream.name for stream in self.with_children() if stream.name in run.selections]
 
     def is_among(self, names: Collection[str]) -> bool:
         """Whether this table or one that comes with it is among these streams."""
-        return any(stream.name in names for stream in self.family())
+        return any(stream.name in names for stream in self.with_children())
 
     def may_have_any(self, parent: Record) -> bool:
         """Whether a parent is worth a request."""
         return True
 
-    def read(self, reading: Reading, parents: Sequence[Parent]) -> Iterator[Batch]:
+    def read(self, run: StreamRun, parents: Sequence[Parent]) -> Iterator[Batch]:
         """The rows of parents, page by page.
 
         Parents that are gone by now (API-J9), or that cannot be read while others can, have none.
         """
-        client = reading.client
+        client = run.client
         try:
-            yield from self.read_rows(client.hasty(FIRST_PATIENCE_SECONDS), reading, parents)
+            yield from self.read_rows(client.hasty(FIRST_PATIENCE_SECONDS), run, parents)
         except FAILURES as error:
             if not may_be_of_one_record(error):
                 raise
             if len(parents) > 1:
                 # One of them does not stand for the others.
                 for parent in parents:
-                    yield from self.read(reading, [parent])
+                    yield from self.read(run, [parent])
             else:
-                yield self._skip(reading, parents[0], error)
+                yield self._skip(run, parents[0], error)
             return
         for parent in parents:
-            reading.note_read(self.name, parent)
+            run.note_read(self.name, parent)
 
-    def _skip(self, reading: Reading, parent: Parent, error: TapError) -> Batch:
+    def _skip(self, run: StreamRun, parent: Parent, error: TapError) -> Batch:
         """Leave out a parent that is gone; or one that cannot be read, while others can."""
         if isinstance(error, ResponseError) and error.is_gone:
             if not self.may_be_absent:
-                reading.note_gone(self.name, True, str(parent.id))
+                run.note_gone(self.name, True, str(parent.id))
             return Batch()
 
         def read(client: Client, parent: Parent) -> Batch:
-            return joined(list(self.read_rows(client, reading, [parent])))
+            return joined(list(self.read_rows(client, run, [parent])))
 
-        others = reading.others_than(self.name, parent)
+        others = run.others_than(self.name, parent)
         try:
-            return read_again(read, reading.client, parent, others, error)
+            return read_again(read, run.client, parent, others, error)
         except UnreadableError:
-            reading.note_unreadable(self.name, str(parent.id), 1, error)
+            run.note_unreadable(self.name, str(parent.id), 1, error)
             return Batch()
 
     def read_rows(
-        self, client: Client, reading: Reading, parents: Sequence[Parent]
+        self, client: Client, run: StreamRun, parents: Sequence[Parent]
     ) -> Iterator[Batch]:
         """The rows of as many parents as a request may ask for, page by page."""
         (parent,) = parents
-        yield from self.pages(replace(reading, client=client), parent)
+        yield from self.pages(replace(run, client=client), parent)
 
-    def pages(self, reading: Reading, parent: Parent) -> Iterator[Batch]:
+    def pages(self, run: StreamRun, parent: Parent) -> Iterator[Batch]:
         """The rows of a parent, a batch for each page."""
-        path, params = self.path.format(id=parent.id), self.parameters(reading, parent)
-        read = partial(self.read_answer, reading, parent)
+        path, params = self.path.format(id=parent.id), self.url_params(run, parent)
+        read = partial(self.read_answer, run, parent)
         if self.paging is WHOLE:
-            yield from read_pages(reading.client.get, path, WHOLE, read, params)
+            yield from read_pages(run.client.get, path, WHOLE, read, params)
             return
         yield from read_until_whole(
-            reading,
+            run,
             self,
-            reading.client.get,
+            run.client.get,
             path,
             self.paging,
-            lambda answer, tally: self.read_answer(reading, parent, answer, tally.is_new),
+            lambda answer, tally: self.read_answer(run, parent, answer, tally.is_new),
             params,
         )
 
     def read_answer(
         self,
-        reading: Reading,
+        run: StreamRun,
         parent: Parent,
         answer: Answer,
         is_new: Callable[[Record], bool] | None = None,
     ) -> Batch:
         """The lines of an answer, or of its new records, with what they carry of their parent."""
-        names = [each.name for each in (self, *self.derived) if each.name in reading.selections]
-        kept = None if is_new is None else [is_new(record) for record in self.records(answer)]
+        names = [each.name for each in (self, *self.embedded) if each.name in run.selections]
+        kept = (
+            None if is_new is None else [is_new(record) for record in self.parse_response(answer)]
+        )
 
         def rows(answer: Answer, name: str) -> list[Record]:
-            found = self.rows(reading, parent, answer)
+            found = self.child_records(run, parent, answer)
             return found if kept is None else list(compress(found, kept))
 
-        cases = self.cases(reading, parent, answer, names, kept)
-        return self.render(reading, answer, rows, names, cases)
+        cases = self.cases(run, parent, answer, names, kept)
+        return self.render(run, answer, rows, names, cases)
 
     def cases(
         self,
-        reading: Reading,
+        run: StreamRun,
         parent: Parent,
         answer: Answer,
         names: Sequence[str],
@@ -519,49 +520,49 @@ class ChildStream(ParentStream):
         """
         if not self.lists:
             return {}
-        records = self.records(answer)
+        records = self.parse_response(answer)
         every = range(len(records))
         places = dict.fromkeys(names, every if kept is None else list(compress(every, kept)))
-        cut = self.cut_lists(reading, records, places)
-        return self._cases(reading, records, places, dict.fromkeys(cut))
+        cut = self.cut_lists(run, records, places)
+        return self._cases(run, records, places, dict.fromkeys(cut))
 
-    def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
+    def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
         """The records of an answer with the columns of their parent."""
-        carried = dict(zip(self.parent_columns, parent, strict=False))
-        found = self.records(answer)
-        if self.columns:
-            return [columns_of(record, self.columns) | carried for record in found]
+        repeated = {column: getattr(parent, name) for column, name in self.from_parent.items()}
+        found = self.parse_response(answer)
+        if self.select:
+            return [columns_of(record, self.select) | repeated for record in found]
         for record in found:
-            record.update(carried)
+            record.update(repeated)
         return found
 
     def count(self, answer: Answer) -> int | None:
         """Unknown: the probe is that of the parent."""
         return None
 
-    def parameters(self, reading: Reading, parent: Parent) -> Mapping[str, Any]:
+    def url_params(self, run: StreamRun, parent: Parent) -> Mapping[str, Any]:
         """What to ask for beside the page."""
         return self.params
 
 
-def alone(reading: Reading, name: str, make: Callable[[], Batch]) -> Batch:
+def alone(run: StreamRun, name: str, make: Callable[[], Batch]) -> Batch:
     """What `make` makes for a stream, which is given up where that fails.
 
     Each page that leaves rows out says so, so none passes for complete.
     """
-    if name not in reading.given_up:
+    if name not in run.given_up:
         try:
             return make()
         except Exception as error:
-            give_up(reading, [name], error)
+            give_up(run, [name], error)
     return Batch(failed=frozenset([name]))
 
 
-def give_up(reading: Reading, names: Sequence[str], error: Exception) -> None:
+def give_up(run: StreamRun, names: Sequence[str], error: Exception) -> None:
     """Read these streams no further; raises the error where no other is left to read."""
     for name in names:
-        reading.given_up.setdefault(name, error)
-    if reading.given_up.keys() >= reading.selections.keys():
+        run.given_up.setdefault(name, error)
+    if run.given_up.keys() >= run.selections.keys():
         raise error
 
 

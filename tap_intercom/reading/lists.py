@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import WHOLE, Paging, Send, total_count
-from tap_intercom.reading.children import ChildStream, Page, Parent, ParentStream, chunks
-from tap_intercom.reading.passes import Pass, read_until_whole
-from tap_intercom.reading.stream import Batch, Probe, Reading, Record, instant_of
+from tap_intercom.reading.children import ChildStream, Parent, ParentStream, RenderedPage, chunks
+from tap_intercom.reading.passes import ListPass, read_until_whole
+from tap_intercom.reading.stream import Batch, Probe, Record, StreamRun, instant_of
 from tap_intercom.settings import Settings
 
 # An interruption repeats at most so many, each of which costs a request.
@@ -30,71 +30,71 @@ class ListStream(ParentStream):
 
     def count(self, answer: Answer) -> int | None:
         total = total_count(answer.body)
-        return len(self.records(answer)) if total is None and self.paging is WHOLE else total
+        return len(self.parse_response(answer)) if total is None and self.paging is WHOLE else total
 
     def probe(self, settings: Settings) -> Probe:
         return Probe(self.path, {**self.params, **self.paging.smallest})
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
-        yield from self.read_list(reading, reading.client.get, self.path)
-        yield self.complete(reading)
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
+        yield from self.read_list(run, run.client.get, self.path)
+        yield self.complete(run)
 
-    def parameters(self, reading: Reading) -> Mapping[str, Any]:
+    def url_params(self, run: StreamRun) -> Mapping[str, Any]:
         """What to ask for beside the page."""
         return self.params
 
-    def read_list(self, reading: Reading, send: Send, path: str) -> Iterator[Batch]:
+    def read_list(self, run: StreamRun, send: Send, path: str) -> Iterator[Batch]:
         """Read a list until a pass over it was complete, or showed all that is wanted.
 
         Children come after the list, in the order in which their parents changed: an interrupted
         run goes on from there, whatever the order of the list.
         """
 
-        def read(answer: Answer, tally: Pass) -> Page:
-            records = self.records(answer)
-            places = self.places(reading, records)
+        def read(answer: Answer, tally: ListPass) -> RenderedPage:
+            records = self.parse_response(answer)
+            places = self.places(run, records)
             if tally.known:
                 places = {
                     name: [at for at in wanted if tally.is_new(records[at])]
                     for name, wanted in places.items()
                 }
-            return self.read_page(reading, answer, places)
+            return self.read_page(run, answer, places)
 
-        since = self._wanted_since(reading) if self.newest_first else None
-        params = self.parameters(reading)
+        since = self._wanted_since(run) if self.newest_first else None
+        params = self.url_params(run)
         parents: dict[str, list[Parent]] = {}
-        for page in read_until_whole(reading, self, send, path, self.paging, read, params, since):
-            page = self.with_lists(reading, page)
+        for page in read_until_whole(run, self, send, path, self.paging, read, params, since):
+            page = self.with_lists(run, page)
             yield page.batch
             for name, found in page.parents.items():
                 parents.setdefault(name, []).extend(found)
         if parents:
-            own = [each.name for each in (self, *self.derived) if each.name in reading.plans]
-            yield Batch(reached=dict.fromkeys(own, reading.origin.limit))
+            own = [each.name for each in (self, *self.embedded) if each.name in run.plans]
+            yield Batch(reached=dict.fromkeys(own, run.origin.limit))
         for child in self.children:
             if child.name in parents:
-                yield from self._read_child(reading, child, parents.pop(child.name))
+                yield from self._read_child(run, child, parents.pop(child.name))
 
     def _read_child(
-        self, reading: Reading, child: ChildStream, parents: list[Parent]
+        self, run: StreamRun, child: ChildStream, parents: list[Parent]
     ) -> Iterator[Batch]:
         """The rows of a child, and up to where they are complete after every few parents."""
         parents.sort(key=lambda parent: instant_of(parent.updated_at) or 0)
-        names = [name for name in child.names(reading) if name in reading.plans]
+        names = [name for name in child.names(run) if name in run.plans]
         pieces = chunks(parents, PARENTS_AT_ONCE) or [()]
         for piece, following in zip(pieces, [*pieces[1:], ()], strict=True):
-            yield from self.emit_children(reading, {child.name: piece})
+            yield from self.emit_children(run, {child.name: piece})
             reached = instant_of(following[0].updated_at) if following else None
             if child.follows_parent and reached is not None:
                 yield Batch(reached=dict.fromkeys(names, reached))
 
-    def _wanted_since(self, reading: Reading) -> int | None:
+    def _wanted_since(self, run: StreamRun) -> int | None:
         """The instant before which no plan wants anything; None where a stream is read in full."""
-        names = [stream.name for stream in self.family() if stream.name in reading.selections]
-        if any(name not in reading.plans for name in names):
+        names = [stream.name for stream in self.with_children() if stream.name in run.selections]
+        if any(name not in run.plans for name in names):
             return None
         return min(
-            (window.start for plan in reading.plans.values() for window in plan.windows),
+            (window.start for plan in run.plans.values() for window in plan.windows),
             default=None,
         )
 
@@ -102,7 +102,7 @@ class ListStream(ParentStream):
 class ObjectStream(ListStream):
     """A table with one row, an object that stands under `records_key`, or is the answer itself."""
 
-    def records(self, answer: Answer) -> list[Record]:
+    def parse_response(self, answer: Answer) -> list[Record]:
         found = answer.body.get(self.records_key) if self.records_key else answer.body
         if not isinstance(found, dict):
             raise ContractError(f"{self.path}: the answer has no object {self.records_key!r}")

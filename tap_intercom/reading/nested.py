@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
-from tap_intercom.reading.stream import Reading, Record
+from tap_intercom.reading.stream import Record, StreamRun
 from tap_intercom.records.typed_records import TypedList, TypedRecord, as_plain, values_of
 
 _OBJECTS = (dict, TypedRecord)
@@ -55,7 +55,7 @@ class WholeList:
     link: str = ""
     consent_type: str | None = None
 
-    def read(self, reading: Reading, field: NestedList, record: Any) -> Found:
+    def read(self, run: StreamRun, field: NestedList, record: Any) -> Found:
         """The whole list. Raises ResponseError where the record is gone."""
         path = self.path.format(id=record.get("id"))
 
@@ -66,7 +66,7 @@ class WholeList:
                 raise ContractError(f"{path}: the answer has no list {self.keys[0]!r}")
             return found[0]
 
-        pages = read_pages(reading.client.get, path, self.paging, entries)
+        pages = read_pages(run.client.get, path, self.paging, entries)
         fetched = [entry for page in pages for entry in page]
         known = field.read(record)
         if self.consent_type is not None:
@@ -93,11 +93,11 @@ class WholeRecord:
 
     path: str
 
-    def read(self, reading: Reading, field: NestedList, record: Any) -> Found:
+    def read(self, run: StreamRun, field: NestedList, record: Any) -> Found:
         """The list of the record. Raises ResponseError where the record is gone."""
         path = self.path.format(id=record.get("id"))
         return max(
-            reading.client.get(path, read=lambda answer: field.read(answer.exact().body)),
+            run.client.get(path, read=lambda answer: field.read(answer.exact().body)),
             field.read(record),
             key=lambda found: len(found.entries),
         )

@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import BrokenOffError, Paging, Send, read_pages, total_count
-from tap_intercom.reading.stream import Reading, Record, Stream
-from tap_intercom.reading.tally import Tally
+from tap_intercom.reading.stream import Record, Stream, StreamRun
+from tap_intercom.reading.tally import PassCheck
 
 LOGGER = logging.getLogger("tap_intercom")
 
-MOST_PASSES = 5
+MAX_PASSES = 5
 
-Page = TypeVar("Page")
+T = TypeVar("T")
 
 
-class Pass(Tally):
+class ListPass(PassCheck):
     """A tally of one pass over a list that may change meanwhile.
 
     since: what changed before is not wanted; None where all is. known: hashes of the ids that came
@@ -38,7 +38,7 @@ class Pass(Tally):
         self._since = since
         # Where the order is not documented: which orders of ids it may be instead.
         self._id_orders = [] if stream.has_documented_order else [True, False]
-        self._only_grows = stream.only_grows
+        self._only_grows = stream.is_append_only
         self._wanted = array("q")
 
     def add(self, records: Sequence[Record], total: int | None) -> None:
@@ -68,7 +68,7 @@ class Pass(Tally):
         """Hashes of the ids of the records that came and are wanted."""
         return set(self._wanted)
 
-    def has_all_with(self, previous: Pass | None) -> bool:
+    def has_all_with(self, previous: ListPass | None) -> bool:
         """Whether no record that was there all the time can be missing.
 
         One page is one moment. In several, a record slips past only when one that was read before
@@ -91,28 +91,28 @@ class Pass(Tally):
 
 
 def read_until_whole(
-    reading: Reading,
+    run: StreamRun,
     stream: Stream,
     send: Send,
     path: str,
     paging: Paging,
-    read: Callable[[Answer, Pass], Page],
+    read: Callable[[Answer, ListPass], T],
     params: Mapping[str, Any],
     since: int | None = None,
-) -> Iterator[Page]:
+) -> Iterator[T]:
     """Yield what `read` makes of each page, in as many passes as it takes to have all.
 
     since: for a list that is newest first, the instant before which nothing is wanted: a pass ends
     when it has shown all that is. Raises ContractError where the passes do not come to rest.
     """
-    paging = paging.limited(reading.settings.page_size)
-    previous: Pass | None = None
-    for _ in range(MOST_PASSES):
+    paging = paging.limited(run.settings.page_size)
+    previous: ListPass | None = None
+    for _ in range(MAX_PASSES):
         known = set() if previous is None else previous.known | previous.ids
-        tally = Pass(stream, since, known)
+        tally = ListPass(stream, since, known)
 
-        def count_and_read(answer: Answer, tally: Pass = tally) -> Page:
-            tally.add(stream.records(answer), total_count(answer.body))
+        def count_and_read(answer: Answer, tally: ListPass = tally) -> T:
+            tally.add(stream.parse_response(answer), total_count(answer.body))
             return read(answer, tally)
 
         try:
@@ -126,12 +126,12 @@ def read_until_whole(
             tally.broken_off = error
         if tally.has_all_with(previous):
             if not tally.is_cut:
-                _report_shortfall(reading, stream, path, tally)
+                _report_shortfall(run, stream, path, tally)
             return
         previous = tally
     reason = tally.broken_off or "the list kept moving"
     raise ContractError(
-        f"{stream.name}: {path} was read {MOST_PASSES} times, and some records may be missing: "
+        f"{stream.name}: {path} was read {MAX_PASSES} times, and some records may be missing: "
         f"{reason}; the next run reads it again"
     )
 
@@ -142,9 +142,9 @@ def _order_of_id(value: Any) -> tuple[int, str]:
     return len(text), text
 
 
-def _report_shortfall(reading: Reading, stream: Stream, path: str, tally: Tally) -> None:
+def _report_shortfall(run: StreamRun, stream: Stream, path: str, tally: PassCheck) -> None:
     missing = tally.total - tally.distinct
     if missing <= 0:
         return
     text = f"{missing} of {tally.total} that Intercom counts in {path}"
-    reading.note_shortfall(stream.name, "records that the list counts did not come", text, missing)
+    run.note_shortfall(stream.name, "records that the list counts did not come", text, missing)

@@ -29,7 +29,7 @@ LOGGER = logging.getLogger("tap_intercom")
 
 # Each job may hold a page. Jobs that run jobs side by side would multiply that; beyond so many in
 # all they run them one after the other.
-MOST_JOBS = 24
+MAX_JOBS = 24
 # Less than a request takes from anywhere but Intercom's own data center.
 IDLE_SECONDS = 0.01
 BUSY_SHARE = 0.8
@@ -253,7 +253,7 @@ class ReadAhead:
         most = min(at_first or width, width)
 
         def start_more() -> None:
-            while not lanes or (len(lanes) < most and self._jobs < MOST_JOBS):
+            while not lanes or (len(lanes) < most and self._jobs < MAX_JOBS):
                 if (job := next(waiting, None)) is None:
                     break
                 lanes.append(self._start(job, is_patient=at_first is not None))

@@ -25,16 +25,16 @@ from tap_intercom.intercom.pages import (
     pages_in_turn,
     total_count,
 )
-from tap_intercom.reading.children import Page, ParentStream
+from tap_intercom.reading.children import ParentStream, RenderedPage
 from tap_intercom.reading.seen import Seen
 from tap_intercom.reading.stream import (
     Batch,
     Probe,
-    Reading,
     Stream,
+    StreamRun,
     times_of_change,
 )
-from tap_intercom.reading.tally import PAGE_SIZE, Front, Tally
+from tap_intercom.reading.tally import PAGE_SIZE, PassCheck, TailPass
 from tap_intercom.reading.unreadable import (
     CODES_OF_A_WRONG_QUERY,
     Narrowing,
@@ -58,23 +58,23 @@ WINDOWS_AT_ONCE = 14
 WINDOWS_AT_FIRST = 2
 # Each of these keeps up to 225 requests for children waiting.
 WINDOWS_WITH_CHILDREN_AT_ONCE = 3
-MOST_PARTS = 64
+MAX_PARTS = 64
 # An interruption repeats at most the window that it came in.
 RECORDS_IN_WINDOW = 900
 RECORDS_WITH_CHILDREN_IN_WINDOW = 225
 RECORDS_IN_WINDOW_OF_DAYS = 1_500
-MOST_PASSES = 10
+MAX_PASSES = 10
 FOLLOW_SECONDS = 600
 # Fewer of them where one of the first answers, as it does unless Intercom is down.
-MOST_SPOTS = 9
+MAX_SPOTS = 9
 # Records of one second, or day of contacts, that may be given up together.
-MOST_UNREADABLE_AT_ONCE = 10
+MAX_UNREADABLE_AT_ONCE = 10
 CURSOR = CURSORS[0]
 PAGING = ByCursor(PAGE_SIZE)
 
 
 @dataclass(frozen=True)
-class _Page:
+class _SearchPage:
     """What one page of a search comes to.
 
     parts: how its window is to be cut instead of read on. count: records that are the window's;
@@ -83,7 +83,7 @@ class _Page:
 
     parts: Sequence[Window] = ()
     count: int = 0
-    page: Page = field(default_factory=Page)
+    page: RenderedPage = field(default_factory=RenderedPage)
 
 
 class Spot(NamedTuple):
@@ -103,29 +103,29 @@ def probe_search(path: str) -> Probe:
 class SearchStream(ParentStream):
     """A table that Intercom searches by updated_at.
 
-    by_days: the search compares whole days.
+    searches_by_day: the search compares whole days.
     """
 
     replication_key = "updated_at"
-    by_days: ClassVar[bool] = False
+    searches_by_day: ClassVar[bool] = False
 
     def probe(self, settings: Settings) -> Probe:
         return probe_search(self.path)
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
         """Every record that the plans want: closed windows first, then where records still come."""
-        last = reading.origin.safe
-        if self.by_days:
+        last = run.origin.safe
+        if self.searches_by_day:
             # Here the margin of the last closed window ends before anything can still move.
             last = start_of_day(last) - DAY_MARGIN
-        for span in spans({name: plan.windows for name, plan in reading.plans.items()}, [last]):
+        for span in spans({name: plan.windows for name, plan in run.plans.items()}, [last]):
             if span.window.end is None or span.window.end > last:
-                yield from self._read_open(reading, span)
+                yield from self._read_open(run, span)
             else:
-                yield from self._read_closed(reading, span, Seen())
+                yield from self._read_closed(run, span, Seen())
 
     def _read_closed(
-        self, reading: Reading, span: Span, seen: Seen, is_part: bool = False
+        self, run: StreamRun, span: Span, seen: Seen, is_part: bool = False
     ) -> Iterator[Batch]:
         """Read a window until a pass over it was complete.
 
@@ -134,99 +134,99 @@ class SearchStream(ParentStream):
         """
         window = span.window
         assert window.end is not None
-        previous: Tally | None = None
-        for _ in range(MOST_PASSES):
-            tally = Tally()
+        previous: PassCheck | None = None
+        for _ in range(MAX_PASSES):
+            tally = PassCheck()
             parts_of = partial(self._parts, span, is_part) if previous is None else None
-            for page in self._pages(reading, span, tally, seen, parts_of):
+            for page in self._pages(run, span, tally, seen, parts_of):
                 if previous is None and tally.pages == 1:
                     yield Batch(expected=0 if is_part else tally.total)
                 if page.parts:
-                    yield from self._read_parts(reading, span, page.parts, seen)
+                    yield from self._read_parts(run, span, page.parts, seen)
                     return
-                yield from self._emit(reading, span, page)
-                if self.by_days and tally.is_steady:
+                yield from self._emit(run, span, page)
+                if self.searches_by_day and tally.is_steady:
                     yield _complete(span, min(max(tally.newest, window.start), window.end))
             if tally.unreadable is not None:
-                if (yield from self._read_around(reading, span, tally, seen)):
+                if (yield from self._read_around(run, span, tally, seen)):
                     break
                 continue
             if tally.has_all:
                 break
             # Without a count the second pass may prove what cutting would cost more to prove.
             if tally.pages > 1 and (tally.is_counted or previous is not None):
-                parts = split(window, min(tally.pages, MOST_PARTS), self._unit)
+                parts = split(window, min(tally.pages, MAX_PARTS), self._unit)
                 if len(parts) > 1:
-                    yield from self._read_parts(reading, span, parts, seen)
+                    yield from self._read_parts(run, span, parts, seen)
                     return
             if tally.shows_the_same(previous):
-                self._report_shortfall(reading, window, tally)
+                self._report_shortfall(run, window, tally)
                 break
             previous = tally
         else:
             reason = tally.broken_off or "the records kept moving"
             raise ContractError(
-                f"{self.name}: {_text(window)} was read {MOST_PASSES} times, and some records may "
+                f"{self.name}: {_text(window)} was read {MAX_PASSES} times, and some records may "
                 f"be missing: {reason}; the next run reads them again"
             )
         yield _complete(span, window.end)
 
     def _read_parts(
-        self, reading: Reading, span: Span, parts: Sequence[Window], seen: Seen
+        self, run: StreamRun, span: Span, parts: Sequence[Window], seen: Seen
     ) -> Iterator[Batch]:
         # Made one by one: what came in a part is kept for as long as the part is read.
         reads = (
-            partial(self._read_closed, reading, Span(part, span.streams), seen.fork(), True)
+            partial(self._read_closed, run, Span(part, span.streams), seen.fork(), True)
             for part in parts
         )
         width = (
             WINDOWS_WITH_CHILDREN_AT_ONCE if self.has_children(span.streams) else WINDOWS_AT_ONCE
         )
-        for batches in reading.ahead.run(reads, width, WINDOWS_AT_FIRST):
+        for batches in run.ahead.run(reads, width, WINDOWS_AT_FIRST):
             yield from batches
 
-    def _read_open(self, reading: Reading, span: Span) -> Iterator[Batch]:
+    def _read_open(self, run: StreamRun, span: Span) -> Iterator[Batch]:
         """Read the last window, into which records still come, from its newest record on.
 
         What changes meanwhile comes to the front and moves the others away from the cursor, where
         they are not lost but repeated. The front is read again for it, though the next run would
         read it too: whoever looks at this run alone misses no record.
         """
-        reached = reading.origin.limit
+        reached = run.origin.limit
         if span.window.end is not None:
             reached = min(reached, span.window.end)
         seen = Seen()
-        previous: Tally | None = None
-        for _ in range(MOST_PASSES):
-            tally = Tally(newest_first=True)
-            for page in self._pages(reading, span, tally, seen):
+        previous: PassCheck | None = None
+        for _ in range(MAX_PASSES):
+            tally = PassCheck(newest_first=True)
+            for page in self._pages(run, span, tally, seen):
                 if previous is None and tally.pages == 1:
                     yield Batch(expected=tally.total)
-                yield from self._emit(reading, span, page)
+                yield from self._emit(run, span, page)
                 if tally.is_outrun:
                     LOGGER.info("%s: changes that still come are left to the next run", self.name)
                     return
             if tally.unreadable is not None:
-                if (yield from self._read_rest(reading, span, tally, seen)):
+                if (yield from self._read_rest(run, span, tally, seen)):
                     yield _complete(span, reached)
                 return
-            has_all = tally.has_all_before(reading.origin.safe) and tally.broken_off is None
+            has_all = tally.has_all_before(run.origin.safe) and tally.broken_off is None
             if has_all or tally.shows_the_same(previous):
                 break
             previous = tally
         else:
             if tally.broken_off is not None:
-                raise ContractError(f"{self.name}: {tally.broken_off}, {MOST_PASSES} times")
+                raise ContractError(f"{self.name}: {tally.broken_off}, {MAX_PASSES} times")
             LOGGER.warning(
                 "%s: records kept moving while they were read; see the next run", self.name
             )
             return
         if tally.pages > 1 or not tally.is_complete:
-            yield from self._follow(reading, span, tally, seen)
+            yield from self._follow(run, span, tally, seen)
         yield _complete(span, reached)
 
     def _read_around(
-        self, reading: Reading, span: Span, tally: Tally, seen: Seen
+        self, run: StreamRun, span: Span, tally: PassCheck, seen: Seen
     ) -> Generator[Batch, None, bool]:
         """Read the rest of a closed window in which Intercom cannot send a record.
 
@@ -234,7 +234,7 @@ class SearchStream(ParentStream):
         then, the window is cut around them, until each is alone or all share a second. Returns
         whether all came but for those.
         """
-        other = yield from self._from_other_end(reading, span, tally, seen)
+        other = yield from self._from_other_end(run, span, tally, seen)
         if other.unreadable is None:
             return other.has_all
         missing = _missing_of_both(tally, other)
@@ -242,39 +242,39 @@ class SearchStream(ParentStream):
         if missing is None or missing > 1:
             parts = cut(span.window, _edges_around(span.window, low, high, self._unit))
             if len(parts) > 1:
-                yield from self._read_parts(reading, span, parts, seen)
+                yield from self._read_parts(run, span, parts, seen)
                 return True
-            if missing is not None and missing > MOST_UNREADABLE_AT_ONCE:
+            if missing is not None and missing > MAX_UNREADABLE_AT_ONCE:
                 raise other.unreadable
-        if not (self.by_days and _is_beside(span.window, low, high)):
-            self._note_unreadable(reading, span.window, missing, other.unreadable)
+        if not (self.searches_by_day and _is_beside(span.window, low, high)):
+            self._note_unreadable(run, span.window, missing, other.unreadable)
         return True
 
     def _read_rest(
-        self, reading: Reading, span: Span, tally: Tally, seen: Seen
+        self, run: StreamRun, span: Span, tally: PassCheck, seen: Seen
     ) -> Generator[Batch, None, bool]:
         """Read the rest of the open window in which Intercom cannot send a record.
 
         Returns whether that record alone is missing. If not, the window is cut once it is closed.
         """
-        other = yield from self._from_other_end(reading, span, tally, seen)
+        other = yield from self._from_other_end(run, span, tally, seen)
         missing = _missing_of_both(tally, other)
         if other.unreadable is not None:
-            self._note_unreadable(reading, span.window, missing, other.unreadable)
+            self._note_unreadable(run, span.window, missing, other.unreadable)
             if missing is not None and missing <= 1:
                 return True
         LOGGER.warning("%s: %s is left to the next run", self.name, _text(span.window))
         return False
 
     def _from_other_end(
-        self, reading: Reading, span: Span, tally: Tally, seen: Seen
-    ) -> Generator[Batch, None, Tally]:
-        other = Tally(newest_first=not tally.newest_first)
-        for page in self._pages(reading, span, other, seen):
-            yield from self._emit(reading, span, page)
+        self, run: StreamRun, span: Span, tally: PassCheck, seen: Seen
+    ) -> Generator[Batch, None, PassCheck]:
+        other = PassCheck(newest_first=not tally.newest_first)
+        for page in self._pages(run, span, other, seen):
+            yield from self._emit(run, span, page)
         return other
 
-    def _follow(self, reading: Reading, span: Span, tally: Tally, seen: Seen) -> Iterator[Batch]:
+    def _follow(self, run: StreamRun, span: Span, tally: PassCheck, seen: Seen) -> Iterator[Batch]:
         """Read what came to the front during a pass, until it shows nothing that the run owes.
 
         That is a record that was there when the run began and was not read yet. Reports that fewer
@@ -282,62 +282,62 @@ class SearchStream(ParentStream):
         """
         known = tally.ids
         deadline = time.monotonic() + FOLLOW_SECONDS
-        last: Tally = tally
+        last: PassCheck = tally
         owes_more = True
         while owes_more and time.monotonic() < deadline:
             window = replace(span.window, start=max(last.newest, span.window.start))
-            front = Front(window.start, known, reading.origin.now)
-            for page in self._pages(reading, replace(span, window=window), front, seen):
-                yield from self._emit(reading, span, page)
+            front = TailPass(window.start, known, run.origin.now)
+            for page in self._pages(run, replace(span, window=window), front, seen):
+                yield from self._emit(run, span, page)
                 if front.is_outrun or (front.is_past and front.is_sorted):
                     break
             if last is tally and not tally.is_complete and front.newest <= tally.newest:
-                self._report_shortfall(reading, span.window, tally)
+                self._report_shortfall(run, span.window, tally)
             owes_more = front.owes_more or front.is_outrun
             known |= front.ids
             last = front
         if owes_more:
-            reading.unfinished.update(span.streams)
+            run.unfinished.update(span.streams)
             LOGGER.info("%s: changes that still come are left to the next run", self.name)
 
     def _pages(
         self,
-        reading: Reading,
+        run: StreamRun,
         span: Span,
-        tally: Tally,
+        tally: PassCheck,
         seen: Seen,
         parts_of: Callable[[int], list[Window]] | None = None,
-    ) -> Iterator[_Page]:
+    ) -> Iterator[_SearchPage]:
         """Yield each page of a window, counted; the tally is broken off where a cursor died.
 
         parts_of says, by the count on the first page, how the window is to be cut instead.
         """
-        body = self.query(reading, span.window, tally.newest_first)
+        body = self.query(run, span.window, tally.newest_first)
 
-        def read(answer: Answer, position: Position | None) -> tuple[_Page, Step]:
+        def read(answer: Answer, position: Position | None) -> tuple[_SearchPage, Step]:
             step = PAGING.step(answer.body, position)
             if step.following is not None and step.following.parameter != CURSOR:
                 raise ContractError(f"pages.next has no {CURSOR}, so the search may go on")
-            records = self.records(answer)
+            records = self.parse_response(answer)
             tally.add(records, total_count(answer.body))
             if records:
-                reading.note_read(self.name)
+                run.note_read(self.name)
             parts = parts_of(tally.total) if parts_of and tally.pages == 1 else []
             if len(parts) > 1:
-                return _Page(parts=parts), Step()
-            return self._read_page(reading, span, answer, seen, tally), step
+                return _SearchPage(parts=parts), Step()
+            return self._read_page(run, span, answer, seen, tally), step
 
-        params, parse = self.parameters(reading), self._parse(reading, span)
+        params, parse = self.url_params(run), self._parse(run, span)
 
         narrowing = Narrowing(
-            reading.client,
-            self._page_size(reading),
-            partial(self._any_record, reading),
-            _spots(reading, span.window),
+            run.client,
+            self._page_size(run),
+            partial(self._any_record, run),
+            _spots(run, span.window),
         )
         size = narrowing.size
 
-        def send(position: Position | None) -> tuple[_Page, Step]:
+        def send(position: Position | None) -> tuple[_SearchPage, Step]:
             after = {} if position is None else {CURSOR: position.value}
 
             def ask(client: Client, size: int, keep: Callable[[Answer], Result]) -> Result:
@@ -346,7 +346,7 @@ class SearchStream(ParentStream):
 
             return narrowing.send(
                 partial(ask, keep=partial(read, position=position)),
-                partial(ask, keep=self.records),
+                partial(ask, keep=self.parse_response),
             )
 
         try:
@@ -356,7 +356,7 @@ class SearchStream(ParentStream):
                     "%s: Intercom cannot send pages of %d; reading on with %d (setting page_size)",
                     *(self.name, size, narrowing.size),
                 )
-                reading.page_sizes[self.name] = narrowing.size
+                run.page_sizes[self.name] = narrowing.size
         except UnreadableError as error:
             tally.unreadable = error
         except BrokenOffError as error:
@@ -364,71 +364,71 @@ class SearchStream(ParentStream):
             tally.broken_off = error
         except ResponseError as error:
             is_wrong = tally.pages == 0 and error.code in CODES_OF_A_WRONG_QUERY
-            if is_wrong and self.name in reading.settings.search_filters:
+            if is_wrong and self.name in run.settings.search_filters:
                 raise ConfigError(
                     f"{error}; check the filter of {self.name} in the setting search_filters"
                 ) from error
             raise
 
-    def _any_record(self, reading: Reading, client: Client, spot: Spot) -> None:
+    def _any_record(self, run: StreamRun, client: Client, spot: Spot) -> None:
         """Ask for the first record from a spot on. Raises UnavailableError where there is none."""
         time = {"field": "updated_at", "operator": spot.operator, "value": spot.instant}
-        body = self._body(reading, [time], spot.order)
-        if not self.records(client.post(self.path, {**body, "pagination": {"per_page": 1}})):
+        body = self._body(run, [time], spot.order)
+        if not self.parse_response(client.post(self.path, {**body, "pagination": {"per_page": 1}})):
             raise UnavailableError(f"{self.path}: there are no records")
 
-    def query(self, reading: Reading, window: Window, newest_first: bool = False) -> dict[str, Any]:
+    def query(self, run: StreamRun, window: Window, newest_first: bool = False) -> dict[str, Any]:
         """The body that finds what changed in a window, and perhaps more around it (API-E1).
 
         `>` may or may not include equality (API-K2), so it starts a second early.
         """
-        margin = DAY_MARGIN if self.by_days else 0
+        margin = DAY_MARGIN if self.searches_by_day else 0
         start = max(window.start - (margin or 1), 0)
         times: list[dict[str, Any]] = [{"field": "updated_at", "operator": ">", "value": start}]
         if window.end is not None:
             end = window.end + margin
             times.append({"field": "updated_at", "operator": "<", "value": end})
-        return self._body(reading, times, "descending" if newest_first else "ascending")
+        return self._body(run, times, "descending" if newest_first else "ascending")
 
-    def _body(self, reading: Reading, times: list[dict[str, Any]], order: str) -> dict[str, Any]:
+    def _body(self, run: StreamRun, times: list[dict[str, Any]], order: str) -> dict[str, Any]:
         """A search for what these filters and those of the settings find, in order of change."""
         query: dict[str, Any] = {"operator": "AND", "value": times}
-        theirs = reading.settings.search_filters.get(self.name)
+        theirs = run.settings.search_filters.get(self.name)
         if theirs is not None:
             is_group = theirs["operator"] in ("AND", "OR")
             group = theirs if is_group else {"operator": "AND", "value": [theirs]}
             query = {"operator": "AND", "value": [query, group]}
         return {"query": query, "sort": {"field": "updated_at", "order": order}}
 
-    def parameters(self, reading: Reading) -> dict[str, Any]:
+    def url_params(self, run: StreamRun) -> dict[str, Any]:
         """What the address of a search says beside its body."""
         return {}
 
-    def _parse(self, reading: Reading, span: Span) -> Parse:
+    def _parse(self, run: StreamRun, span: Span) -> Parse:
         """How to parse pages: to suit the table, unless something else looks inside its records.
 
         So do tables that are made of them, and a stream with more to prepare than what is nested.
         """
-        is_alone = span.streams.isdisjoint(each.name for each in self.derived)
-        prepares_more = type(self).prepare is not Stream.prepare
+        is_alone = span.streams.isdisjoint(each.name for each in self.embedded)
+        prepares_more = type(self).post_process is not Stream.post_process
         if self.name in span.streams and is_alone and not prepares_more:
-            return reading.selections[self.name].parser.parse
+            return run.selections[self.name].parser.parse
         return parse
 
     @property
     def _unit(self) -> int:
-        return DAY_SECONDS if self.by_days else 1
+        return DAY_SECONDS if self.searches_by_day else 1
 
-    def _page_size(self, reading: Reading) -> int:
-        largest = reading.page_sizes.get(self.name, PAGE_SIZE)
-        return min(reading.settings.page_size or PAGE_SIZE, largest)
+    def _page_size(self, run: StreamRun) -> int:
+        largest = run.page_sizes.get(self.name, PAGE_SIZE)
+        return min(run.settings.page_size or PAGE_SIZE, largest)
 
     def _parts(self, span: Span, is_part: bool, total: int) -> list[Window]:
         """How to cut a window of `total` records, so that its parts are read side by side."""
-        most, limit = MOST_PARTS, RECORDS_IN_WINDOW
+        most, limit = MAX_PARTS, RECORDS_IN_WINDOW
         if self.has_children(span.streams):
             limit = RECORDS_WITH_CHILDREN_IN_WINDOW
-        if self.by_days:
+        if self.searches_by_day:
             # Wide ones even with children: margins cost searches, and checkpoints keep progress.
             limit = RECORDS_IN_WINDOW_OF_DAYS
             assert span.window.end is not None
@@ -440,26 +440,26 @@ class SearchStream(ParentStream):
         return split(span.window, min(ceil(total / (limit * 2 / 3)), most), self._unit)
 
     def _read_page(
-        self, reading: Reading, span: Span, answer: Answer, seen: Seen, tally: Tally
-    ) -> _Page:
+        self, run: StreamRun, span: Span, answer: Answer, seen: Seen, tally: PassCheck
+    ) -> _SearchPage:
         """The records of a page that are the window's and did not come before, made into lines."""
-        records = self.records(answer)
+        records = self.parse_response(answer)
         kept: Sequence[int] = [
             at
             for at, instant in enumerate(times_of_change(records))
-            if self._belongs(reading, span.window, instant) and not tally.repeats(records[at])
+            if self._belongs(run, span.window, instant) and not tally.repeats(records[at])
         ]
         if self.has_children(span.streams):
             # A child costs a request: what came unchanged before is left out.
             kept = seen.unseen(records, kept, begins_pass=tally.pages == 1)
         places = dict.fromkeys(span.streams, kept)
-        return _Page(count=len(kept), page=self.read_page(reading, answer, places))
+        return _SearchPage(count=len(kept), page=self.read_page(run, answer, places))
 
-    def _emit(self, reading: Reading, span: Span, page: _Page) -> Iterator[Batch]:
+    def _emit(self, run: StreamRun, span: Span, page: _SearchPage) -> Iterator[Batch]:
         """What is to be written of a page, with what needs more requests."""
         passed = 0
         is_last = not self.has_children(span.streams)
-        for batch in self.emit(reading, page.page):
+        for batch in self.emit(run, page.page):
             # Without children there is one batch.
             batch = replace(batch, passed=page.count) if is_last else batch
             passed += batch.passed
@@ -467,7 +467,7 @@ class SearchStream(ParentStream):
         if passed < page.count:
             yield Batch(passed=page.count - passed)
 
-    def _belongs(self, reading: Reading, window: Window, instant: int | None) -> bool:
+    def _belongs(self, run: StreamRun, window: Window, instant: int | None) -> bool:
         """Whether a record is this window's to write.
 
         One before the window, or just behind it within the margin, is its neighbour's, and was
@@ -476,23 +476,23 @@ class SearchStream(ParentStream):
         """
         if instant is None or window.holds(instant):
             return True
-        end = reading.origin.end
+        end = run.origin.end
         if instant < window.start or window.end is None or (end is not None and instant >= end):
             return False
-        return not self.by_days or instant >= window.end + DAY_MARGIN
+        return not self.searches_by_day or instant >= window.end + DAY_MARGIN
 
     def _note_unreadable(
-        self, reading: Reading, window: Window, missing: int | None, error: UnreadableError
+        self, run: StreamRun, window: Window, missing: int | None, error: UnreadableError
     ) -> None:
         count = max(missing or 1, 1)
-        reading.note_unreadable(self.name, f"{count} in {_text(window)}", count, error)
+        run.note_unreadable(self.name, f"{count} in {_text(window)}", count, error)
 
-    def _report_shortfall(self, reading: Reading, window: Window, tally: Tally) -> None:
+    def _report_shortfall(self, run: StreamRun, window: Window, tally: PassCheck) -> None:
         missing = tally.total - tally.distinct
         if missing <= 0:
             return
         text = f"{missing} of {tally.total} that Intercom counts in {_text(window)}"
-        reading.note_shortfall(self.name, "records that search counts did not come", text, missing)
+        run.note_shortfall(self.name, "records that search counts did not come", text, missing)
 
 
 def _most_windows_of_days(length: int, total: int) -> int:
@@ -508,15 +508,15 @@ def _most_windows_of_days(length: int, total: int) -> int:
     return 1
 
 
-def _spots(reading: Reading, window: Window) -> list[Spot]:
+def _spots(run: StreamRun, window: Window) -> list[Spot]:
     """Both ends of a table, where the record may be that cannot be had, and what lies between."""
-    end = reading.origin.now if window.end is None else window.end
-    between = [end - (end - window.start) // 2**power for power in range(1, MOST_SPOTS)]
+    end = run.origin.now if window.end is None else window.end
+    between = [end - (end - window.start) // 2**power for power in range(1, MAX_SPOTS)]
     ends = [Spot(">", 0, "descending"), Spot(">", 0, "ascending")]
     return [*ends, *(Spot("<", instant, "descending") for instant in between)]
 
 
-def _missing_of_both(tally: Tally, other: Tally) -> int | None:
+def _missing_of_both(tally: PassCheck, other: PassCheck) -> int | None:
     """How many records neither pass showed; None where Intercom does not count them."""
     counted = [each for each in (tally, other) if each.pages]
     if not counted or not all(each.is_counted for each in counted):

@@ -19,11 +19,11 @@ from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.intercom.pages import total_count
 from tap_intercom.messages import record_line, record_prefix, typed_record_lines
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.records.coercions import REPLACED_CHARACTERS, Repairs
+from tap_intercom.records.coercions import REPLACED_CHARACTERS, Coercions
 from tap_intercom.records.parsing import ImpreciseNumber, exact_json
 from tap_intercom.records.typed_records import PageParser, TypedRecord, values_of
 from tap_intercom.settings import Settings
-from tap_intercom.shortfalls import Findings
+from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.state import Origin, Plan
 from tap_intercom.times import epoch_seconds
 
@@ -31,7 +31,7 @@ Record = dict[str, Any]
 
 SKIPPED_SAMPLE = 20
 # So many other records are asked for before one is skipped that cannot be read.
-MOST_OTHERS = 3
+MAX_OTHERS = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Selection:
     version: int | None
     transform: Callable[[Record], Record]
     parser: PageParser
-    repairs: Repairs
+    coercions: Coercions
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, property_name: str) -> bool:
@@ -82,7 +82,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Reading:
+class StreamRun:
     """All that reading a group of streams needs: a parent and its child, or a stream alone.
 
     selections and plans hold those that are selected, by stream name. jobs: the run's exports.
@@ -99,7 +99,7 @@ class Reading:
     settings: Settings
     origin: Origin
     ahead: ReadAhead
-    findings: Findings
+    findings: Shortfalls
     selections: Mapping[str, Selection]
     plans: Mapping[str, Plan]
     workspace_id: str | None
@@ -145,8 +145,8 @@ class Reading:
 
     def others_than(self, name: str, parent: Any) -> list[Any]:
         """A few other records that a child is read for, first one that it was read for."""
-        known = [self.last_read.get(name), *self.parents.get(name, ())[: MOST_OTHERS + 1]]
-        return [each for each in dict.fromkeys(known) if each not in (None, parent)][:MOST_OTHERS]
+        known = [self.last_read.get(name), *self.parents.get(name, ())[: MAX_OTHERS + 1]]
+        return [each for each in dict.fromkeys(known) if each not in (None, parent)][:MAX_OTHERS]
 
     def note_unreadable(self, name: str, case: str, count: int, error: TapError) -> None:
         """Note records that Intercom cannot send, while it sends others.
@@ -166,7 +166,7 @@ class Reading:
             )
 
     def render(
-        self, name: str, answer: Answer, prepare: Callable[[Answer], Sequence[Record]]
+        self, name: str, answer: Answer, post_process: Callable[[Answer], Sequence[Record]]
     ) -> Batch:
         """The records that `prepare` takes out of an answer, as RECORD lines of a stream.
 
@@ -175,16 +175,16 @@ class Reading:
         """
         selection = self.selections[name]
         try:
-            return self._lines(selection, answer, prepare(answer))
+            return self._lines(selection, answer, post_process(answer))
         except ImpreciseNumber:
             exact = answer.exact()
-            return self._lines(selection, exact, prepare(exact))
+            return self._lines(selection, exact, post_process(exact))
 
     def _lines(self, selection: Selection, answer: Answer, records: Sequence[Record]) -> Batch:
         prefix = record_prefix(selection.name, answer.extracted_at, selection.version)
         transform = selection.transform
         if answer.replaced:
-            selection.repairs.add("texts", REPLACED_CHARACTERS, answer.replaced)
+            selection.coercions.add("texts", REPLACED_CHARACTERS, answer.replaced)
         if self.settings.add_workspace_id:
             for record in records:
                 record["_sdc_workspace_id"] = self.workspace_id
@@ -220,7 +220,7 @@ class Shared:
         self._ended = {name: threading.Event() for name in streams}
         self._left: dict[str, Any] = {}
 
-    def leave(self, stream: str, what: Any) -> None:
+    def share(self, stream: str, what: Any) -> None:
         self._left[stream] = what
 
     def end(self, stream: str) -> None:
@@ -270,7 +270,7 @@ class Probe:
             return Answer(b"", {}, "")
 
 
-class Lack(NamedTuple):
+class MissingPermission(NamedTuple):
     """A permission that a token lacks, and what Intercom leaves out for that without a word."""
 
     permission: str
@@ -294,11 +294,11 @@ class Stream:
     older_columns: columns that only older API versions have, or have with another type. attributes:
     the model whose custom attributes type the field attributes_field. parent: the stream whose
     records this one's come from or are read for. after: the streams that leave
-    something to this one. is_of_now: whether it tells what is so now, once, so that neither a
+    something to this one. is_snapshot: whether it tells what is so now, once, so that neither a
     period nor a full read applies. instant_field: when Intercom says that a record changed.
     lookback_seconds: the least that a bookmark stays behind the start of its run.
     id_field: what tells a record of a list from the others. has_documented_order: whether Intercom
-    says how a list is sorted that is newest first. only_grows: whether records neither
+    says how a list is sorted that is newest first. is_append_only: whether records neither
     leave that list nor change in it. is_selected_by_default: whether a run without a catalog reads
     it. not_sent_again: rows that Intercom once sent and does not send any more, though they are not
     deleted.
@@ -310,7 +310,7 @@ class Stream:
     key_properties: ClassVar[Sequence[str]] = ("id",)
     replication_key: ClassVar[str | None] = None
     permission: ClassVar[str]
-    cost: ClassVar[str] = "1"
+    request_cost: ClassVar[str] = "1"
     first_version: ClassVar[tuple[int, int]] = (2, 7)
     last_version: ClassVar[tuple[int, int]] = (sys.maxsize, 0)
     nested: ClassVar[Mapping[str, str]] = {}
@@ -319,12 +319,12 @@ class Stream:
     attributes_field: ClassVar[str] = "custom_attributes"
     parent: ClassVar[str | None] = None
     after: ClassVar[Sequence[str]] = ()
-    is_of_now: ClassVar[bool] = False
+    is_snapshot: ClassVar[bool] = False
     lookback_seconds: ClassVar[int] = 0
     instant_field: ClassVar[str] = "updated_at"
     id_field: ClassVar[str] = "id"
     has_documented_order: ClassVar[bool] = True
-    only_grows: ClassVar[bool] = False
+    is_append_only: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
     not_sent_again: ClassVar[str | None] = None
 
@@ -356,11 +356,11 @@ class Stream:
         """What Intercom may have sent to earlier runs, and does not send to this one."""
         return self.not_sent_again
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
         """Read the stream as planned, in order, and say what is complete on the way."""
         raise NotImplementedError
 
-    def needs(self, settings: Settings) -> str:
+    def required_permission(self, settings: Settings) -> str:
         """The permission that reading needs with these settings."""
         return self.permission
 
@@ -372,11 +372,13 @@ class Stream:
         """How many records Intercom has, where the answer to the probe tells."""
         return total_count(answer.body)
 
-    def lacks(self, ask: Callable[[Probe], Answer], settings: Settings) -> Iterator[Lack]:
+    def missing_permissions(
+        self, ask: Callable[[Probe], Answer], settings: Settings
+    ) -> Iterator[MissingPermission]:
         """Yield what a token that may read the stream lacks to read all of it."""
         yield from ()
 
-    def records(self, answer: Answer) -> list[Record]:
+    def parse_response(self, answer: Answer) -> list[Record]:
         """The records of an answer. Raises ContractError where their list is not there."""
         return list_of(answer.body, self.records_key, self.path)
 
@@ -388,11 +390,11 @@ class Stream:
         """When each record changed."""
         return [self.instant(record) for record in records]
 
-    def family(self) -> Iterator[Stream]:
+    def with_children(self) -> Iterator[Stream]:
         """Yield the stream, and all that are read with it."""
         yield self
 
-    def prepare(self, record: Record) -> Record:
+    def post_process(self, record: Record) -> Record:
         """Bring a record from Intercom's shape to the table's, in place, beyond what is nested."""
         return record
 

@@ -14,7 +14,7 @@ PAGE_SIZE = 150
 STEPS_THAT_SHOW_ORDER = 20
 
 
-class Tally:
+class PassCheck:
     """Which records came, against how many Intercom counts.
 
     Keeps eight bytes for a record, since a window of days may hold millions. instants tells when
@@ -145,7 +145,7 @@ class Tally:
         """What stands for the ids of the records that came."""
         return set(self._hashes)
 
-    def shows_the_same(self, other: Tally | None) -> bool:
+    def shows_the_same(self, other: PassCheck | None) -> bool:
         """Whether two whole passes came to the same, which is all that can be had."""
         return (
             other is not None
@@ -155,7 +155,7 @@ class Tally:
         )
 
 
-class Front(Tally):
+class TailPass(PassCheck):
     """A tally of what changed while others were read, newest first.
 
     since: what is older was read already. known: hashes of the ids that came. now: when the run

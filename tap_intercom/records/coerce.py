@@ -18,7 +18,7 @@ from tap_intercom.records.coercions import (
     MADE_NULL,
     MADE_WHOLE,
     UNKNOWN_FIELD,
-    Repairs,
+    Coercions,
 )
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, ImpreciseNumber, exact_json
 from tap_intercom.times import HOUR_TEXTS, SECOND_TEXTS, rfc3339, rfc3339_of
@@ -27,13 +27,13 @@ Schema = Mapping[str, Any]
 Breadcrumb = tuple[str, ...]
 Selected = Callable[[Breadcrumb], bool]
 # orjson writes 254 levels; readers of other languages have their limits too.
-_MOST_LEVELS = 100
+_MAX_LEVELS = 100
 
 
 def compile_record(
     schema: Schema,
     selected: Selected,
-    repairs: Repairs,
+    coercions: Coercions,
     *,
     unknown_fields: str = "drop",
     key_properties: Collection[str] | None = None,
@@ -50,7 +50,7 @@ def compile_record(
     The function raises ContractError for a record without one of `key_properties` (by default
     whatever the schema's top level does not let be null), and ImpreciseNumber, see `parse`.
     """
-    compiler = _Compiler(selected, unknown_fields, repairs.add)
+    compiler = _Compiler(selected, unknown_fields, coercions.add)
     columns, required, fit = compiler.layout(
         schema, (), "", absent_is_null=True, nested=nested or {}
     )
@@ -63,12 +63,14 @@ def compile_record(
 
     def transform(record: dict[str, Any]) -> dict[str, Any]:
         if type(record) is not dict:
-            raise ContractError(f"{repairs.stream}: Intercom sent a record that is not an object.")
+            raise ContractError(
+                f"{coercions.stream}: Intercom sent a record that is not an object."
+            )
         fitted: dict[str, Any] = fit(record)
         for name in keys:
             if fitted[name] is None or fitted[name] == "":
                 raise ContractError(
-                    f"{repairs.stream}: Intercom sent a record without a usable {name}, "
+                    f"{coercions.stream}: Intercom sent a record without a usable {name}, "
                     "so it cannot be told from other records."
                 )
         for name in not_nullable:
@@ -135,7 +137,7 @@ class _Layout(NamedTuple):
 
 
 # An object whose names vary more than this is no table's; its shapes are not worth keeping.
-_MOST_SHAPES = 64
+_MAX_SHAPES = 64
 _NULL = type(None)
 _TEXT: frozenset[type] = frozenset({str})
 _ALL_TYPES: frozenset[type] = frozenset({_NULL, bool, int, float, str, list, dict})
@@ -467,7 +469,7 @@ class _Compiler:
             elif kind is float:
                 if abs(value) >= FIRST_UNSAFE_INTEGER:
                     raise ImpreciseNumber
-            elif level == _MOST_LEVELS and kind in (dict, list):
+            elif level == _MAX_LEVELS and kind in (dict, list):
                 note(path, KEPT_AS_TEXT)
                 return _json_text(value)
             elif kind is dict:
@@ -599,7 +601,7 @@ class _Compiler:
             names = tuple(value)
             known = fits.get(names)
             if known is None:
-                if len(fits) >= _MOST_SHAPES:
+                if len(fits) >= _MAX_SHAPES:
                     known = fit_any
                 else:
                     source, scope = _source(names, columns, deselected, prefix, template)

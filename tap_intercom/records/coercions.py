@@ -25,7 +25,7 @@ _EXPLANATIONS = {
 }
 
 
-class Repairs:
+class Coercions:
     """Counts what had to be changed to make a stream's records fit; safe to share by threads.
 
     The first repair of each field and kind is a warning. It never shows the value, which may be

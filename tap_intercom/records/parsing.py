@@ -13,7 +13,7 @@ import orjson
 class Parsed(NamedTuple):
     value: Any
     replaced: int
-    """How many characters were replaced by U+FFFD: something for Repairs, REPLACED_CHARACTERS."""
+    """How many characters were replaced by U+FFFD: something for Coercions, REPLACED_CHARACTERS."""
 
 
 class ImpreciseNumber(ValueError):

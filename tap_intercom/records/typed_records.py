@@ -16,12 +16,12 @@ from typing import Annotated, Any, ClassVar, TypedDict, get_args
 import msgspec
 
 from tap_intercom.records.coerce import TIME_TEXT, Breadcrumb, Schema, Selected, compile_record
-from tap_intercom.records.coercions import Repairs
+from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, NUL, Parsed, parse
 from tap_intercom.times import FIRST_SECOND, HOUR_TEXTS, LAST_SECOND, SECOND_TEXTS
 
 # A table that comes with more names than this beside its columns is not worth a type.
-_MOST_UNKNOWN_NAMES = 64
+_MAX_UNKNOWN_NAMES = 64
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
 _INSTANT = Annotated[int, msgspec.Meta(ge=FIRST_SECOND, le=LAST_SECOND)] | None
@@ -122,7 +122,7 @@ class PageParser:
         self,
         schema: Schema,
         selected: Selected,
-        repairs: Repairs,
+        coercions: Coercions,
         *,
         unknown_fields: str,
         key_properties: Collection[str],
@@ -130,7 +130,7 @@ class PageParser:
         records_key: str,
     ) -> None:
         self._selected = selected
-        self._repairs = repairs
+        self._repairs = coercions
         self._keys = key_properties
         self._nested = nested
         self._records_key = records_key
@@ -192,7 +192,7 @@ class PageParser:
         if (
             self._is_open
             or not self._types.keys() >= {*self._keys}
-            or len(self._unknown) > _MOST_UNKNOWN_NAMES
+            or len(self._unknown) > _MAX_UNKNOWN_NAMES
             or not all(map(_NAME.fullmatch, names))
         ):
             return None

@@ -52,7 +52,7 @@ from tap_intercom.streams.workspace import (
 )
 
 # Each is read with all that comes with it.
-READERS: list[Stream] = [
+ROOT_STREAMS: list[Stream] = [
     ActivityLogEventTypes(),
     ActivityLogs(),
     Admins(),
@@ -94,7 +94,7 @@ READERS: list[Stream] = [
     TicketStates(),
     TicketTypes(),
 ]
-_STREAMS = [stream for reader in READERS for stream in reader.family()]
+_STREAMS = [stream for root in ROOT_STREAMS for stream in root.with_children()]
 STREAMS: dict[str, Stream] = {
     stream.name: stream for stream in sorted(_STREAMS, key=lambda stream: stream.name)
 }
@@ -113,7 +113,7 @@ def lineage(name: str) -> Iterator[Stream]:
         yield from lineage(stream.parent)
 
 
-def reader_of(name: str) -> str:
+def root_of(name: str) -> str:
     """The stream that a stream is read with: itself, or the first of its parents."""
-    *_, reader = lineage(name)
-    return reader.name
+    *_, root = lineage(name)
+    return root.name

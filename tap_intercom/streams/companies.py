@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import Numbered, only_page
-from tap_intercom.reading.children import ChildStream, DerivedStream, Page, ParentStream
+from tap_intercom.reading.children import ChildStream, EmbeddedStream, ParentStream, RenderedPage
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeList
-from tap_intercom.reading.passes import Pass, read_until_whole
+from tap_intercom.reading.passes import ListPass, read_until_whole
 from tap_intercom.reading.scroll import scroll_pages
-from tap_intercom.reading.stream import Batch, Opening, Probe, Reading, Record, updated_at
+from tap_intercom.reading.stream import Batch, Opening, Probe, Record, StreamRun, updated_at
 from tap_intercom.settings import Settings
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have
 
@@ -34,7 +34,7 @@ NOTES = NestedList(
 )
 
 
-class CompanyTag(DerivedStream):
+class CompanyTag(EmbeddedStream):
     """One record per tag on each company that changed. Source: GET /companies/scroll."""
 
     name = "company_tag"
@@ -42,12 +42,12 @@ class CompanyTag(DerivedStream):
     permission = USERS_AND_COMPANIES
     key_properties = ("company_id", "tag_id")
     replication_key = "company_updated_at"
-    carried = OF_COMPANY
+    from_parent = OF_COMPANY
     nested_list = TAGS
-    columns = {"tag_id": "id", "tag_name": "name"}
+    select = {"tag_id": "id", "tag_name": "name"}
 
 
-class CompanySegment(DerivedStream):
+class CompanySegment(EmbeddedStream):
     """One record per segment that each changed company is in. Source: GET /companies/scroll."""
 
     name = "company_segment"
@@ -55,9 +55,9 @@ class CompanySegment(DerivedStream):
     permission = USERS_AND_COMPANIES
     key_properties = ("company_id", "segment_id")
     replication_key = "company_updated_at"
-    carried = OF_COMPANY
+    from_parent = OF_COMPANY
     nested_list = SEGMENTS
-    columns = {"segment_id": "id", "segment_name": "name"}
+    select = {"segment_id": "id", "segment_name": "name"}
 
 
 class CompanyNotes(ChildStream):
@@ -67,11 +67,11 @@ class CompanyNotes(ChildStream):
     path = "/companies/{id}/notes"
     parent = "companies"
     permission = USERS_AND_COMPANIES
-    cost = "1 for each changed company with notes"
+    request_cost = "1 for each changed company with notes"
     first_version = (2, 15)
     replication_key = "company_updated_at"
     instant_field = "created_at"
-    parent_columns = ("company_id", "company_updated_at")
+    from_parent = OF_COMPANY
     paging = Numbered(50)
 
     def may_have_any(self, parent: Record) -> bool:
@@ -85,15 +85,15 @@ class CompanyContact(ChildStream):
     path = "/companies/{id}/contacts"
     parent = "companies"
     permission = USERS_AND_COMPANIES
-    cost = "1 for each changed company, and for 50 of its contacts"
+    request_cost = "1 for each changed company, and for 50 of its contacts"
     key_properties = ("company_id", "contact_id")
     replication_key = "company_updated_at"
-    parent_columns = ("company_id", "company_updated_at")
-    columns = {"contact_id": "id"}
+    from_parent = OF_COMPANY
+    select = {"contact_id": "id"}
     paging = Numbered(50)
 
 
-class Left(NamedTuple):
+class CompanyLeftovers(NamedTuple):
     """What companies leave to others: the segments that they name, by id.
 
     And their own ids, where deletes are detected: they may be millions.
@@ -116,14 +116,14 @@ class Companies(ParentStream):
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
-    cost = "1 for each page of all companies"
+    request_cost = "1 for each page of all companies"
     attributes = "company"
     nested = {"tags": "tags", "segments": "segments"}
     lists = (TAGS, SEGMENTS, NOTES)
-    derived = (CompanyTag(), CompanySegment())
+    embedded = (CompanyTag(), CompanySegment())
     children = (CompanyNotes(), CompanyContact())
 
-    def needs(self, settings: Settings) -> str:
+    def required_permission(self, settings: Settings) -> str:
         return WRITE_COMPANIES if settings.companies_source == "list" else self.permission
 
     def covers(self, opening: Opening) -> frozenset[str]:
@@ -149,28 +149,28 @@ class Companies(ParentStream):
             return Probe(self.list_path, first, body={})
         return Probe("/companies", first)
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
         """All pages; the segments in them, and all ids, are left to others."""
-        left = Left({}, set())
+        left = CompanyLeftovers({}, set())
         # Read ahead: a scroll ends a minute after its last use, however long its children take.
-        for pages in reading.ahead.run([partial(self._pages, reading, left)], 1):
+        for pages in run.ahead.run([partial(self._pages, run, left)], 1):
             for page in pages:
-                yield from self.emit(reading, page)
-        reading.shared.leave(self.name, left)
-        yield self.complete(reading)
+                yield from self.emit(run, page)
+        run.shared.share(self.name, left)
+        yield self.complete(run)
 
-    def _pages(self, reading: Reading, left: Left) -> Iterator[Page]:
-        is_compared = reading.shared.reads("deletions")
-        for answer, is_new in _company_pages(reading):
-            records = self.records(answer)
+    def _pages(self, run: StreamRun, left: CompanyLeftovers) -> Iterator[RenderedPage]:
+        is_compared = run.shared.reads("deletions")
+        for answer, is_new in _company_pages(run):
+            records = self.parse_response(answer)
             _collect_segments(records, left.segments)
             if is_compared:
                 left.ids.update(str(record.get("id")) for record in records)
             places = {
                 name: [at for at in wanted if is_new(records[at])]
-                for name, wanted in self.places(reading, records).items()
+                for name, wanted in self.places(run, records).items()
             }
-            yield self.read_page(reading, answer, places)
+            yield self.read_page(run, answer, places)
 
 
 class CompanyAttributes(AttributeStream):
@@ -194,7 +194,7 @@ class CompanySegments(ListStream):
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
-    cost = "2, and those of companies where only companies tell the segments"
+    request_cost = "2, and those of companies where only companies tell the segments"
     after = ("companies",)
 
     def covers(self, opening: Opening) -> frozenset[str]:
@@ -209,38 +209,40 @@ class CompanySegments(ListStream):
         """Unknown: the probe is that of segments, and does not tell whose they are."""
         return None
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
         """Segments of the list, then those that only companies name, as poor as they come there."""
         params = {"type": "company", "include_count": "true"}
-        of_contacts = only_page(reading.client.get(self.path))
-        answer = only_page(reading.client.get(self.path, params))
-        others = {record.get("id") for record in self.records(of_contacts)}
-        listed = {record.get("id") for record in self.records(answer)}
-        told = self._carried(reading, is_needed=listed <= others)
-        carried = told or {}
-        own = (listed - others) | (listed & carried.keys())
+        of_contacts = only_page(run.client.get(self.path))
+        answer = only_page(run.client.get(self.path, params))
+        others = {record.get("id") for record in self.parse_response(of_contacts)}
+        listed = {record.get("id") for record in self.parse_response(answer)}
+        told = self._carried(run, is_needed=listed <= others)
+        named = told or {}
+        own = (listed - others) | (listed & named.keys())
 
         def rich(answer: Answer) -> list[Record]:
-            return wanted(record for record in self.records(answer) if record.get("id") in own)
+            return wanted(
+                record for record in self.parse_response(answer) if record.get("id") in own
+            )
 
         def poor(_: Answer) -> list[Record]:
-            return wanted(dict(each) for key, each in carried.items() if key not in listed)
+            return wanted(dict(each) for key, each in named.items() if key not in listed)
 
         def wanted(segments: Iterable[Record]) -> list[Record]:
-            return [each for each in segments if reading.wants(self.name, updated_at(each))]
+            return [each for each in segments if run.wants(self.name, updated_at(each))]
 
-        yield reading.render(self.name, answer, rich)
-        yield reading.render(self.name, answer, poor)
+        yield run.render(self.name, answer, rich)
+        yield run.render(self.name, answer, poor)
         if told is not None:
-            yield self.complete(reading)
+            yield self.complete(run)
 
-    def _carried(self, reading: Reading, is_needed: bool) -> Mapping[str, Record] | None:
+    def _carried(self, run: StreamRun, is_needed: bool) -> Mapping[str, Record] | None:
         """Segments that companies name; companies are read for it where nothing else tells.
 
         None if companies failed: the bookmark stays, as it would say that their segments came.
         """
-        if reading.shared.reads(COMPANIES.name):
-            left: Left | None = reading.shared.wait_for(COMPANIES.name)
+        if run.shared.reads(COMPANIES.name):
+            left: CompanyLeftovers | None = run.shared.wait_for(COMPANIES.name)
             if left is not None:
                 return left.segments
             if is_needed:
@@ -250,29 +252,29 @@ class CompanySegments(ListStream):
             return None
         found: dict[str, Record] = {}
         if is_needed:
-            for answer in read_companies(reading):
-                _collect_segments(COMPANIES.records(answer), found)
+            for answer in read_companies(run):
+                _collect_segments(COMPANIES.parse_response(answer), found)
         return found
 
 
 COMPANIES = Companies()
 
 
-def read_companies(reading: Reading) -> Iterator[Answer]:
+def read_companies(run: StreamRun) -> Iterator[Answer]:
     """Every page of companies from the source that the settings name."""
-    return (answer for answer, _ in _company_pages(reading))
+    return (answer for answer, _ in _company_pages(run))
 
 
 CompanyPage = tuple[Answer, Callable[[Record], bool]]
 """A page of companies, and whether one of its records did not come before."""
 
 
-def _company_pages(reading: Reading) -> Iterator[CompanyPage]:
-    if reading.settings.companies_source == "list":
-        yield from _list_pages(reading)
+def _company_pages(run: StreamRun) -> Iterator[CompanyPage]:
+    if run.settings.companies_source == "list":
+        yield from _list_pages(run)
         return
-    patience = reading.settings.max_retry_seconds
-    for answer in scroll_pages(reading.client, Companies.path, Companies.records_key, patience):
+    patience = run.settings.max_retry_seconds
+    for answer in scroll_pages(run.client, Companies.path, Companies.records_key, patience):
         yield answer, lambda record: True
 
 
@@ -283,7 +285,7 @@ def _collect_segments(companies: list[Record], found: dict[str, Record]) -> None
                 found.setdefault(str(segment["id"]), segment)
 
 
-def _list_pages(reading: Reading) -> Iterator[CompanyPage]:
+def _list_pages(run: StreamRun) -> Iterator[CompanyPage]:
     """Pages by number of a list that may move while it is read, until a pass was whole.
 
     Source: POST /companies/list, whose parameters stand in the query (API-D3).
@@ -291,7 +293,7 @@ def _list_pages(reading: Reading) -> Iterator[CompanyPage]:
 
     def send(path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]) -> Any:
         try:
-            return reading.client.post(path, {}, params, read=read)
+            return run.client.post(path, {}, params, read=read)
         except ResponseError as error:
             if "scroll" not in str(error):
                 raise
@@ -302,7 +304,7 @@ def _list_pages(reading: Reading) -> Iterator[CompanyPage]:
     paging = Numbered(LIST_PAGE_SIZE)
     path = Companies.list_path
 
-    def read(answer: Answer, tally: Pass) -> CompanyPage:
+    def read(answer: Answer, tally: ListPass) -> CompanyPage:
         return answer, tally.is_new
 
-    return read_until_whole(reading, COMPANIES, send, path, paging, read, {})
+    return read_until_whole(run, COMPANIES, send, path, paging, read, {})

@@ -10,16 +10,23 @@ from urllib.parse import quote
 from tap_intercom.errors import ConfigError, ResponseError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import WHOLE, ByCursor, ByTime, Numbered, read_pages
-from tap_intercom.reading.children import ChildStream, DerivedStream, Parent
+from tap_intercom.reading.children import ChildStream, EmbeddedStream, Parent
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeList
 from tap_intercom.reading.search import SearchStream
-from tap_intercom.reading.stream import Batch, Opening, Probe, Reading, Record, list_of, record_hash
+from tap_intercom.reading.stream import (
+    Batch,
+    Opening,
+    Probe,
+    Record,
+    StreamRun,
+    list_of,
+    record_hash,
+)
 from tap_intercom.settings import Settings
 
 USERS_AND_COMPANIES = "Read and list users and companies"
 OF_CONTACT = {"contact_id": "id", "contact_updated_at": "updated_at"}
-COLUMNS_OF_CONTACT = tuple(OF_CONTACT)
 TYPE = "type:"
 
 # Search shows ten entries of each of these lists (API-J10).
@@ -68,35 +75,35 @@ def may_have(notes: NestedList, record: Record) -> bool:
     return bool(found.entries or found.missing or notes.total(record) is None)
 
 
-class ContactTag(DerivedStream):
+class ContactTag(EmbeddedStream):
     """One record per tag on each contact that changed. Source: POST /contacts/search."""
 
     name = "contact_tag"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    cost = "1 for each changed contact with more than 10 tags"
+    request_cost = "1 for each changed contact with more than 10 tags"
     key_properties = ("contact_id", "tag_id")
     replication_key = "contact_updated_at"
-    carried = OF_CONTACT
+    from_parent = OF_CONTACT
     nested_list = TAGS
-    columns = {"tag_id": "id"}
+    select = {"tag_id": "id"}
 
 
-class ContactCompany(DerivedStream):
+class ContactCompany(EmbeddedStream):
     """One record per company of each contact that changed. Source: POST /contacts/search."""
 
     name = "contact_company"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    cost = "1 for each changed contact with more than 10 companies"
+    request_cost = "1 for each changed contact with more than 10 companies"
     key_properties = ("contact_id", "company_id")
     replication_key = "contact_updated_at"
-    carried = OF_CONTACT
+    from_parent = OF_CONTACT
     nested_list = COMPANIES
-    columns = {"company_id": "id"}
+    select = {"company_id": "id"}
 
 
-class ContactMergeHistory(DerivedStream):
+class ContactMergeHistory(EmbeddedStream):
     """One record per contact that was merged into each contact that changed.
 
     Source: POST /contacts/search?include_merge_history=true.
@@ -108,7 +115,7 @@ class ContactMergeHistory(DerivedStream):
     first_version = (2, 16)
     key_properties = ("contact_id", "source_contact_id")
     replication_key = "contact_updated_at"
-    carried = OF_CONTACT
+    from_parent = OF_CONTACT
     nested_list = MERGE_HISTORY
 
 
@@ -119,10 +126,10 @@ class ContactNotes(ChildStream):
     path = "/contacts/{id}/notes"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    cost = "1 for each changed contact with notes"
+    request_cost = "1 for each changed contact with notes"
     replication_key = "contact_updated_at"
     instant_field = "created_at"
-    parent_columns = COLUMNS_OF_CONTACT
+    from_parent = OF_CONTACT
     paging = Numbered(50)
 
     def may_have_any(self, parent: Record) -> bool:
@@ -136,11 +143,11 @@ class ContactSegment(ChildStream):
     path = "/contacts/{id}/segments"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    cost = "1 for each changed contact"
+    request_cost = "1 for each changed contact"
     key_properties = ("contact_id", "segment_id")
     replication_key = "contact_updated_at"
-    parent_columns = COLUMNS_OF_CONTACT
-    columns = {"segment_id": "id", "segment_name": "name"}
+    from_parent = OF_CONTACT
+    select = {"segment_id": "id", "segment_name": "name"}
 
 
 class ContactSubscription(ChildStream):
@@ -153,11 +160,11 @@ class ContactSubscription(ChildStream):
     path = "/contacts/{id}/subscriptions"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    cost = "1 for each changed contact"
+    request_cost = "1 for each changed contact"
     key_properties = ("contact_id", "subscription_type_id")
     replication_key = "contact_updated_at"
-    parent_columns = COLUMNS_OF_CONTACT
-    columns = {"subscription_type_id": "id", "state": "state", "consent_type": "consent_type"}
+    from_parent = OF_CONTACT
+    select = {"subscription_type_id": "id", "state": "state", "consent_type": "consent_type"}
 
 
 class Events(ChildStream):
@@ -171,21 +178,21 @@ class Events(ChildStream):
     records_key = "events"
     parent = "contacts"
     permission = "Read events"
-    cost = "1 for each changed user, and for each page of its events"
+    request_cost = "1 for each changed user, and for each page of its events"
     key_properties = ("_sdc_record_hash",)
     replication_key = "contact_updated_at"
-    parent_columns = COLUMNS_OF_CONTACT
-    only_grows = True
+    from_parent = OF_CONTACT
+    is_append_only = True
     not_sent_again = "events older than 90 days"
     paging = ByTime()
 
     def may_have_any(self, parent: Record) -> bool:
         return parent.get("role") != "lead"
 
-    def parameters(self, reading: Reading, parent: Parent) -> dict[str, str]:
+    def url_params(self, run: StreamRun, parent: Parent) -> dict[str, str]:
         return {"type": "user", "intercom_user_id": str(parent.id)}
 
-    def prepare(self, record: Record) -> Record:
+    def post_process(self, record: Record) -> Record:
         names = ("contact_id", "event_name", "created_at", "id", "metadata")
         record["_sdc_record_hash"] = record_hash([record.get(name) for name in names])
         return record
@@ -202,15 +209,15 @@ class EventSummaries(ChildStream):
     records_key = "events"
     parent = "contacts"
     permission = "Read events"
-    cost = "1 for each changed user"
+    request_cost = "1 for each changed user"
     key_properties = ("contact_id", "name")
     replication_key = "contact_updated_at"
-    parent_columns = COLUMNS_OF_CONTACT
+    from_parent = OF_CONTACT
 
     def may_have_any(self, parent: Record) -> bool:
         return parent.get("role") != "lead"
 
-    def parameters(self, reading: Reading, parent: Parent) -> dict[str, str]:
+    def url_params(self, run: StreamRun, parent: Parent) -> dict[str, str]:
         return {"type": "user", "intercom_user_id": str(parent.id), "summary": "true"}
 
 
@@ -221,11 +228,11 @@ class Contacts(SearchStream):
     path = "/contacts/search"
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
-    cost = (
+    request_cost = (
         "1 for 150 changed contacts, and about three days' worth more; "
         "1 for each with more than 10 tags, companies, notes, subscriptions or merges"
     )
-    by_days = True
+    searches_by_day = True
     attributes = "contact"
     nested = {
         "avatar": "image_url",
@@ -235,7 +242,7 @@ class Contacts(SearchStream):
         "opted_out_subscription_types": "data",
     }
     lists = (TAGS, COMPANIES, NOTES, OPTED_IN, OPTED_OUT, MERGE_HISTORY)
-    derived = (ContactTag(), ContactCompany(), ContactMergeHistory())
+    embedded = (ContactTag(), ContactCompany(), ContactMergeHistory())
     children = (
         ContactNotes(),
         ContactSegment(),
@@ -244,11 +251,11 @@ class Contacts(SearchStream):
         EventSummaries(),
     )
 
-    def parameters(self, reading: Reading) -> dict[str, str]:
-        is_wanted = ContactMergeHistory.name in reading.selections or (
-            reading.shows(self.name, MERGE_HISTORY.name)
+    def url_params(self, run: StreamRun) -> dict[str, str]:
+        is_wanted = ContactMergeHistory.name in run.selections or (
+            run.shows(self.name, MERGE_HISTORY.name)
         )
-        is_known = reading.settings.version >= ContactMergeHistory.first_version
+        is_known = run.settings.version >= ContactMergeHistory.first_version
         return {"include_merge_history": "true"} if is_wanted and is_known else {}
 
 
@@ -269,9 +276,11 @@ class AttributeStream(ListStream):
         return Probe(self.path, {"include_archived": "true"})
 
     def count(self, answer: Answer) -> int | None:
-        return len([each for each in self.records(answer) if each.get("model") == self.model])
+        return len(
+            [each for each in self.parse_response(answer) if each.get("model") == self.model]
+        )
 
-    def prepare(self, record: Record) -> Record:
+    def post_process(self, record: Record) -> Record:
         identity = f"{record.get('model')}\n{record.get('full_name')}"
         record["_sdc_record_hash"] = hashlib.sha256(identity.encode()).hexdigest()
         return record
@@ -318,7 +327,7 @@ class CustomObjectInstances(ListStream):
     name = "custom_object_instances"
     path = "/custom_object_instances"
     permission = "Read and write custom object instances"
-    cost = "1 for each type and 150 instances, and 1 for the types"
+    request_cost = "1 for each type and 150 instances, and 1 for the types"
     first_version = (2, 16)
     key_properties = ("type", "id")
     replication_key = "updated_at"
@@ -338,20 +347,20 @@ class CustomObjectInstances(ListStream):
         types = opening.settings.custom_object_types or self._referred(opening.client)
         return frozenset(TYPE + each for each in types)
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
-        named = reading.settings.custom_object_types
-        for each in sorted(reading.covers[self.name] or ()):
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
+        named = run.settings.custom_object_types
+        for each in sorted(run.covers[self.name] or ()):
             each = each.removeprefix(TYPE)
             path = f"{self.path}/{quote(each, safe='')}"
             try:
-                yield from self.read_list(reading, reading.client.get, path)
+                yield from self.read_list(run, run.client.get, path)
             except ResponseError as error:
                 if not (named and error.is_gone):
                     raise
                 raise ConfigError(
                     f"{error}; check {each!r} in the setting custom_object_types"
                 ) from error
-        yield self.complete(reading)
+        yield self.complete(run)
 
     @staticmethod
     def _referred(client: Client) -> list[str]:

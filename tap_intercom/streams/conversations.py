@@ -13,14 +13,22 @@ from tap_intercom.reading.children import (
     Case,
     Cases,
     ChildStream,
-    DerivedStream,
+    EmbeddedStream,
     Parent,
     columns_of,
 )
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.search import SearchStream, probe_search
-from tap_intercom.reading.stream import Batch, Lack, Opening, Probe, Reading, Record, instant_of
+from tap_intercom.reading.stream import (
+    Batch,
+    MissingPermission,
+    Opening,
+    Probe,
+    Record,
+    StreamRun,
+    instant_of,
+)
 from tap_intercom.settings import Settings
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 
@@ -28,14 +36,13 @@ LOGGER = logging.getLogger("tap_intercom")
 
 # GET /conversations/{id} holds the newest parts only.
 # Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/conversations/retrieveconversation
-MOST_PARTS = 500
+MAX_PARTS = 500
 READ_CONVERSATIONS = "Read conversations"
 # From here on some fields come only when they are asked for (API-L1).
 ADDED_ON_REQUEST = (2, 16)
 OF_CONVERSATION = {"conversation_id": "id", "conversation_updated_at": "updated_at"}
-COLUMNS_OF_CONVERSATION = tuple(OF_CONVERSATION)
 TICKETS = frozenset({"conversations that are tickets"})
-TICKETS_MISSING = Lack("Read tickets", "all conversations that are tickets")
+TICKETS_MISSING = MissingPermission("Read tickets", "all conversations that are tickets")
 ALL_PART_TYPES = frozenset({"part types of 2.13"})
 
 
@@ -45,7 +52,7 @@ def part_types(settings: Settings) -> frozenset[str]:
 
 
 PARTS = NestedList(
-    "conversation_parts", ("conversation_parts", "data"), limit=MOST_PARTS, is_always_sent=True
+    "conversation_parts", ("conversation_parts", "data"), limit=MAX_PARTS, is_always_sent=True
 )
 PARTS_OF_SIDE_CONVERSATION = NestedList(
     "conversation_parts",
@@ -74,27 +81,25 @@ class ConversationParts(ChildStream):
     name = "conversation_parts"
     path = "/conversations/{id}"
     permission = READ_CONVERSATIONS
-    cost = "1 for each changed conversation, and those of conversations"
+    request_cost = "1 for each changed conversation, and those of conversations"
     parent = "conversations"
-    parent_columns = COLUMNS_OF_CONVERSATION
+    from_parent = OF_CONVERSATION
     replication_key = "updated_at"
     is_selected_by_default = True
 
     def covers(self, opening: Opening) -> frozenset[str]:
         return part_types(opening.settings)
 
-    def parameters(self, reading: Reading, parent: Parent) -> dict[str, Any]:
-        is_plain = reading.settings.body_format == "plaintext"
+    def url_params(self, run: StreamRun, parent: Parent) -> dict[str, Any]:
+        is_plain = run.settings.body_format == "plaintext"
         asked = {"display_as": "plaintext"} if is_plain else {}
-        if reading.settings.version >= ADDED_ON_REQUEST and reading.shows(
-            self.name, "translations"
-        ):
+        if run.settings.version >= ADDED_ON_REQUEST and run.shows(self.name, "translations"):
             asked["include_translations"] = "true"
         return asked
 
     def cases(
         self,
-        reading: Reading,
+        run: StreamRun,
         parent: Parent,
         answer: Answer,
         names: Sequence[str],
@@ -104,7 +109,7 @@ class ConversationParts(ChildStream):
         found = PARTS.read(answer.body)
         return {self.name: [Case(str(parent.id), PARTS, found)]} if found.missing else {}
 
-    def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
+    def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
         # What the answer itself says is newer than what the search said of the parent.
         conversation = answer.body
         parts = PARTS.rows(conversation)
@@ -128,19 +133,19 @@ class HandlingEvents(ChildStream):
     records_key = "handling_events"
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    cost = "1 for each changed conversation"
+    request_cost = "1 for each changed conversation"
     first_version = (2, 15)
     key_properties = ("conversation_id", "teammate_id", "type", "timestamp")
     replication_key = "conversation_updated_at"
-    parent_columns = COLUMNS_OF_CONVERSATION
+    from_parent = OF_CONVERSATION
 
-    def prepare(self, record: Record) -> Record:
+    def post_process(self, record: Record) -> Record:
         teammate = record.get("teammate")
         record["teammate_id"] = teammate.get("id") if isinstance(teammate, dict) else None
         return record
 
 
-class SideConversationParts(DerivedStream):
+class SideConversationParts(EmbeddedStream):
     """One record per part of the side conversations of each conversation that changed.
 
     Source: GET /conversations/{id}/side_conversations.
@@ -149,10 +154,10 @@ class SideConversationParts(DerivedStream):
     name = "side_conversation_parts"
     parent = "side_conversations"
     permission = READ_CONVERSATIONS
-    cost = "those of side_conversations"
+    request_cost = "those of side_conversations"
     first_version = (2, 16)
     replication_key = "conversation_updated_at"
-    carried = {
+    from_parent = {
         "side_conversation_id": "side_conversation_id",
         "conversation_id": "conversation_id",
         "conversation_updated_at": "conversation_updated_at",
@@ -171,22 +176,22 @@ class SideConversations(ChildStream):
     records_key = "side_conversations"
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    cost = "1 for each changed conversation"
+    request_cost = "1 for each changed conversation"
     first_version = (2, 16)
     key_properties = ("side_conversation_id",)
     id_field = "side_conversation_id"
     replication_key = "conversation_updated_at"
-    parent_columns = COLUMNS_OF_CONVERSATION
+    from_parent = OF_CONVERSATION
     paging = Numbered(50)
     lists = (PARTS_OF_SIDE_CONVERSATION,)
-    derived = (SideConversationParts(),)
+    embedded = (SideConversationParts(),)
 
     def instant(self, record: Record) -> int | None:
         """When its newest part was made."""
         parts = PARTS_OF_SIDE_CONVERSATION.rows(record)
         return max((instant_of(part.get("created_at")) or 0 for part in parts), default=None)
 
-    def prepare(self, record: Record) -> Record:
+    def post_process(self, record: Record) -> Record:
         record.pop("conversation_parts", None)  # they have a table of their own
         return record
 
@@ -201,21 +206,21 @@ class CallTranscripts(ChildStream):
     path = "/calls/search"
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    cost = "1 for 20 changed conversations"
+    request_cost = "1 for 20 changed conversations"
     first_version = (2, 14)
     replication_key = "conversation_updated_at"
-    parent_columns = COLUMNS_OF_CONVERSATION
-    columns = {name: name for name in ("id", "conversation_id", "transcript", "transcript_status")}
+    from_parent = OF_CONVERSATION
+    select = {name: name for name in ("id", "conversation_id", "transcript", "transcript_status")}
     parents_at_once = 20
 
     def read_rows(
-        self, client: Client, reading: Reading, parents: Sequence[Parent]
+        self, client: Client, run: StreamRun, parents: Sequence[Parent]
     ) -> Iterator[Batch]:
         """The calls of several conversations."""
         updated_at = {str(parent.id): parent.updated_at for parent in parents}
 
         def rows(answer: Answer) -> list[Record]:
-            found = [columns_of(record, self.columns) for record in self.records(answer)]
+            found = [columns_of(record, self.select) for record in self.parse_response(answer)]
             for row in found:
                 row["conversation_updated_at"] = updated_at.get(str(row["conversation_id"]))
             return found
@@ -223,7 +228,7 @@ class CallTranscripts(ChildStream):
         yield client.post(
             self.path,
             {"conversation_ids": list(updated_at)},
-            read=lambda answer: reading.render(self.name, only_page(answer), rows),
+            read=lambda answer: run.render(self.name, only_page(answer), rows),
         )
 
 
@@ -238,14 +243,14 @@ class FinVoiceCalls(ChildStream):
     records_key = BARE
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    cost = "1 for each changed conversation"
+    request_cost = "1 for each changed conversation"
     first_version = (2, 15)
     replication_key = "conversation_updated_at"
-    parent_columns = COLUMNS_OF_CONVERSATION
+    from_parent = OF_CONVERSATION
     may_be_absent = True
 
 
-class ConversationContact(DerivedStream):
+class ConversationContact(EmbeddedStream):
     """One record per contact of each conversation that changed.
 
     Source: POST /conversations/search.
@@ -256,12 +261,12 @@ class ConversationContact(DerivedStream):
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "contact_id")
     replication_key = "conversation_updated_at"
-    carried = OF_CONVERSATION
+    from_parent = OF_CONVERSATION
     nested_list = CONTACTS
-    columns = {"contact_id": "id", "external_id": "external_id"}
+    select = {"contact_id": "id", "external_id": "external_id"}
 
 
-class ConversationTag(DerivedStream):
+class ConversationTag(EmbeddedStream):
     """One record per tag on each conversation that changed. Source: POST /conversations/search."""
 
     name = "conversation_tag"
@@ -269,9 +274,9 @@ class ConversationTag(DerivedStream):
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "tag_id")
     replication_key = "conversation_updated_at"
-    carried = OF_CONVERSATION
+    from_parent = OF_CONVERSATION
     nested_list = TAGS
-    columns = {
+    select = {
         "tag_id": "id",
         "tag_name": "name",
         "applied_at": "applied_at",
@@ -279,7 +284,7 @@ class ConversationTag(DerivedStream):
     }
 
 
-class ConversationTeammate(DerivedStream):
+class ConversationTeammate(EmbeddedStream):
     """One record per teammate in each conversation that changed.
 
     Source: POST /conversations/search.
@@ -290,12 +295,12 @@ class ConversationTeammate(DerivedStream):
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "teammate_id")
     replication_key = "conversation_updated_at"
-    carried = OF_CONVERSATION
+    from_parent = OF_CONVERSATION
     nested_list = TEAMMATES
-    columns = {"teammate_id": "id", "type": "type"}
+    select = {"teammate_id": "id", "type": "type"}
 
 
-class ConversationLink(DerivedStream):
+class ConversationLink(EmbeddedStream):
     """One record per object that each changed conversation is linked to.
 
     Source: POST /conversations/search.
@@ -306,9 +311,9 @@ class ConversationLink(DerivedStream):
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "linked_object_type", "linked_object_id")
     replication_key = "conversation_updated_at"
-    carried = OF_CONVERSATION
+    from_parent = OF_CONVERSATION
     nested_list = LINKS
-    columns = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
+    select = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
 
 
 class Conversations(SearchStream):
@@ -318,11 +323,11 @@ class Conversations(SearchStream):
     path = "/conversations/search"
     records_key = "conversations"
     permission = READ_CONVERSATIONS
-    cost = "1 for 150 changed conversations"
+    request_cost = "1 for 150 changed conversations"
     attributes = "conversation"
     nested = {"tags": "tags", "contacts": "contacts"}
     lists = (CONTACTS, TAGS, TEAMMATES, LINKS, TOPICS, CONTENT_SOURCES, NOTES_OF_COMPANY)
-    derived = (
+    embedded = (
         ConversationContact(),
         ConversationTag(),
         ConversationTeammate(),
@@ -339,22 +344,26 @@ class Conversations(SearchStream):
 
     def covers(self, opening: Opening) -> frozenset[str]:
         settings = opening.settings
-        lacks = list(self.lacks(lambda probe: probe.send(opening.client), settings))
+        missing_permissions = list(
+            self.missing_permissions(lambda probe: probe.send(opening.client), settings)
+        )
         # Before 2.10 no request shows whether the permission is there.
-        return TICKETS if settings.version >= (2, 10) and not lacks else frozenset()
+        return TICKETS if settings.version >= (2, 10) and not missing_permissions else frozenset()
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
-        is_known = reading.settings.version >= (2, 10)
-        if is_known and reading.covers[self.name] != TICKETS:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
+        is_known = run.settings.version >= (2, 10)
+        if is_known and run.covers[self.name] != TICKETS:
             LOGGER.warning(
                 "%s: the token lacks the permission %s, so that Intercom leaves out %s",
                 self.name,
                 *TICKETS_MISSING,
             )
-            reading.findings.add(self.name, "permission missing", TICKETS_MISSING.permission)
-        yield from super().batches(reading)
+            run.findings.add(self.name, "permission missing", TICKETS_MISSING.permission)
+        yield from super().batches(run)
 
-    def lacks(self, ask: Callable[[Probe], Answer], settings: Settings) -> Iterator[Lack]:
+    def missing_permissions(
+        self, ask: Callable[[Probe], Answer], settings: Settings
+    ) -> Iterator[MissingPermission]:
         """Yield the permission for tickets, without which search leaves them out (API-A2)."""
         if settings.version < (2, 10):
             return
@@ -364,13 +373,11 @@ class Conversations(SearchStream):
             if not error.is_of_plan:
                 yield TICKETS_MISSING
 
-    def parameters(self, reading: Reading) -> dict[str, Any]:
-        if reading.settings.version < ADDED_ON_REQUEST:
+    def url_params(self, run: StreamRun) -> dict[str, Any]:
+        if run.settings.version < ADDED_ON_REQUEST:
             return {}
         columns = {"include_monitors": "monitor_evaluations", "include_scorecards": "scorecards"}
-        return {
-            name: "true" for name, column in columns.items() if reading.shows(self.name, column)
-        }
+        return {name: "true" for name, column in columns.items() if run.shows(self.name, column)}
 
 
 class ConversationAttributes(ListStream):
@@ -393,7 +400,7 @@ class DeletedConversations(ListStream):
     path = "/conversations/deleted"
     records_key = "conversations"
     permission = READ_CONVERSATIONS
-    cost = "1 for 60 deleted conversations"
+    request_cost = "1 for 60 deleted conversations"
     first_version = (2, 16)
     replication_key = "deleted_at"
     instant_field = "deleted_at"
@@ -410,7 +417,7 @@ class Calls(ListStream):
     name = "calls"
     path = "/calls"
     permission = READ_CONVERSATIONS
-    cost = "1 for 25 calls"
+    request_cost = "1 for 25 calls"
     first_version = (2, 14)
     paging = Numbered(25)
 
@@ -421,7 +428,7 @@ class Macros(ListStream):
     name = "macros"
     path = "/macros"
     permission = READ_CONVERSATIONS
-    cost = "1 for 150 changed macros"
+    request_cost = "1 for 150 changed macros"
     first_version = (2, 16)
     replication_key = "updated_at"
     paging = ByCursor(150)
@@ -430,7 +437,7 @@ class Macros(ListStream):
         """Macros of other teams are not shown (API-F1)."""
         return frozenset({f"macros of teammate {opening.workspace.answer.body.get('id')}"})
 
-    def parameters(self, reading: Reading) -> Mapping[str, Any]:
-        starts = [window.start for window in reading.plans[self.name].windows]
+    def url_params(self, run: StreamRun) -> Mapping[str, Any]:
+        starts = [window.start for window in run.plans[self.name].windows]
         # Whether the bound is included is not said.
         return {"updated_since": max(min(starts) - 1, 0)}

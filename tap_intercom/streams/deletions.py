@@ -24,9 +24,9 @@ from tap_intercom.messages import record_line, record_prefix
 from tap_intercom.reading.children import joined
 from tap_intercom.reading.passes import read_until_whole
 from tap_intercom.reading.search import SearchStream
-from tap_intercom.reading.stream import Batch, Reading, Record, Shared, Stream, list_of
+from tap_intercom.reading.stream import Batch, Record, Shared, Stream, StreamRun, list_of
 from tap_intercom.settings import Settings
-from tap_intercom.streams.companies import COMPANIES, Left, read_companies
+from tap_intercom.streams.companies import COMPANIES, CompanyLeftovers, read_companies
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, Contacts
 from tap_intercom.streams.conversations import Conversations, DeletedConversations
 from tap_intercom.times import rfc3339
@@ -36,7 +36,7 @@ LOGGER = logging.getLogger("tap_intercom")
 
 DELETED_AT = "_sdc_deleted_at"
 LIST_PAGE_SIZE = 150
-MOST_WITHOUT_CONTROL = 20
+MAX_WITHOUT_CONTROL = 20
 CONTROLS = 3
 DETECTED = {"companies": "data", "contacts": "data", "conversations": "conversations"}
 """The streams whose records are looked for, and the key of their lists."""
@@ -47,7 +47,7 @@ CANONICAL = re.compile(r'</contacts/([^/>]+)>;\s*rel="?canonical')
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedDeletions:
     """What a detection found of a stream: rows for what is gone, and the ids to keep."""
 
     rows: Sequence[Record]
@@ -66,12 +66,12 @@ class Deletions(Stream):
     key_properties = ("stream", "id")
     replication_key = "seen_at"
     permission = USERS_AND_COMPANIES
-    cost = (
+    request_cost = (
         "1 for 150 contacts and for 60 conversations deleted since, none for companies that are "
         "read anyway; 1 or 2 for each record that is missing"
     )
     after = tuple(DETECTED)
-    is_of_now = True
+    is_snapshot = True
 
     def is_default(self, settings: Settings) -> bool:
         return settings.detect_deletes != "off"
@@ -90,26 +90,26 @@ class Deletions(Stream):
             if name in shared.selections:
                 shared.written[shared.selections[name].name] = set()
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
-        if reading.settings.detect_deletes == "off":
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
+        if run.settings.detect_deletes == "off":
             return
-        known = _known_ids(reading.settings, reading.origin.workspace)
-        base = self._base(reading, known)
-        now = reading.origin.now
+        known = _known_ids(run.settings, run.origin.workspace)
+        base = self._base(run, known)
+        now = run.origin.now
         ids = dict(base.ids) if base else {}
         until = base.conversations_until if base else None
         if until is not None:
-            until = reading.origin.trusted(until) or 0
+            until = run.origin.trusted(until) or 0
         for name in DETECTED:
-            if name not in reading.shared.selections:
+            if name not in run.shared.selections:
                 continue
             try:
-                if name == "conversations" and _lists_deleted(reading):
-                    found = _deleted_conversations(reading, ids, until)
+                if name == "conversations" and _lists_deleted(run):
+                    found = _deleted_conversations(run, ids, until)
                     ids.pop(name, None)
                     ids[DeletedConversations.name] = found.ids
                 else:
-                    found = _missing(reading, name, ids.get(name))
+                    found = _missing(run, name, ids.get(name))
                     ids[name] = found.ids
             except AuthError as error:
                 error.stream = name
@@ -119,42 +119,42 @@ class Deletions(Stream):
             is_after_list = {name, DeletedConversations.name} <= ids.keys()
             if name == "conversations" and not is_after_list:
                 until = now
-            yield joined([self._written(reading, found.rows), _marks(reading, name, found.rows)])
+            yield joined([self._written(run, found.rows), _marks(run, name, found.rows)])
         # Before the STATE that names it, see known_ids.py.
         known.keep(base, Detection(now, ids, until))
         yield Batch(reached={self.name: now})
 
-    def _base(self, reading: Reading, known: KnownIds) -> Detection | None:
-        bookmark = reading.plans[self.name].floor
+    def _base(self, run: StreamRun, known: KnownIds) -> Detection | None:
+        bookmark = run.plans[self.name].floor
         base = known.base(bookmark)
         if bookmark is not None and known.is_older_than(bookmark):
             # What an older file knows is still compared: rows may come again, none is left out.
             fault = "is not there" if base is None else "is older than the state"
             LOGGER.warning("%s: %s %s, so detection begins again", self.name, known.path, fault)
-            reading.findings.add(self.name, "known ids are lost", str(known.path))
+            run.findings.add(self.name, "known ids are lost", str(known.path))
         return base
 
-    def _written(self, reading: Reading, rows: Sequence[Record]) -> Batch:
-        answer = Answer(b"", {}, rfc3339(int(reading.client.now())) or "")
-        return reading.render(self.name, answer, lambda _: rows)
+    def _written(self, run: StreamRun, rows: Sequence[Record]) -> Batch:
+        answer = Answer(b"", {}, rfc3339(int(run.client.now())) or "")
+        return run.render(self.name, answer, lambda _: rows)
 
 
-def _marks(reading: Reading, name: str, rows: Sequence[Record]) -> Batch:
+def _marks(run: StreamRun, name: str, rows: Sequence[Record]) -> Batch:
     """What marks the records themselves as gone: their keys and DELETED_AT, and nothing else.
 
     In a full read ACTIVATE_VERSION has removed them.
     """
-    selection = reading.shared.selections[name]
-    is_wanted = reading.settings.detect_deletes == "column" and selection.has(DELETED_AT)
+    selection = run.shared.selections[name]
+    is_wanted = run.settings.detect_deletes == "column" and selection.has(DELETED_AT)
     if not (rows and is_wanted and selection.version is None):
         return Batch()
-    prefix = record_prefix(selection.name, rfc3339(int(reading.client.now())) or "", None)
-    deleted_at = rfc3339(reading.origin.now)
+    prefix = record_prefix(selection.name, rfc3339(int(run.client.now())) or "", None)
+    deleted_at = rfc3339(run.origin.now)
     lines = []
     for row in rows:
         record = {"id": row["id"], DELETED_AT: deleted_at}
-        if reading.settings.add_workspace_id:
-            record["_sdc_workspace_id"] = reading.workspace_id
+        if run.settings.add_workspace_id:
+            record["_sdc_workspace_id"] = run.workspace_id
         lines.append(record_line(prefix, record))
     return Batch(b"".join(lines), {selection.name: len(lines)})
 
@@ -168,55 +168,57 @@ def _known_ids(settings: Settings, workspace_id: str | None) -> KnownIds:
     return read_known_ids(Path(settings.known_ids_file), workspace_id)
 
 
-def _row(reading: Reading, name: str, record_id: str, kind: str, into: str | None = None) -> Record:
+def _row(run: StreamRun, name: str, record_id: str, kind: str, into: str | None = None) -> Record:
     return {
         "stream": name,
         "id": record_id,
         "kind": kind,
         "merged_into": into,
-        "seen_at": reading.origin.now,
+        "seen_at": run.origin.now,
     }
 
 
 # -- By comparing lists --------------------------------------------------------------------------
 
 
-def _missing(reading: Reading, name: str, known: Collection[str] | None) -> Found:
+def _missing(run: StreamRun, name: str, known: Collection[str] | None) -> DetectedDeletions:
     """What was known, or written by this run, and is listed no more, if it is really gone.
 
     What search_filters leave out is in no table: then only what is written becomes known, and at
     first what the search finds.
     """
-    shared = reading.shared
+    shared = run.shared
     left = shared.wait_for(name)
-    listed = left.ids if isinstance(left, Left) else _listed(reading, name)
-    is_filtered = name in reading.settings.search_filters
+    listed = left.ids if isinstance(left, CompanyLeftovers) else _listed(run, name)
+    is_filtered = name in run.settings.search_filters
     if known is None:
-        known = _found(reading, SEARCHES[name]) if is_filtered else ()
+        known = _found(run, SEARCHES[name]) if is_filtered else ()
     mine = {*known, *shared.written[shared.selections[name].name]}
     missing = sorted(mine - listed)
     if missing:
-        _check_that_a_record_is_found(reading, name, listed, len(missing))
-    found = list(reading.ahead.map(partial(_gone, reading, name), missing))
+        _check_that_a_record_is_found(run, name, listed, len(missing))
+    found = list(run.ahead.map(partial(_gone, run, name), missing))
     rows = [row for row in found if row is not None]
-    return Found(rows, (mine if is_filtered else mine | listed) - {row["id"] for row in rows})
+    return DetectedDeletions(
+        rows, (mine if is_filtered else mine | listed) - {row["id"] for row in rows}
+    )
 
 
-def _found(reading: Reading, stream: SearchStream) -> set[str]:
+def _found(run: StreamRun, stream: SearchStream) -> set[str]:
     """The ids of all records that the search finds with its filter."""
-    body = stream.query(reading, Window(0, None))
-    size = min(reading.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
+    body = stream.query(run, Window(0, None))
+    size = min(run.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
 
     def ids(answer: Answer) -> set[str]:
-        return {str(each.get("id")) for each in stream.records(answer)}
+        return {str(each.get("id")) for each in stream.parse_response(answer)}
 
     def send(path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]) -> Any:
-        return reading.client.post(path, {**body, "pagination": dict(params)}, read=read)
+        return run.client.post(path, {**body, "pagination": dict(params)}, read=read)
 
     return set().union(*read_pages(send, stream.path, ByCursor(size), ids))
 
 
-def _listed(reading: Reading, name: str) -> set[str]:
+def _listed(run: StreamRun, name: str) -> set[str]:
     """The ids of all records. Source: GET /contacts, GET /conversations (API-D2), or the scroll."""
     path = f"/{name}"
 
@@ -224,49 +226,49 @@ def _listed(reading: Reading, name: str) -> set[str]:
         return {str(each.get("id")) for each in list_of(answer.body, DETECTED[name], path)}
 
     if name == COMPANIES.name:
-        return set().union(*map(ids, read_companies(reading)))
-    size = min(reading.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
-    return set().union(*read_pages(reading.client.get, path, ByCursor(size), ids))
+        return set().union(*map(ids, read_companies(run)))
+    size = min(run.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
+    return set().union(*read_pages(run.client.get, path, ByCursor(size), ids))
 
 
-def _gone(reading: Reading, name: str, record_id: str) -> Record | None:
+def _gone(run: StreamRun, name: str, record_id: str) -> Record | None:
     """The row for a record that is not listed; None where it is there all the same.
 
     An archived contact is still found by its id, but no search shows it (API-H).
     """
     try:
-        _ask(reading, name, record_id)
+        _ask(run, name, record_id)
     except ResponseError as error:
         if not error.is_gone:
             raise
         if error.status == 404:
-            return _row(reading, name, record_id, "deleted")
+            return _row(run, name, record_id, "deleted")
         canonical = CANONICAL.search(error.link)
-        return _row(reading, name, record_id, "merged", canonical and canonical[1])
+        return _row(run, name, record_id, "merged", canonical and canonical[1])
     if name == Contacts.name:
         query = {"field": "id", "operator": "=", "value": record_id}
-        answer = reading.client.post(Contacts.path, {"query": query})
+        answer = run.client.post(Contacts.path, {"query": query})
         if not list_of(answer.body, Contacts.records_key, Contacts.path):
-            return _row(reading, name, record_id, "archived")
+            return _row(run, name, record_id, "archived")
     return None
 
 
-def _ask(reading: Reading, name: str, record_id: str) -> None:
-    reading.client.get(f"/{name}/{quote(record_id, safe='')}")
+def _ask(run: StreamRun, name: str, record_id: str) -> None:
+    run.client.get(f"/{name}/{quote(record_id, safe='')}")
 
 
 def _check_that_a_record_is_found(
-    reading: Reading, name: str, listed: set[str], missing: int
+    run: StreamRun, name: str, listed: set[str], missing: int
 ) -> None:
     """Raise ContractError where a 404 says nothing: then not even what is listed is found."""
     for record_id in islice(listed, CONTROLS):
         try:
-            _ask(reading, name, record_id)
+            _ask(run, name, record_id)
             return
         except ResponseError as error:
             if not error.is_gone:
                 raise
-    if listed or missing > MOST_WITHOUT_CONTROL:
+    if listed or missing > MAX_WITHOUT_CONTROL:
         found = "of those listed none is found" if listed else "none is listed any more"
         raise ContractError(
             f"{name}: {missing} records are missing, and {found}; check base_url and the "
@@ -277,39 +279,41 @@ def _check_that_a_record_is_found(
 # -- By Intercom's own list ----------------------------------------------------------------------
 
 
-def _lists_deleted(reading: Reading) -> bool:
+def _lists_deleted(run: StreamRun) -> bool:
     """Whether Intercom lists what is deleted, and all of that may have been written."""
-    is_filtered = "conversations" in reading.settings.search_filters
-    return reading.settings.version >= (2, 16) and not is_filtered
+    is_filtered = "conversations" in run.settings.search_filters
+    return run.settings.version >= (2, 16) and not is_filtered
 
 
-def _deleted_conversations(reading: Reading, known: dict[str, Any], until: int | None) -> Found:
+def _deleted_conversations(
+    run: StreamRun, known: dict[str, Any], until: int | None
+) -> DetectedDeletions:
     """Conversations that were deleted since `until`, by the list that 2.16 has of them.
 
     The list may lag, so that it is read from a lookback before, and the ids in that are kept.
     """
     stream = DeletedConversations()
-    now = reading.origin.now
-    lookback = reading.settings.lookback(stream.name)
+    now = run.origin.now
+    lookback = run.settings.lookback(stream.name)
     since = (now if until is None else until) - lookback
     before = set(known.get(stream.name, ()))
     deleted: dict[str, int] = {}
     for page in read_until_whole(
-        reading,
+        run,
         stream,
-        reading.client.get,
+        run.client.get,
         stream.path,
         stream.paging,
-        lambda answer, _: stream.records(answer),
+        lambda answer, _: stream.parse_response(answer),
         stream.params,
         since,
     ):
         deleted.update({str(each.get("id")): stream.instant(each) or now for each in page})
     # A first detection reports what is deleted while it runs: this run may have written it.
     first = now if until is None else since
-    return Found(
+    return DetectedDeletions(
         [
-            _row(reading, "conversations", record_id, "deleted")
+            _row(run, "conversations", record_id, "deleted")
             for record_id, deleted_at in deleted.items()
             if deleted_at >= first and record_id not in before
         ],

@@ -20,9 +20,9 @@ from tap_intercom.intercom.export_jobs import CONTENT, CsvFile, csv_files
 from tap_intercom.reading.stream import (
     Batch,
     Probe,
-    Reading,
     Record,
     Stream,
+    StreamRun,
     load_schema,
     record_hash,
 )
@@ -35,7 +35,7 @@ PREFIX = "content_export_"
 READER = f"{PREFIX}receipt"
 RECORD_HASH = "_sdc_record_hash"
 # A job has 10,000,000 rows at most, and more are cut without notice (API-I1).
-MOST_ROWS = 10_000_000
+MAX_ROWS = 10_000_000
 WINDOW_SECONDS = 30 * DAY_SECONDS
 # Days of a workspace's timezone begin at most 14 hours from those of UTC.
 MARGIN_SECONDS = DAY_SECONDS
@@ -61,7 +61,7 @@ class ContentExport(Stream):
     path = ""
     parent: ClassVar[str | None] = READER
     permission = "Export content data"
-    cost = f"none, it comes with {READER}"
+    request_cost = f"none, it comes with {READER}"
     hashed: ClassVar[Sequence[str]] = ()
     marks: ClassVar[Sequence[str]] = ()
     others: ClassVar[str] = "columns"
@@ -139,9 +139,9 @@ class ContentExport(Stream):
         is_before_end = window.end is None or received_at < window.end + MARGIN_SECONDS
         return received_at >= window.start and is_before_end
 
-    def batch(self, reading: Reading, answer: Answer, records: Sequence[Record]) -> Batch:
+    def batch(self, run: StreamRun, answer: Answer, records: Sequence[Record]) -> Batch:
         """The lines of records that came as a file, and not in the answer itself."""
-        return reading.render(self.name, answer, lambda _: records)
+        return run.render(self.name, answer, lambda _: records)
 
 
 class Opens(ContentExport):
@@ -337,7 +337,7 @@ class Receipts(ContentExport):
     name = READER
     path = CONTENT.enqueue
     parent = None
-    cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
+    request_cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
     key_properties = ("receipt_id",)
     replication_key = "received_at"
     # As the official description has it.
@@ -366,7 +366,7 @@ class Receipts(ContentExport):
         Overviews(),
     )
 
-    def family(self) -> Iterator[Stream]:
+    def with_children(self) -> Iterator[Stream]:
         yield self
         yield from self.groups
 
@@ -374,51 +374,49 @@ class Receipts(ContentExport):
         # A job that nobody made: the answer is 404, unless the permission is missing.
         return Probe(CONTENT.status.format(id="none"), may_be_absent=True)
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
         """Windows of whole days by when messages were sent, the last days of before once more.
 
         What becomes of a message later comes only when the day that it was sent on is asked for
         again (API-I1): bookmarks are in terms of these days.
         """
-        origin, lookback = reading.origin, reading.settings.export_lookback_days * DAY_SECONDS
-        wanted = {name: windows_of(plan, origin, lookback) for name, plan in reading.plans.items()}
+        origin, lookback = run.origin, run.settings.export_lookback_days * DAY_SECONDS
+        wanted = {name: windows_of(plan, origin, lookback) for name, plan in run.plans.items()}
         first = min(window.start for windows in wanted.values() for window in windows)
         found = spans(wanted, range(first, origin.now, WINDOW_SECONDS))
-        missing = {plan.missing.end for plan in reading.plans.values() if plan.missing}
+        missing = {plan.missing.end for plan in run.plans.values() if plan.missing}
         for span in found:
             window = whole_days(span.window, origin.now)
             period = period_of(window, lookback, origin.now, is_missing=span.window.end in missing)
-            if names := span.streams - reading.given_up.keys():
-                yield from self._read(reading, window, period, names)
+            if names := span.streams - run.given_up.keys():
+                yield from self._read(run, window, period, names)
             reached = origin.limit if span.window.end is None else span.window.end
             yield Batch(reached=dict.fromkeys(span.streams, reached))
 
     def _read(
-        self, reading: Reading, window: Window, period: Window, names: frozenset[str]
+        self, run: StreamRun, window: Window, period: Window, names: frozenset[str]
     ) -> Iterator[Batch]:
         """The rows of a window, by a job for a period that reaches beyond it."""
         assert period.end is not None
         # Both days are included (API-I1).
         body = {"created_at_after": period.start, "created_at_before": period.end - 1}
-        settings = reading.settings
+        settings = run.settings
         with tempfile.TemporaryFile(prefix="tap-intercom-") as file:
-            with reading.jobs.start(
-                reading.client, CONTENT, body, settings.max_retry_seconds
-            ) as job:
+            with run.jobs.start(run.client, CONTENT, body, settings.max_retry_seconds) as job:
                 yield Batch()  # A STATE can name the job now.
                 if not job.has_file(settings.export_wait_seconds):
                     return
             export = _Export(window, period, names, job.download(file))
             for each in csv_files(file):
-                yield from self._read_file(reading, export, each)
+                yield from self._read_file(run, export, each)
 
-    def _read_file(self, reading: Reading, export: _Export, file: CsvFile) -> Iterator[Batch]:
+    def _read_file(self, run: StreamRun, export: _Export, file: CsvFile) -> Iterator[Batch]:
         """The rows of a file, for the stream that it belongs to, where that is read."""
-        wanted = export.names - reading.given_up.keys()
+        wanted = export.names - run.given_up.keys()
         group = group_of(file.name)
         if group is not None:
             if all(each.group != group for each in self._groups()):
-                self._report(reading, file)
+                self._report(run, file)
             wanted &= {PREFIX + group}
         if not wanted:
             return
@@ -430,11 +428,11 @@ class Receipts(ContentExport):
             if group is None:
                 fitting, is_sure = self._fitting(file, header)
                 if not fitting:
-                    self._report(reading, file)
+                    self._report(run, file)
                 left_out = wanted - {each.name for each in fitting}
                 wanted -= left_out
                 if not file.name:
-                    self._report_left_out(reading, export, left_out)
+                    self._report_left_out(run, export, left_out)
                 if wanted and not is_sure and next(rows, None) is not None:
                     raise ContractError(
                         f"the file {file.name!r} of the export may belong to this stream or to "
@@ -442,14 +440,14 @@ class Receipts(ContentExport):
                     )
             for stream in self._groups():
                 if stream.name in wanted:
-                    yield from self._read_rows(reading, export, stream, header, rows)
+                    yield from self._read_rows(run, export, stream, header, rows)
         except ContractError as error:
-            reading.given_up.update(dict.fromkeys(wanted, error))
+            run.given_up.update(dict.fromkeys(wanted, error))
             yield Batch(failed=frozenset(wanted))
 
     def _read_rows(
         self,
-        reading: Reading,
+        run: StreamRun,
         export: _Export,
         stream: ContentExport,
         header: Sequence[str],
@@ -462,16 +460,16 @@ class Receipts(ContentExport):
         while records := [make(row) for row in islice(rows, ROWS_AT_ONCE)]:
             count += len(records)
             records = [each for each in records if stream.belongs(each, export.window)]
-            yield stream.batch(reading, export.answer, records)
-        if count >= MOST_ROWS:
-            reading.note_shortfall(
+            yield stream.batch(run, export.answer, records)
+        if count >= MAX_ROWS:
+            run.note_shortfall(
                 stream.name,
-                f"exports of {MOST_ROWS} rows, where Intercom leaves out what is more",
+                f"exports of {MAX_ROWS} rows, where Intercom leaves out what is more",
                 f"from {rfc3339(export.period.start)}",
             )
 
     def _groups(self) -> list[ContentExport]:
-        return [each for each in self.family() if isinstance(each, ContentExport)]
+        return [each for each in self.with_children() if isinstance(each, ContentExport)]
 
     def _fitting(
         self, file: CsvFile, header: Sequence[str]
@@ -492,13 +490,13 @@ class Receipts(ContentExport):
             raise ContractError("the export is a file without the columns of any stream")
         return [best], True
 
-    def _report_left_out(self, reading: Reading, export: _Export, names: frozenset[str]) -> None:
+    def _report_left_out(self, run: StreamRun, export: _Export, names: frozenset[str]) -> None:
         kind = "exports that are one file, of another group"
         for name in sorted(names):
-            reading.findings.add(name, kind, rfc3339(export.period.start) or "")
+            run.findings.add(name, kind, rfc3339(export.period.start) or "")
 
-    def _report(self, reading: Reading, file: CsvFile) -> None:
-        reading.findings.add(self.name, "files of exports that no stream takes", repr(file.name))
+    def _report(self, run: StreamRun, file: CsvFile) -> None:
+        run.findings.add(self.name, "files of exports that no stream takes", repr(file.name))
 
 
 class Occurrences:

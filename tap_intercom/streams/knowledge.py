@@ -6,7 +6,7 @@ from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import Numbered
 from tap_intercom.reading.children import ChildStream, Parent
 from tap_intercom.reading.lists import ListStream
-from tap_intercom.reading.stream import OlderColumn, Opening, Reading, Record
+from tap_intercom.reading.stream import OlderColumn, Opening, Record, StreamRun
 from tap_intercom.streams.workspace import NOT_DOCUMENTED
 
 READ_ARTICLES = "Read and list articles"
@@ -25,11 +25,11 @@ class ArticleStatistics(ChildStream):
     path = "/articles/{id}"
     parent = "articles"
     permission = READ_ARTICLES
-    cost = "1 for each article"
+    request_cost = "1 for each article"
     key_properties = ("article_id",)
-    parent_columns = ("article_id",)
+    from_parent = {"article_id": "id"}
 
-    def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
+    def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
         statistics = answer.body.get("statistics")
         if not isinstance(statistics, dict):
             return []
@@ -43,11 +43,11 @@ class ArticleVersions(ChildStream):
     path = "/articles/{id}/versions"
     parent = "articles"
     permission = READ_ARTICLES
-    cost = "1 for each changed article"
+    request_cost = "1 for each changed article"
     first_version = (2, 16)
     replication_key = "article_updated_at"
     instant_field = "created_at"
-    parent_columns = ("article_id", "article_updated_at")
+    from_parent = {"article_id": "id", "article_updated_at": "updated_at"}
     paging = Numbered(50, has_guessed_size=True)
 
 
@@ -57,7 +57,7 @@ class Articles(ListStream):
     name = "articles"
     path = "/articles"
     permission = READ_ARTICLES
-    cost = "1 for 250 changed articles"
+    request_cost = "1 for 250 changed articles"
     replication_key = "updated_at"
     paging = Numbered(250, has_guessed_size=True)
     newest_first = True
@@ -75,7 +75,7 @@ class InternalArticles(ListStream):
     name = "internal_articles"
     path = "/internal_articles"
     permission = READ_ARTICLES
-    cost = "1 for 50 articles"
+    request_cost = "1 for 50 articles"
     first_version = (2, 13)
     replication_key = "updated_at"
     paging = Numbered(50, has_guessed_size=True)
@@ -87,7 +87,7 @@ class Collections(ListStream):
     name = "collections"
     path = "/help_center/collections"
     permission = READ_ARTICLES
-    cost = "1 for 150 changed collections"
+    request_cost = "1 for 150 changed collections"
     replication_key = "updated_at"
     paging = Numbered(150, has_guessed_size=True)
     newest_first = True
@@ -107,9 +107,9 @@ class Redirects(ChildStream):
     path = "/help_center/help_centers/{id}/redirects"
     parent = "help_centers"
     permission = "Help center redirects"
-    cost = "1 for each help center and 250 redirects"
+    request_cost = "1 for each help center and 250 redirects"
     first_version = (2, 16)
-    parent_columns = ("help_center_id",)
+    from_parent = {"help_center_id": "id"}
     paging = Numbered(250)
 
 
@@ -128,7 +128,7 @@ class NewsItems(ListStream):
     name = "news_items"
     path = "/news/news_items"
     permission = READ_NEWS
-    cost = "1 for 50 news items"
+    request_cost = "1 for 50 news items"
     paging = Numbered(50, has_guessed_size=True)
 
 
@@ -139,9 +139,9 @@ class NewsfeedItems(ChildStream):
     path = "/news/newsfeeds/{id}/items"
     parent = "newsfeeds"
     permission = READ_NEWS
-    cost = "1 for each newsfeed and 50 items"
+    request_cost = "1 for each newsfeed and 50 items"
     key_properties = ("newsfeed_id", "id")
-    parent_columns = ("newsfeed_id",)
+    from_parent = {"newsfeed_id": "id"}
     paging = Numbered(50, has_guessed_size=True)
 
 
@@ -151,7 +151,7 @@ class Newsfeeds(ListStream):
     name = "newsfeeds"
     path = "/news/newsfeeds"
     permission = READ_NEWS
-    cost = "1 for 50 newsfeeds"
+    request_cost = "1 for 50 newsfeeds"
     paging = Numbered(50, has_guessed_size=True)
     children = (NewsfeedItems(),)
 
@@ -162,7 +162,7 @@ class ContentSnippets(ListStream):
     name = "content_snippets"
     path = "/content_snippets"
     permission = "Content snippets"
-    cost = "1 for 50 snippets"
+    request_cost = "1 for 50 snippets"
     first_version = (2, 16)
     paging = Numbered(50)
 
@@ -173,7 +173,7 @@ class Audiences(ListStream):
     name = "audiences"
     path = "/audiences"
     permission = NOT_DOCUMENTED
-    cost = "1 for 50 audiences"
+    request_cost = "1 for 50 audiences"
     first_version = (2, 16)
     paging = Numbered(50)
 
@@ -184,7 +184,7 @@ class ContentImportSources(ListStream):
     name = "content_import_sources"
     path = "/ai/content_import_sources"
     permission = READ_CONTENT
-    cost = "1 for 50 sources"
+    request_cost = "1 for 50 sources"
     first_version = (2, 12)
     paging = Numbered(50, has_guessed_size=True)
 
@@ -195,6 +195,6 @@ class ExternalPages(ListStream):
     name = "external_pages"
     path = "/ai/external_pages"
     permission = READ_CONTENT
-    cost = "1 for 50 pages"
+    request_cost = "1 for 50 pages"
     first_version = (2, 12)
     paging = Numbered(50, has_guessed_size=True)

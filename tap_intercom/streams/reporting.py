@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.export_jobs import REPORTING, csv_files
-from tap_intercom.reading.stream import Batch, Opening, Probe, Reading, Record, Stream
+from tap_intercom.reading.stream import Batch, Opening, Probe, Record, Stream, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.streams.exports import (
     RECORD_HASH,
@@ -98,7 +98,7 @@ class ReportingDataset(Stream):
 
     path = REPORTING.enqueue
     permission = "Reporting data export"
-    cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
+    request_cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
     first_version = (2, 14)
     key_properties = ()
     not_sent_again = "rows older than two years"
@@ -116,20 +116,20 @@ class ReportingDataset(Stream):
         """Unknown before a job ran."""
         return None
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
         """Windows of the dataset's own time; rows change later, so the last days come again."""
-        origin = reading.origin
-        plan = reading.plans.get(self.name)
+        origin = run.origin
+        plan = run.plans.get(self.name)
         windows = [Window(origin.start_date, origin.end)]
         if plan is not None:
-            lookback = reading.settings.export_lookback_days * DAY_SECONDS
+            lookback = run.settings.export_lookback_days * DAY_SECONDS
             windows = windows_of(plan, origin, lookback)
         windows = self._within_reach(windows, origin.now - REACH_SECONDS)
         refused: set[str] = set()
         first = min((window.start for window in windows), default=origin.now)
         found = spans({self.name: windows}, range(first, origin.now, WINDOW_SECONDS))
-        jobs = [partial(self._read, reading, span.window, refused) for span in found]
-        reads = reading.ahead.run(jobs, WINDOWS_AT_ONCE)
+        jobs = [partial(self._read, run, span.window, refused) for span in found]
+        reads = run.ahead.run(jobs, WINDOWS_AT_ONCE)
         for span, batches in zip(found, reads, strict=True):
             yield from batches
             if plan is not None:
@@ -149,13 +149,13 @@ class ReportingDataset(Stream):
             if window.end is None or window.end > earliest
         ]
 
-    def _read(self, reading: Reading, window: Window, refused: set[str]) -> Iterator[Batch]:
+    def _read(self, run: StreamRun, window: Window, refused: set[str]) -> Iterator[Batch]:
         """The rows of a window. refused: attributes that Intercom does not know any more."""
         with tempfile.TemporaryFile(prefix="tap-intercom-") as file:
-            columns, answer = self._export(reading, window, refused, file)
+            columns, answer = self._export(run, window, refused, file)
             if answer is None:
                 return
-            attributes = reading.selections[self.name].attributes
+            attributes = run.selections[self.name].attributes
             occurrences = Occurrences()
             for each in csv_files(file):
                 rows = each.rows()
@@ -165,31 +165,31 @@ class ReportingDataset(Stream):
                 if reason := mismatch(header, [attributes[name] for name in columns]):
                     raise ContractError(f"{self.name}: {reason}, so that they cannot be told apart")
                 while records := self._records(
-                    reading, columns, islice(rows, ROWS_AT_ONCE), occurrences
+                    run, columns, islice(rows, ROWS_AT_ONCE), occurrences
                 ):
-                    yield self._batch(reading, answer, records)
+                    yield self._batch(run, answer, records)
 
     def _export(
-        self, reading: Reading, window: Window, refused: set[str], file: BinaryIO
+        self, run: StreamRun, window: Window, refused: set[str], file: BinaryIO
     ) -> tuple[list[str], Answer | None]:
         """Export a window; gives the columns of the file in their order."""
-        attributes = reading.selections[self.name].attributes
+        attributes = run.selections[self.name].attributes
         while True:
             columns = [name for name, attribute in attributes.items() if attribute not in refused]
             asked = [attributes[name] for name in columns]
-            period = period_of(window, reading.origin.now)
+            period = period_of(window, run.origin.now)
             body = {
                 "dataset_id": self.name.removeprefix(PREFIX),
                 "attribute_ids": asked,
                 "start_time": period.start,
                 "end_time": period.end,
             }
-            settings = reading.settings
+            settings = run.settings
             # The description requires all of them, also where the path names the job (API-I2).
-            parameters = {"app_id": reading.workspace_id, "client_id": settings.client_id}
+            url_params = {"app_id": run.workspace_id, "client_id": settings.client_id}
             try:
-                with reading.jobs.start(
-                    reading.client, REPORTING, body, settings.max_retry_seconds, parameters
+                with run.jobs.start(
+                    run.client, REPORTING, body, settings.max_retry_seconds, url_params
                 ) as job:
                     if not job.has_file(settings.export_wait_seconds):
                         return columns, None
@@ -209,12 +209,12 @@ class ReportingDataset(Stream):
 
     def _records(
         self,
-        reading: Reading,
+        run: StreamRun,
         columns: Sequence[str],
         rows: Iterator[Sequence[str]],
         occurrences: Occurrences,
     ) -> list[Record]:
-        selection = reading.selections[self.name]
+        selection = run.selections[self.name]
         properties = selection.schema["properties"]
         is_time = [properties[name].get("format") == "date-time" for name in columns]
         is_hashed = RECORD_HASH in selection.key_properties
@@ -233,8 +233,8 @@ class ReportingDataset(Stream):
             records.append(record)
         return records
 
-    def _batch(self, reading: Reading, answer: Answer, records: Sequence[Record]) -> Batch:
-        return reading.render(self.name, answer, lambda _: records)
+    def _batch(self, run: StreamRun, answer: Answer, records: Sequence[Record]) -> Batch:
+        return run.render(self.name, answer, lambda _: records)
 
 
 def dataset_stream(name: str) -> ReportingDataset:
@@ -288,7 +288,7 @@ def mismatch(header: Sequence[str], asked: Sequence[str]) -> str | None:
     return None
 
 
-class Described:
+class DatasetSchema:
     """What discovery makes of a dataset: its stream, schema, keys and the attributes of columns.
 
     identity: the columns that the key is made of, where no column is one.

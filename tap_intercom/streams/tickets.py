@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tap_intercom.reading.children import DerivedStream
+from tap_intercom.reading.children import EmbeddedStream
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeRecord
 from tap_intercom.reading.search import SearchStream
@@ -26,7 +26,7 @@ LINKS = NestedList("linked_objects", limit=1000)
 ATTRIBUTES = NestedList("ticket_type_attributes", ("data", "ticket_type_attributes"))
 
 
-class TicketParts(DerivedStream):
+class TicketParts(EmbeddedStream):
     """One record per part of each ticket that changed, the newest 500 of a ticket.
 
     Source: POST /tickets/search, which holds them (API-G3).
@@ -37,14 +37,14 @@ class TicketParts(DerivedStream):
     permission = READ_TICKETS
     first_version = (2, 10)
     replication_key = "updated_at"
-    carried = OF_TICKET
+    from_parent = OF_TICKET
     nested_list = PARTS
 
     def covers(self, opening: Opening) -> frozenset[str]:
         return part_types(opening.settings)
 
 
-class TicketContact(DerivedStream):
+class TicketContact(EmbeddedStream):
     """One record per contact of each ticket that changed. Source: POST /tickets/search."""
 
     name = "ticket_contact"
@@ -53,12 +53,12 @@ class TicketContact(DerivedStream):
     first_version = (2, 10)
     key_properties = ("ticket_id", "contact_id")
     replication_key = "ticket_updated_at"
-    carried = OF_TICKET
+    from_parent = OF_TICKET
     nested_list = CONTACTS
-    columns = {"contact_id": "id", "external_id": "external_id"}
+    select = {"contact_id": "id", "external_id": "external_id"}
 
 
-class TicketLink(DerivedStream):
+class TicketLink(EmbeddedStream):
     """One record per object that a changed ticket is linked to. Source: POST /tickets/search."""
 
     name = "ticket_link"
@@ -67,9 +67,9 @@ class TicketLink(DerivedStream):
     first_version = (2, 10)
     key_properties = ("ticket_id", "linked_object_type", "linked_object_id")
     replication_key = "ticket_updated_at"
-    carried = OF_TICKET
+    from_parent = OF_TICKET
     nested_list = LINKS
-    columns = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
+    select = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
 
 
 class Tickets(SearchStream):
@@ -79,7 +79,7 @@ class Tickets(SearchStream):
     path = "/tickets/search"
     records_key = "tickets"
     permission = READ_TICKETS
-    cost = "1 for 150 changed tickets"
+    request_cost = "1 for 150 changed tickets"
     first_version = (2, 10)
     attributes = "ticket"
     attributes_field = "ticket_attributes"
@@ -91,17 +91,17 @@ class Tickets(SearchStream):
     # A part may be newer than the time that its ticket tells (API-J1).
     lookback_seconds = DAY_SECONDS
     lists = (PARTS, CONTACTS, LINKS)
-    derived = (TicketParts(), TicketContact(), TicketLink())
+    embedded = (TicketParts(), TicketContact(), TicketLink())
 
 
-class TicketTypeAttributes(DerivedStream):
+class TicketTypeAttributes(EmbeddedStream):
     """One record per attribute of each ticket type. Source: GET /ticket_types."""
 
     name = "ticket_type_attributes"
     parent = "ticket_types"
     permission = READ_TICKETS
     first_version = (2, 9)
-    carried = {"ticket_type_id": "id"}
+    from_parent = {"ticket_type_id": "id"}
     nested_list = ATTRIBUTES
 
 
@@ -113,7 +113,7 @@ class TicketTypes(ListStream):
     permission = READ_TICKETS
     first_version = (2, 9)
     lists = (ATTRIBUTES,)
-    derived = (TicketTypeAttributes(),)
+    embedded = (TicketTypeAttributes(),)
 
 
 class TicketStates(ListStream):

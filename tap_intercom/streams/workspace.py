@@ -9,11 +9,11 @@ from typing import Any
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import BARE, Answer
 from tap_intercom.intercom.pages import ByCursor, Numbered
-from tap_intercom.reading.children import ChildStream, DerivedStream, Parent
+from tap_intercom.reading.children import ChildStream, EmbeddedStream, Parent
 from tap_intercom.reading.lists import ListStream, ObjectStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.passes import read_until_whole
-from tap_intercom.reading.stream import Batch, Probe, Reading, Record, list_of
+from tap_intercom.reading.stream import Batch, Probe, Record, StreamRun, list_of
 from tap_intercom.settings import Settings
 from tap_intercom.times import DAY_SECONDS
 from tap_intercom.windows import Window, spans
@@ -48,7 +48,7 @@ class Admins(ListStream):
     is_selected_by_default = True
     params = {"display_avatar": "true"}
 
-    def prepare(self, record: Record) -> Record:
+    def post_process(self, record: Record) -> Record:
         # A URL in most versions, an object in others (API-A3).
         avatar = record.get("avatar")
         if isinstance(avatar, str):
@@ -56,16 +56,16 @@ class Admins(ListStream):
         return record
 
 
-class TeamAdmin(DerivedStream):
+class TeamAdmin(EmbeddedStream):
     """One record per teammate in each team. Source: GET /teams."""
 
     name = "team_admin"
     parent = "teams"
     permission = READ_ADMINS
     key_properties = ("team_id", "admin_id")
-    carried = {"team_id": "id"}
+    from_parent = {"team_id": "id"}
     nested_list = TEAM_ADMINS
-    columns = {"admin_id": "id"}
+    select = {"admin_id": "id"}
 
 
 class TeamMetrics(ChildStream):
@@ -78,17 +78,17 @@ class TeamMetrics(ChildStream):
     path = "/teams/{id}/metrics"
     parent = "teams"
     permission = READ_ADMINS
-    cost = "1 for each team"
+    request_cost = "1 for each team"
     first_version = (2, 16)
     not_sent_again = "the counts of earlier runs"
     key_properties = ("team_id", "admin_id", "measured_at")
     replication_key = "measured_at"
-    parent_columns = ("team_id",)
+    from_parent = {"team_id": "id"}
 
-    def rows(self, reading: Reading, parent: Parent, answer: Answer) -> list[Record]:
-        found = super().rows(reading, parent, answer)
+    def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
+        found = super().child_records(run, parent, answer)
         for record in found:
-            record["measured_at"] = reading.origin.now
+            record["measured_at"] = run.origin.now
         return found
 
 
@@ -101,7 +101,7 @@ class Teams(ListStream):
     permission = READ_ADMINS
     is_selected_by_default = True
     lists = (TEAM_ADMINS,)
-    derived = (TeamAdmin(),)
+    embedded = (TeamAdmin(),)
     children = (TeamMetrics(),)
 
 
@@ -121,39 +121,39 @@ class ActivityLogs(ListStream):
     path = "/admins/activity_logs"
     records_key = "activity_logs"
     permission = "Read admin activity logs"
-    cost = "1 for 250 new entries, and for each 30 days"
+    request_cost = "1 for 250 new entries, and for each 30 days"
     replication_key = "created_at"
     instant_field = "created_at"
-    only_grows = True
+    is_append_only = True
     not_sent_again = NOT_DOCUMENTED_AGE
     paging = Numbered(250)
 
     def probe(self, settings: Settings) -> Probe:
         return Probe(self.path, {"created_at_after": str(settings.start_date), "per_page": 1})
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
         """Windows of 30 days: the pages of a long time would move for as long as they are read."""
-        wanted = {name: plan.windows for name, plan in reading.plans.items()}
-        start, limit = reading.origin.start_date, reading.origin.limit
+        wanted = {name: plan.windows for name, plan in run.plans.items()}
+        start, limit = run.origin.start_date, run.origin.limit
         windows = [each.window for each in spans(wanted, range(start, limit, WINDOW_OF_LOGS))]
-        reads = [partial(self._read_window, reading, window) for window in windows]
-        for batches in reading.ahead.run(reads, WINDOWS_AT_ONCE):
+        reads = [partial(self._read_window, run, window) for window in windows]
+        for batches in run.ahead.run(reads, WINDOWS_AT_ONCE):
             yield from batches
 
-    def _read_window(self, reading: Reading, window: Window) -> Iterator[Batch]:
-        yield from self.read_list(reading, partial(self._get, reading, window), self.path)
-        limit = reading.origin.limit
+    def _read_window(self, run: StreamRun, window: Window) -> Iterator[Batch]:
+        yield from self.read_list(run, partial(self._get, run, window), self.path)
+        limit = run.origin.limit
         yield Batch(reached={self.name: limit if window.end is None else window.end})
 
     @staticmethod
     def _get(
-        reading: Reading, window: Window, path: str, params: Mapping[str, Any], *, read: Any
+        run: StreamRun, window: Window, path: str, params: Mapping[str, Any], *, read: Any
     ) -> Any:
         # Whether a bound is included is not said: a second more, whose entries may come twice.
         bounds = {"created_at_after": str(max(window.start - 1, 0))}
         if window.end is not None:
             bounds["created_at_before"] = str(window.end)
-        return reading.client.get(path, {**bounds, **params}, read=read)
+        return run.client.get(path, {**bounds, **params}, read=read)
 
 
 class ActivityLogEventTypes(ListStream):
@@ -168,7 +168,7 @@ class ActivityLogEventTypes(ListStream):
     first_version = (2, 16)
     key_properties = ("event_type",)
 
-    def records(self, answer: Answer) -> list[Record]:
+    def parse_response(self, answer: Answer) -> list[Record]:
         found = answer.body.get("event_types")
         if not isinstance(found, list):
             raise ContractError(f"{self.path}: the answer has no list 'event_types'")
@@ -183,7 +183,7 @@ class AwayStatusReasons(ListStream):
     permission = READ_ADMINS
     first_version = (2, 14)
 
-    def records(self, answer: Answer) -> list[Record]:
+    def parse_response(self, answer: Answer) -> list[Record]:
         # A bare list in earlier versions (API-F1).
         return list_of(answer.body, BARE if BARE in answer.body else self.records_key, self.path)
 
@@ -198,9 +198,9 @@ class OfficeHoursExceptions(ChildStream):
     path = "/office_hours_schedules/{id}/office_hours_exceptions"
     parent = "office_hours_schedules"
     permission = NOT_DOCUMENTED
-    cost = "1 for each schedule"
+    request_cost = "1 for each schedule"
     first_version = (2, 16)
-    parent_columns = ("office_hours_schedule_id",)
+    from_parent = {"office_hours_schedule_id": "id"}
 
 
 class OfficeHoursSchedules(ListStream):
@@ -241,30 +241,30 @@ class DataConnectorExecutions(ChildStream):
     path = "/data_connectors/{id}/execution_results"
     parent = "data_connectors"
     permission = NOT_DOCUMENTED
-    cost = "1 for each connector and 30 new calls"
+    request_cost = "1 for each connector and 30 new calls"
     first_version = (2, 16)
     replication_key = "created_at"
-    parent_columns = ("data_connector_id",)
+    from_parent = {"data_connector_id": "id"}
     instant_field = "created_at"
-    only_grows = True
+    is_append_only = True
     not_sent_again = NOT_DOCUMENTED_AGE
     paging = ByCursor(30)
     follows_parent = False
 
-    def pages(self, reading: Reading, parent: Parent) -> Iterator[Batch]:
+    def pages(self, run: StreamRun, parent: Parent) -> Iterator[Batch]:
         # Without bounds Intercom shows the last hour only.
-        for window in reading.plans[self.name].windows:
+        for window in run.plans[self.name].windows:
             yield from read_until_whole(
-                reading,
+                run,
                 self,
-                reading.client.get,
+                run.client.get,
                 self.path.format(id=parent.id),
                 self.paging,
-                lambda answer, _: self.read_answer(reading, parent, answer),
+                lambda answer, _: self.read_answer(run, parent, answer),
                 {
                     "include_bodies": "true",
                     "start_ts": max(window.start - 1, 0),
-                    "end_ts": (window.end or reading.origin.now) + 1,
+                    "end_ts": (window.end or run.origin.now) + 1,
                 },
             )
 
@@ -275,7 +275,7 @@ class DataConnectors(ListStream):
     name = "data_connectors"
     path = "/data_connectors"
     permission = NOT_DOCUMENTED
-    cost = "1 for 50 connectors"
+    request_cost = "1 for 50 connectors"
     first_version = (2, 16)
     paging = ByCursor(50)
     children = (DataConnectorExecutions(),)
@@ -293,11 +293,11 @@ class IpAllowlist(ObjectStream):
     last_version = (2, 99)
     key_properties = ("workspace_id",)
 
-    def batches(self, reading: Reading) -> Iterator[Batch]:
-        if reading.workspace_id is None:
+    def batches(self, run: StreamRun) -> Iterator[Batch]:
+        if run.workspace_id is None:
             raise ContractError(f"/me does not tell the workspace, which {self.name} needs")
-        answer = reading.client.get(self.path)
-        row = {"workspace_id": reading.workspace_id}
-        yield reading.render(
-            self.name, answer, lambda answer: [each | row for each in self.records(answer)]
+        answer = run.client.get(self.path)
+        row = {"workspace_id": run.workspace_id}
+        yield run.render(
+            self.name, answer, lambda answer: [each | row for each in self.parse_response(answer)]
         )
