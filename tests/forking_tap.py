@@ -16,8 +16,11 @@ import socket
 import sys
 from typing import Any, NoReturn
 
-STREAMS = ("streams.search", "streams.scroll", "streams.companies")
-MODULES = ("cli", "settings", "state", "catalog", "client", "messages", "sync", *STREAMS)
+STREAMS = ("reading.search", "reading.scroll", "streams.companies")
+MODULES = (
+    *("cli", "settings", "state", "catalog", "discovery", "intercom.client", "messages", "sync"),
+    *STREAMS,
+)
 LONGEST_REQUEST_BYTES = 65_536
 
 
