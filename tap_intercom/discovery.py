@@ -18,7 +18,7 @@ from tap_intercom.catalog import (
     added_columns,
 )
 from tap_intercom.errors import AuthError, ContractError, ResponseError
-from tap_intercom.intercom.client import Answer, Client
+from tap_intercom.intercom.client import Client
 from tap_intercom.intercom.pages import WHOLE, read_pages
 from tap_intercom.reading.stream import Stream, list_of, load_schema
 from tap_intercom.settings import Settings
@@ -126,11 +126,8 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
 
 def _whole_list(client: Client, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
     """All records of a list that has no pages, or has them after all."""
-
-    def read(answer: Answer) -> list[dict[str, Any]]:
-        return list_of(answer.body, "data", path)
-
-    return [record for page in read_pages(client.get, path, WHOLE, read, params) for record in page]
+    answers = read_pages(client.get, path, WHOLE, params)
+    return [record for answer in answers for record in list_of(answer.body, "data", path)]
 
 
 def _datasets(client: Client) -> list[DatasetSchema]:

@@ -74,10 +74,10 @@ class Progress:
     Streams begin with `started`, go on with `wrote` and end with `finished`.
     """
 
-    def __init__(self, client: Client, state: State, findings: Shortfalls) -> None:
+    def __init__(self, client: Client, state: State, shortfalls: Shortfalls) -> None:
         self._client = client
         self._state = state
-        self._findings = findings
+        self._shortfalls = shortfalls
         self._rows: dict[str, _Row] = {}
         # By the names that a catalog gives them.
         self._written: dict[str, _Row] = {}
@@ -141,7 +141,7 @@ class Progress:
         _tell_count(row)
         tags = {"stream": stream, **_status(result == COMPLETE)}
         metrics.emit("timer", "sync_duration", row.seconds, tags)
-        for reason, count in self._findings.of(row.name).items():
+        for reason, count in self._shortfalls.of(row.name).items():
             metrics.emit("counter", "shortfall_count", count, {"stream": stream, "reason": reason})
         LOGGER.info("%s: %d records, %s", stream, row.records, result)
 
@@ -167,7 +167,7 @@ class Progress:
             "seconds": round(seconds, 1),
             "bookmark_before": row.bookmark,
             "bookmark_after": self._state.updated_at(row.name),
-            "shortfalls": sum(self._findings.of(row.name).values()),
+            "shortfalls": sum(self._shortfalls.of(row.name).values()),
         }
 
     def _requests(self, row: _Row) -> int:

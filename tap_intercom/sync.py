@@ -7,7 +7,7 @@ here, one after the other in catalog order; a STATE follows every record that it
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,22 +16,21 @@ from tap_intercom.catalog import select
 from tap_intercom.discovery import discover
 from tap_intercom.errors import (
     AuthError,
-    ConfigError,
-    ContractError,
     Stopped,
     TapError,
     TargetGoneError,
 )
-from tap_intercom.intercom.client import Client, Workspace
+from tap_intercom.intercom.client import Client
 from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import Messages
+from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream import Batch, Opening, Selection, Shared, Stream, StreamRun
+from tap_intercom.reading.stream import Batch, Selection, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.signals import Uninterrupted
-from tap_intercom.state import Origin, State, hash_filters
+from tap_intercom.state import State
 from tap_intercom.streams import lineage, root_of, stream_of
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -64,8 +63,8 @@ class Sync:
         self._state = state
         self._messages = messages
         self._uninterrupted = uninterrupted
-        self._findings = Shortfalls()
-        self._progress = Progress(client, state, self._findings)
+        self._shortfalls = Shortfalls()
+        self._progress = Progress(client, state, self._shortfalls)
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
         self._has_begun = False
@@ -111,87 +110,28 @@ class Sync:
             LOGGER.info("no catalog given: discovering, to read all streams selected by default")
             catalog = discover(self._client, self._settings, is_only_default=True)
         selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
-        self._read_all(list(self._readings(selections, workspace)))
+        ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
+        self._read_all(
+            plan_runs(
+                selections,
+                client=self._client,
+                settings=self._settings,
+                state=self._state,
+                workspace=workspace,
+                ahead=ahead,
+                jobs=self._jobs,
+                shortfalls=self._shortfalls,
+            )
+        )
         return selections
 
-    def _readings(
-        self, selections: dict[str, Selection], workspace: Workspace
-    ) -> Iterator[StreamRun]:
-        """What is read together, in order: each parent with its child, any other stream alone."""
-        if self._settings.add_workspace_id and workspace.id is None:
-            raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
-        ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
-        shared = Shared(selections, (root_of(name) for name in selections))
-        for names in groups(list(selections), self._state.currently_syncing):
-            root = stream_of(root_of(names[0]))
-            client = self._client.for_stream(names[0])
-            opening = Opening(client, self._settings, workspace, shared)
-            error: Exception | None = None
-            covers: Mapping[str, frozenset[str] | None] = {}
-            try:
-                root.begin(self._settings, workspace.id, shared)
-                covers = _covers(names, opening)
-            except ConfigError:
-                raise
-            except Exception as caught:
-                error = caught
-            origin, lookback = self._origin(root, names, workspace)
-            plans = {
-                name: self._state.plan(
-                    name,
-                    origin,
-                    lookback=lookback,
-                    key=selections[name].replication_key or "updated_at",
-                    parent=stream_of(name).parent,
-                    whole=selections[name].version is not None,
-                    covers=covers.get(name),
-                )
-                for name in names
-                if selections[name].replication_key is not None
-            }
-            yield StreamRun(
-                client=client,
-                settings=self._settings,
-                origin=origin,
-                ahead=ahead,
-                findings=self._findings,
-                selections={name: selections[name] for name in names},
-                plans=plans,
-                workspace_id=workspace.id,
-                jobs=self._jobs,
-                shared=shared,
-                covers=covers,
-                error=error,
-            )
-
-    def _origin(
-        self, root: Stream, names: Sequence[str], workspace: Workspace
-    ) -> tuple[Origin, int]:
-        """What a group of streams is read from, and the lookback of its bookmarks."""
-        lookback = max(
-            root.lookback_seconds,
-            *(0 if root.is_snapshot else self._settings.lookback(name) for name in names),
-        )
-        origin = Origin(
-            start_date=self._settings.start_date,
-            end=None if root.is_snapshot else self._settings.end_date,
-            workspace=workspace.id,
-            filters=hash_filters(self._settings.search_filters.get(root.name)),
-            now=workspace.now,
-            safe=workspace.now - lookback,
-            latest=workspace.latest,
-        )
-        return origin, lookback
-
-    def _read_all(self, readings: list[StreamRun]) -> None:
-        if not readings:
+    def _read_all(self, runs: list[StreamRun]) -> None:
+        if not runs:
             LOGGER.warning("the catalog selects no stream")
             return
         self._has_begun = True
-        reads = [partial(_read, run) for run in readings]
-        for run, batches in zip(
-            readings, readings[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True
-        ):
+        reads = [partial(_read, run) for run in runs]
+        for run, batches in zip(runs, runs[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True):
             self._write(run, batches)
 
     def _write(self, run: StreamRun, batches: Iterator[Batch]) -> None:
@@ -302,7 +242,7 @@ class Sync:
                 return f"{source} failed"
             if source in run.unfinished:
                 return f"{source} changed faster than it could be read"
-            if self._findings.of(source):
+            if self._shortfalls.of(source):
                 return f"some rows of {source} did not come, see the end of the run"
         return None
 
@@ -322,7 +262,7 @@ class Sync:
                 LOGGER.warning("%s: why it was refused is not known: %s", name, unknown)
             if error.status == 403 and self._settings.on_missing_permission == "skip":
                 LOGGER.warning("%s: SKIPPED, its bookmark stays. %s", name, error)
-                self._findings.add(name, "stream skipped for a missing permission", name)
+                self._shortfalls.add(name, "stream skipped for a missing permission", name)
                 self._failures[name] = _Skipped()
                 return
         if isinstance(error, TapError):
@@ -345,7 +285,7 @@ class Sync:
 
     def _conclude(self, selections: dict[str, Selection]) -> int:
         """Report what was found, and what failed in one last line; returns the exit code."""
-        self._findings.report()
+        self._shortfalls.report()
         for selection in selections.values():
             for (field, kind), count in sorted(selection.coercions.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
@@ -367,39 +307,6 @@ class Sync:
 
 class _Skipped(Exception):
     """Stands in for a stream left out on the user's wish."""
-
-
-def groups(names: list[str], first: str | None) -> list[list[str]]:
-    """Streams that are read together, in order.
-
-    A child is with its parent, the stream that a run was interrupted in comes first, and one that
-    takes something from another comes after it.
-    """
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(root_of(name), []).append(name)
-    ordered = sorted(found, key=lambda root: first not in found[root])
-    for root in list(ordered):
-        place = ordered.index(root)
-        before = [ordered.index(each) for each in stream_of(root).after if each in ordered]
-        last = max(before, default=0)
-        if last > place:
-            ordered.insert(last, ordered.pop(place))
-    return [sorted(found[root], key=lambda name: name != root) for root in ordered]
-
-
-def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] | None]:
-    """What each stream of a group covers, with what its parents do."""
-    asked: dict[str, frozenset[str] | None] = {}
-    found: dict[str, frozenset[str] | None] = {}
-    for name in names:
-        for stream in lineage(name):
-            if stream.name not in asked:
-                asked[stream.name] = stream.covers(opening)
-            words = asked[stream.name]
-            if words is not None:
-                found[name] = (found.get(name) or frozenset()) | words
-    return asked | found
 
 
 def _read(run: StreamRun) -> Iterator[Batch]:

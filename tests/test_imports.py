@@ -22,6 +22,7 @@ LAYERS = [
     ["streams"],
     ["catalog", "progress"],
     ["discovery"],
+    ["plan"],
     ["sync"],
     ["commands"],
     ["cli"],

@@ -75,21 +75,21 @@ def run(options: argparse.Namespace) -> int:
     workspace = client.open_workspace()
     check = _Check(client, settings, workspace)
     datasets = sorted(selected - STREAMS.keys())
-    findings = [check.finding(name, name in selected) for name in (*STREAMS, *datasets)]
+    checks = [check.finding(name, name in selected) for name in (*STREAMS, *datasets)]
     mismatch = workspace.mismatch(settings.region)
     warnings = [mismatch] if mismatch else []
-    for finding in findings:
+    for finding in checks:
         if finding.result == REACHABLE:
             warnings += check.missing_permissions(finding.stream)
     about = _about(workspace, client, settings)
     if options.format == "json":
-        document = {**about, "warnings": warnings, "streams": [vars(each) for each in findings]}
+        document = {**about, "warnings": warnings, "streams": [vars(each) for each in checks]}
         text = json.dumps(document, indent=2)
     else:
-        text = _text(about, findings, warnings)
+        text = _text(about, checks, warnings)
     write(STDOUT, text.encode() + b"\n")
     problems: dict[str, list[str]] = {}
-    for finding in findings:
+    for finding in checks:
         if finding.selected and finding.result != REACHABLE:
             problems.setdefault(_advice(finding), []).append(finding.stream)
     if problems:
@@ -189,10 +189,10 @@ def _about(workspace: Workspace, client: Client, settings: Settings) -> dict[str
     }
 
 
-def _text(about: Mapping[str, Any], findings: list[StreamCheck], warnings: list[str]) -> str:
+def _text(about: Mapping[str, Any], checks: list[StreamCheck], warnings: list[str]) -> str:
     workspace, limit = about["workspace"], about["rate_limit"]
     rows = [
-        {name: value for name, value in vars(each).items() if name != "detail"} for each in findings
+        {name: value for name, value in vars(each).items() if name != "detail"} for each in checks
     ]
     lines = [
         f"Workspace {workspace['name']} ({workspace['id']}), region {workspace['region']}, "

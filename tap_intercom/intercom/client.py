@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, BinaryIO, TypeVar, overload
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import backoff
@@ -122,10 +122,6 @@ class Workspace:
         return f"region is {region} in the settings, but the workspace is in {self.region.lower()}"
 
 
-def _keep(answer: Answer) -> Answer:
-    return answer
-
-
 # Where the body of an answer has a bare list, as those of a few endpoints are (API-F1, F3).
 BARE = ""
 
@@ -152,7 +148,7 @@ class Client:
         self._one_at_a_time = threading.Lock()
         self._clock_offset: float | None = None
         self._clock_doubt = 0.0
-        self._reader = ""
+        self._stream = ""
         self._patience_seconds = inf
         self._hasty: dict[float, Client] = {}
         self.requests = Requests()
@@ -163,10 +159,10 @@ class Client:
         self._send_until_not_limited = self._retrying(lambda error: not error.rate_limited)
         self._send_once = self._retrying(lambda error: True)
 
-    def for_stream(self, reader: str) -> Client:
-        """The same client, whose requests count as those of a reader; see `Requests`."""
+    def for_stream(self, stream: str) -> Client:
+        """The same client, whose requests count as those of a stream, see `Requests`."""
         client = copy(self)
-        client._reader = reader
+        client._stream = stream
         client._hasty = {}
         client._bind()
         return client
@@ -190,47 +186,15 @@ class Client:
         """What the last answer said of the rate limit; None before one, or without its headers."""
         return self._rate_limit.last
 
-    @overload
-    def get(self, path: str, params: Params = None) -> Answer: ...
-
-    @overload
-    def get(
-        self, path: str, params: Params = None, *, read: Callable[[Answer], Result]
-    ) -> Result: ...
-
-    def get(self, path: str, params: Params = None, *, read: Any = _keep) -> Any:
-        """What `read` makes of the answer, by default the answer itself.
-
-        Answers are parsed and read one at a time, whatever the threads: side by side they would
-        only share the interpreter, and each takes ten times its size in memory meanwhile.
-        """
-        return self._send_until_answered("GET", path, params, None, read)
-
-    @overload
-    def post(self, path: str, body: Mapping[str, Any], params: Params = None) -> Answer: ...
-
-    @overload
-    def post(
-        self,
-        path: str,
-        body: Mapping[str, Any],
-        params: Params = None,
-        *,
-        read: Callable[[Answer], Result],
-        parse: Parse = parse,
-    ) -> Result: ...
+    def get(self, path: str, params: Params = None) -> Answer:
+        """The answer to a GET request."""
+        return self._send_until_answered("GET", path, params)
 
     def post(
-        self,
-        path: str,
-        body: Mapping[str, Any],
-        params: Params = None,
-        *,
-        read: Any = _keep,
-        parse: Parse = parse,
-    ) -> Any:
-        """Like `get`, with a body; parse is called for one answer at a time."""
-        return self._send_until_answered("POST", path, params, body, read, parse=parse)
+        self, path: str, body: Mapping[str, Any], params: Params = None, *, parse: Parse = parse
+    ) -> Answer:
+        """The answer to a POST request; parse is called for one answer at a time."""
+        return self._send_until_answered("POST", path, params, body, parse=parse)
 
     def get_scroll_page(self, path: str, params: Params = None) -> Answer:
         """Like `get`, but first in the budget, and tried again after a 429 only.
@@ -238,13 +202,11 @@ class Client:
         A page of a scroll that is asked for twice may be the next one (API-D3), so that any other
         failure must lead to a new scroll.
         """
-        answer: Answer = self._send_until_not_limited("GET", path, params, None, _keep, True)
-        return answer
+        return self._send_until_not_limited("GET", path, params, urgent=True)
 
     def post_once(self, path: str) -> Answer:
         """Like `post`, without a body, first in the budget and not tried again."""
-        answer: Answer = self._send_once("POST", path, None, None, _keep, True)
-        return answer
+        return self._send_once("POST", path, None, urgent=True)
 
     def download(self, path: str, file: BinaryIO, params: Params = None) -> Answer:
         """Write the body of an answer, as it came, to a file, from its start at each try.
@@ -252,8 +214,7 @@ class Client:
         `Content-Encoding: zip`, which exports come with, is no coding that anybody decodes
         (API-I1). The answer that this gives has no body.
         """
-        answer: Answer = self._send_until_answered("GET", path, params, None, _keep, file=file)
-        return answer
+        return self._send_until_answered("GET", path, params, file=file)
 
     def open_workspace(self) -> Workspace:
         """Check the token and take over Intercom's clock, with the request that opens a run."""
@@ -291,14 +252,14 @@ class Client:
             return time.time()
         return time.monotonic() + self._clock_offset
 
-    def _retrying(self, give_up: Callable[[RetryableError], bool]) -> Callable[..., Any]:
+    def _retrying(self, give_up: Callable[[RetryableError], bool]) -> Callable[..., Answer]:
         """`_send` inside the one retry loop that each request has."""
 
         def note_give_up(details: Any) -> None:
             if self._patience_seconds == inf and not give_up(details["exception"]):
                 self._gave_up.set()
 
-        retrying: Callable[..., Any] = backoff.on_exception(
+        retrying: Callable[..., Answer] = backoff.on_exception(
             _retry_waits,
             RetryableError,
             max_time=lambda: 0 if self._gave_up.is_set() else self._max_retry_seconds,
@@ -315,12 +276,12 @@ class Client:
         method: str,
         path: str,
         params: Params,
-        body: Mapping[str, Any] | None,
-        read: Callable[[Answer], Any],
+        body: Mapping[str, Any] | None = None,
+        *,
         urgent: bool = False,
         file: BinaryIO | None = None,
         parse: Parse = parse,
-    ) -> Any:
+    ) -> Answer:
         """One try: one request in its turn, and what its answer means."""
         request = f"{method} {path}"
         with self._rate_limit.turn(urgent):
@@ -355,7 +316,7 @@ class Client:
             finally:
                 seconds = time.monotonic() - started
                 LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
-                self.requests.note(self._reader, endpoint(path), seconds, 200 <= status < 300)
+                self.requests.note(self._stream, endpoint(path), seconds, 200 <= status < 300)
         if response.status_code == 429 and not _waits_for_a_job(response, content):
             wait = self._rate_limit.refused(response.headers)
             raise RetryableError(
@@ -364,6 +325,7 @@ class Client:
                 status=429,
             )
         self._rate_limit.learn(response.headers)
+        # Parsers learn from what they parse, and the clock is set once.
         with self._one_at_a_time:
             _check_status(request, response, content)
             if file is None:
@@ -371,7 +333,7 @@ class Client:
             else:
                 answer = Answer(b"", {}, rfc3339(int(self.now())) or "")
             self._gave_up.clear()
-            return read(answer)
+            return answer
 
     def _read(
         self, request: str, response: requests.Response, content: bytes, parse: Parse

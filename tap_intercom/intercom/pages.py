@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.records.typed_records import values_of
-
-T = TypeVar("T")
 
 CURSORS = ("starting_after", "before", "cursor")
 """The parameters that go on after a page, in the order in which they are preferred."""
@@ -140,13 +138,14 @@ class Repeats:
 
 
 def pages_in_turn(
-    send: Callable[[Position | None], tuple[T, Step]],
-) -> Iterator[T]:
-    """Yield each page; send gets its position, None for the first, and returns it with its step.
+    send: Callable[[Position | None], Answer],
+    step_of: Callable[[Answer, Position | None], Step],
+) -> Iterator[Answer]:
+    """Yield each page of a list. send asks for the page at a position, None for the first.
 
-    Raises ContractError when the pages go round in a circle, and BrokenOffError, after the last
-    page that can be had, when the list goes on: a cursor died, or Intercom counts more pages. How
-    long a cursor lives is not known (API-K27).
+    step_of says what an answer says about its list. Raises ContractError when the pages go round
+    in a circle, and BrokenOffError, after the last page that can be had, when the list goes on: a
+    cursor died, or Intercom counts more pages. How long a cursor lives is not known (API-K27).
     """
     position = None
     positions: set[tuple[str, str]] = set()
@@ -155,18 +154,20 @@ def pages_in_turn(
     least_pages = inf
     while True:
         try:
-            page, step = send(position)
+            answer = send(position)
         except ResponseError as error:
             is_by_cursor = position is not None and position.parameter in CURSORS
             if error.status != 400 or not is_by_cursor:
                 raise
             raise BrokenOffError(f"the page cursor expired ({error})") from error
+        # Before anybody reads the answer, who may change its records.
+        step = step_of(answer, position)
         count += 1
         is_repeated = repeats.note(step.content, step.size)
         if is_repeated and step.is_another and step.size:
             raise ContractError("Intercom sent the same page for another page number")
-        yield page
-        del page  # it is not kept in memory while the next one is waited for
+        yield answer
+        del answer  # it is not kept in memory while the next one is waited for
         if step.total_pages is not None:
             least_pages = min(least_pages, step.total_pages)
         if step.following is None:
@@ -296,31 +297,21 @@ def only_page(answer: Answer) -> Answer:
 
 
 class Send(Protocol):
-    def __call__(
-        self, path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]
-    ) -> Any: ...
+    """`Client.get`, or what asks for a page in another way."""
+
+    def __call__(self, path: str, params: Mapping[str, Any]) -> Answer: ...
 
 
 def read_pages(
-    send: Send,
-    path: str,
-    paging: Paging,
-    read: Callable[[Answer], T],
-    params: Mapping[str, Any] | None = None,
-) -> Iterator[T]:
-    """Yield what `read` makes of each page of a list; `send` is `Client.get`, or like it."""
+    send: Send, path: str, paging: Paging, params: Mapping[str, Any] | None = None
+) -> Iterator[Answer]:
+    """Yield each page of a list."""
     is_sized = True
 
-    def ask(position: Position | None) -> tuple[T, Step]:
-        def read_page(answer: Answer) -> tuple[T, Step]:
-            step = paging.step(answer.body, position)
-            return read(answer), step
+    def ask(position: Position | None) -> Answer:
+        return send(path, {**(params or {}), **paging.params(position, is_sized)})
 
-        asked = {**(params or {}), **paging.params(position, is_sized)}
-        found: tuple[T, Step] = send(path, asked, read=read_page)
-        return found
-
-    def ask_first(position: Position | None) -> tuple[T, Step]:
+    def ask_in_a_size_that_is_taken(position: Position | None) -> Answer:
         nonlocal is_sized
         try:
             return ask(position)
@@ -331,4 +322,6 @@ def read_pages(
             is_sized = False
             return ask(position)
 
-    return pages_in_turn(ask_first)
+    return pages_in_turn(
+        ask_in_a_size_that_is_taken, lambda answer, position: paging.step(answer.body, position)
+    )

@@ -308,20 +308,25 @@ class ParentStream(Stream):
         def own(answer: Answer) -> list[Record]:
             return [self.post_process(record) for record in wanted(answer, self.name)]
 
-        def lines(name: str, make: Callable[[Answer], list[Record]]) -> Batch:
-            for case in cases.get(name, ()):
-                case.report(run, name)
-            return run.render(name, answer, make)
-
-        # Rows are taken out first, since preparing a record changes it.
-        batches = [
-            alone(run, stream.name, partial(lines, stream.name, partial(rows, stream)))
-            for stream in self.embedded
-            if stream.name in names
+        # Rows are taken out first, since `post_process` changes a record.
+        tables: list[tuple[str, Callable[[Answer], list[Record]]]] = [
+            (stream.name, partial(rows, stream)) for stream in self.embedded
         ]
-        if self.name in names:
-            batches.insert(0, alone(run, self.name, partial(lines, self.name, own)))
-        return joined(batches)
+        batches: dict[str, Batch] = {}
+        for name, make in [*tables, (self.name, own)]:
+            if name not in names:
+                continue
+            # Each page that leaves rows out says so, so none passes for complete.
+            batches[name] = Batch(failed=frozenset([name]))
+            if name in run.given_up:
+                continue
+            try:
+                for case in cases.get(name, ()):
+                    case.report(run, name)
+                batches[name] = run.render(name, answer, make)
+            except Exception as error:
+                give_up(run, [name], error)
+        return joined([batches[name] for name in (self.name, *dict(tables)) if name in batches])
 
     def parents(
         self, run: StreamRun, records: Sequence[Record], places: Places
@@ -472,19 +477,12 @@ class ChildStream(ParentStream):
     def pages(self, run: StreamRun, parent: Parent) -> Iterator[Batch]:
         """The rows of a parent, a batch for each page."""
         path, params = self.path.format(id=parent.id), self.url_params(run, parent)
-        read = partial(self.read_answer, run, parent)
         if self.paging is WHOLE:
-            yield from read_pages(run.client.get, path, WHOLE, read, params)
+            for answer in read_pages(run.client.get, path, WHOLE, params):
+                yield self.read_answer(run, parent, answer)
             return
-        yield from read_until_whole(
-            run,
-            self,
-            run.client.get,
-            path,
-            self.paging,
-            lambda answer, tally: self.read_answer(run, parent, answer, tally.is_new),
-            params,
-        )
+        for answer, tally in read_until_whole(run, self, run.client.get, path, self.paging, params):
+            yield self.read_answer(run, parent, answer, tally.is_new)
 
     def read_answer(
         self,
@@ -543,19 +541,6 @@ class ChildStream(ParentStream):
     def url_params(self, run: StreamRun, parent: Parent) -> Mapping[str, Any]:
         """What to ask for beside the page."""
         return self.params
-
-
-def alone(run: StreamRun, name: str, make: Callable[[], Batch]) -> Batch:
-    """What `make` makes for a stream, which is given up where that fails.
-
-    Each page that leaves rows out says so, so none passes for complete.
-    """
-    if name not in run.given_up:
-        try:
-            return make()
-        except Exception as error:
-            give_up(run, [name], error)
-    return Batch(failed=frozenset([name]))
 
 
 def give_up(run: StreamRun, names: Sequence[str], error: Exception) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import WHOLE, Paging, Send, total_count
-from tap_intercom.reading.children import ChildStream, Parent, ParentStream, RenderedPage, chunks
+from tap_intercom.reading.children import ChildStream, Parent, ParentStream, Places, chunks
 from tap_intercom.reading.passes import ListPass, read_until_whole
 from tap_intercom.reading.stream import Batch, Probe, Record, StreamRun, instant_of
 from tap_intercom.settings import Settings
@@ -49,21 +49,11 @@ class ListStream(ParentStream):
         Children come after the list, in the order in which their parents changed: an interrupted
         run goes on from there, whatever the order of the list.
         """
-
-        def read(answer: Answer, tally: ListPass) -> RenderedPage:
-            records = self.parse_response(answer)
-            places = self.places(run, records)
-            if tally.known:
-                places = {
-                    name: [at for at in wanted if tally.is_new(records[at])]
-                    for name, wanted in places.items()
-                }
-            return self.read_page(run, answer, places)
-
         since = self._wanted_since(run) if self.newest_first else None
         params = self.url_params(run)
         parents: dict[str, list[Parent]] = {}
-        for page in read_until_whole(run, self, send, path, self.paging, read, params, since):
+        for answer, tally in read_until_whole(run, self, send, path, self.paging, params, since):
+            page = self.read_page(run, answer, self._new_places(run, answer, tally))
             page = self.with_lists(run, page)
             yield page.batch
             for name, found in page.parents.items():
@@ -74,6 +64,17 @@ class ListStream(ParentStream):
         for child in self.children:
             if child.name in parents:
                 yield from self._read_child(run, child, parents.pop(child.name))
+
+    def _new_places(self, run: StreamRun, answer: Answer, tally: ListPass) -> Places:
+        """The records of a page that are wanted and did not come in an earlier pass."""
+        records = self.parse_response(answer)
+        places = self.places(run, records)
+        if not tally.known:
+            return places
+        return {
+            name: [at for at in wanted if tally.is_new(records[at])]
+            for name, wanted in places.items()
+        }
 
     def _read_child(
         self, run: StreamRun, child: ChildStream, parents: list[Parent]

@@ -58,16 +58,11 @@ class WholeList:
     def read(self, run: StreamRun, field: NestedList, record: Any) -> Found:
         """The whole list. Raises ResponseError where the record is gone."""
         path = self.path.format(id=record.get("id"))
-
-        def entries(answer: Answer) -> list[Record]:
-            # Exact, since these entries stand in an answer that may be parsed exactly once more.
-            found = _lists(answer.exact().body, self.keys)
-            if not found:
-                raise ContractError(f"{path}: the answer has no list {self.keys[0]!r}")
-            return found[0]
-
-        pages = read_pages(run.client.get, path, self.paging, entries)
-        fetched = [entry for page in pages for entry in page]
+        fetched = [
+            entry
+            for answer in read_pages(run.client.get, path, self.paging)
+            for entry in self._entries(answer)
+        ]
         known = field.read(record)
         if self.consent_type is not None:
             # The endpoint returns the subscriptions of both lists of a contact.
@@ -80,6 +75,13 @@ class WholeList:
         if self.link:
             fetched = [self._linked(entry) for entry in fetched]
         return Found(fetched, max((field.total(record) or 0) - len(fetched), 0))
+
+    def _entries(self, answer: Answer) -> list[Record]:
+        # Exact, since these entries stand in an answer that may be parsed exactly once more.
+        found = _lists(answer.exact().body, self.keys)
+        if not found:
+            raise ContractError(f"{self.path}: the answer has no list {self.keys[0]!r}")
+        return found[0]
 
     def _linked(self, entry: Record) -> Record:
         """A whole record as the entry that links to it."""
@@ -97,7 +99,7 @@ class WholeRecord:
         """The list of the record. Raises ResponseError where the record is gone."""
         path = self.path.format(id=record.get("id"))
         return max(
-            run.client.get(path, read=lambda answer: field.read(answer.exact().body)),
+            field.read(run.client.get(path).exact().body),
             field.read(record),
             key=lambda found: len(found.entries),
         )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
@@ -19,8 +19,6 @@ from tap_intercom.reading.tally import PassCheck
 LOGGER = logging.getLogger("tap_intercom")
 
 MAX_PASSES = 5
-
-T = TypeVar("T")
 
 
 class ListPass(PassCheck):
@@ -96,11 +94,10 @@ def read_until_whole(
     send: Send,
     path: str,
     paging: Paging,
-    read: Callable[[Answer, ListPass], T],
     params: Mapping[str, Any],
     since: int | None = None,
-) -> Iterator[T]:
-    """Yield what `read` makes of each page, in as many passes as it takes to have all.
+) -> Iterator[tuple[Answer, ListPass]]:
+    """Yield each page of a list with its pass, in as many passes as it takes to have all.
 
     since: for a list that is newest first, the instant before which nothing is wanted: a pass ends
     when it has shown all that is. Raises ContractError where the passes do not come to rest.
@@ -110,14 +107,10 @@ def read_until_whole(
     for _ in range(MAX_PASSES):
         known = set() if previous is None else previous.known | previous.ids
         tally = ListPass(stream, since, known)
-
-        def count_and_read(answer: Answer, tally: ListPass = tally) -> T:
-            tally.add(stream.parse_response(answer), total_count(answer.body))
-            return read(answer, tally)
-
         try:
-            for page in read_pages(send, path, paging, count_and_read, params):
-                yield page
+            for answer in read_pages(send, path, paging, params):
+                tally.add(stream.parse_response(answer), total_count(answer.body))
+                yield answer, tally
                 tally.is_cut = tally.shows_all_wanted
                 if tally.is_cut:
                     break

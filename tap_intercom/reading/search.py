@@ -15,7 +15,7 @@ from math import ceil
 from typing import Any, ClassVar, NamedTuple
 
 from tap_intercom.errors import ConfigError, ContractError, ResponseError, UnavailableError
-from tap_intercom.intercom.client import Answer, Client, Parse, Result
+from tap_intercom.intercom.client import Answer, Client, Parse
 from tap_intercom.intercom.pages import (
     CURSORS,
     BrokenOffError,
@@ -314,21 +314,7 @@ class SearchStream(ParentStream):
         """
         body = self.query(run, span.window, tally.newest_first)
 
-        def read(answer: Answer, position: Position | None) -> tuple[_SearchPage, Step]:
-            step = PAGING.step(answer.body, position)
-            if step.following is not None and step.following.parameter != CURSOR:
-                raise ContractError(f"pages.next has no {CURSOR}, so the search may go on")
-            records = self.parse_response(answer)
-            tally.add(records, total_count(answer.body))
-            if records:
-                run.note_read(self.name)
-            parts = parts_of(tally.total) if parts_of and tally.pages == 1 else []
-            if len(parts) > 1:
-                return _SearchPage(parts=parts), Step()
-            return self._read_page(run, span, answer, seen, tally), step
-
         params, parse = self.url_params(run), self._parse(run, span)
-
         narrowing = Narrowing(
             run.client,
             self._page_size(run),
@@ -337,20 +323,29 @@ class SearchStream(ParentStream):
         )
         size = narrowing.size
 
-        def send(position: Position | None) -> tuple[_SearchPage, Step]:
+        def send(position: Position | None) -> Answer:
             after = {} if position is None else {CURSOR: position.value}
 
-            def ask(client: Client, size: int, keep: Callable[[Answer], Result]) -> Result:
+            def ask(client: Client, size: int) -> Answer:
                 asked = {**body, "pagination": {"per_page": size, **after}}
-                return client.post(self.path, asked, params, read=keep, parse=parse)
+                return client.post(self.path, asked, params, parse=parse)
 
-            return narrowing.send(
-                partial(ask, keep=partial(read, position=position)),
-                partial(ask, keep=self.parse_response),
-            )
+            return narrowing.send(ask)
 
         try:
-            yield from pages_in_turn(send)
+            for answer in pages_in_turn(send, _step):
+                records = self.parse_response(answer)
+                tally.add(records, total_count(answer.body))
+                if records:
+                    run.note_read(self.name)
+                parts = parts_of(tally.total) if parts_of and tally.pages == 1 else []
+                if len(parts) > 1:
+                    yield _SearchPage(parts=parts)
+                    return
+                kept = self._places(run, span, answer, seen, tally)
+                page = self.read_page(run, answer, dict.fromkeys(span.streams, kept))
+                yield _SearchPage(count=len(kept), page=page)
+                del answer, records, page
             if narrowing.size < size:
                 LOGGER.warning(
                     "%s: Intercom cannot send pages of %d; reading on with %d (setting page_size)",
@@ -439,10 +434,10 @@ class SearchStream(ParentStream):
             return [span.window]
         return split(span.window, min(ceil(total / (limit * 2 / 3)), most), self._unit)
 
-    def _read_page(
+    def _places(
         self, run: StreamRun, span: Span, answer: Answer, seen: Seen, tally: PassCheck
-    ) -> _SearchPage:
-        """The records of a page that are the window's and did not come before, made into lines."""
+    ) -> Sequence[int]:
+        """Which records of a page are the window's and did not come before."""
         records = self.parse_response(answer)
         kept: Sequence[int] = [
             at
@@ -452,8 +447,7 @@ class SearchStream(ParentStream):
         if self.has_children(span.streams):
             # A child costs a request: what came unchanged before is left out.
             kept = seen.unseen(records, kept, begins_pass=tally.pages == 1)
-        places = dict.fromkeys(span.streams, kept)
-        return _SearchPage(count=len(kept), page=self.read_page(run, answer, places))
+        return kept
 
     def _emit(self, run: StreamRun, span: Span, page: _SearchPage) -> Iterator[Batch]:
         """What is to be written of a page, with what needs more requests."""
@@ -493,6 +487,14 @@ class SearchStream(ParentStream):
             return
         text = f"{missing} of {tally.total} that Intercom counts in {_text(window)}"
         run.note_shortfall(self.name, "records that search counts did not come", text, missing)
+
+
+def _step(answer: Answer, position: Position | None) -> Step:
+    """What a page of a search says about the next one."""
+    step = PAGING.step(answer.body, position)
+    if step.following is not None and step.following.parameter != CURSOR:
+        raise ContractError(f"pages.next has no {CURSOR}, so the search may go on")
+    return step
 
 
 def _most_windows_of_days(length: int, total: int) -> int:

@@ -99,7 +99,7 @@ class StreamRun:
     settings: Settings
     origin: Origin
     ahead: ReadAhead
-    findings: Shortfalls
+    shortfalls: Shortfalls
     selections: Mapping[str, Selection]
     plans: Mapping[str, Plan]
     workspace_id: str | None
@@ -124,7 +124,7 @@ class StreamRun:
         """
         if self.settings.strict and not is_cap:
             raise ContractError(f"{name}: {kind}: {case} (setting strict)")
-        self.findings.add(name, kind, case, count)
+        self.shortfalls.add(name, kind, case, count)
 
     def note_gone(self, name: str, is_gone: bool, record_id: str) -> None:
         """Note whether a record was still there when its details were asked for.
@@ -134,7 +134,7 @@ class StreamRun:
         """
         if is_gone:
             kind = "records skipped, since they were deleted meanwhile"
-            self.findings.add(name, kind, record_id)
+            self.shortfalls.add(name, kind, record_id)
         reason = "are not found; check base_url and the permissions of the token"
         self._note_last(name, is_gone, reason)
 

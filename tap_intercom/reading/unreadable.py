@@ -121,10 +121,8 @@ class Narrowing(Generic[Spot]):
         self._control = control
         self._spots = spots
 
-    def send(
-        self, ask: Callable[[Client, int], Result], probe: Callable[[Client, int], object]
-    ) -> Result:
-        """What a page comes to. probe asks for it as well, and keeps nothing.
+    def send(self, ask: Callable[[Client, int], Result]) -> Result:
+        """The page that `ask` gets, of a size.
 
         Raises UnreadableError where its first record cannot be had while others can.
         """
@@ -143,7 +141,7 @@ class Narrowing(Generic[Spot]):
                 if not may_be_of_one_page(error):
                     raise
                 cause = error
-            if self.size == 1 or not _succeeds(probe, hasty):
+            if self.size == 1 or not _succeeds(ask, hasty):
                 self._check_others(cause)
                 raise UnreadableError(str(cause)) from cause
             self.size = max(self.size // SHRINK, 1)
@@ -152,9 +150,10 @@ class Narrowing(Generic[Spot]):
         check_others(self._control, self._client, self._spots, cause)
 
 
-def _succeeds(probe: Callable[[Client, int], object], client: Client) -> bool:
+def _succeeds(ask: Callable[[Client, int], object], client: Client) -> bool:
+    """Whether a page with one record can be had."""
     try:
-        probe(client, 1)
+        ask(client, 1)
     except FAILURES as error:
         if not may_be_of_one_page(error):
             raise

@@ -12,7 +12,7 @@ from tap_intercom.intercom.pages import Numbered, only_page
 from tap_intercom.reading.children import ChildStream, EmbeddedStream, ParentStream, RenderedPage
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeList
-from tap_intercom.reading.passes import ListPass, read_until_whole
+from tap_intercom.reading.passes import read_until_whole
 from tap_intercom.reading.scroll import scroll_pages
 from tap_intercom.reading.stream import Batch, Opening, Probe, Record, StreamRun, updated_at
 from tap_intercom.settings import Settings
@@ -291,9 +291,9 @@ def _list_pages(run: StreamRun) -> Iterator[CompanyPage]:
     Source: POST /companies/list, whose parameters stand in the query (API-D3).
     """
 
-    def send(path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]) -> Any:
+    def send(path: str, params: Mapping[str, Any]) -> Answer:
         try:
-            return run.client.post(path, {}, params, read=read)
+            return run.client.post(path, {}, params)
         except ResponseError as error:
             if "scroll" not in str(error):
                 raise
@@ -302,9 +302,5 @@ def _list_pages(run: StreamRun) -> Iterator[CompanyPage]:
             ) from error
 
     paging = Numbered(LIST_PAGE_SIZE)
-    path = Companies.list_path
-
-    def read(answer: Answer, tally: ListPass) -> CompanyPage:
-        return answer, tally.is_new
-
-    return read_until_whole(run, COMPANIES, send, path, paging, read, {})
+    for answer, tally in read_until_whole(run, COMPANIES, send, Companies.list_path, paging, {}):
+        yield answer, tally.is_new

@@ -366,14 +366,12 @@ class CustomObjectInstances(ListStream):
     def _referred(client: Client) -> list[str]:
         """The types that conversation attributes refer to (API-F2)."""
         path = "/conversations/attributes"
-        pages = read_pages(
-            client.get,
-            path,
-            WHOLE,
-            lambda answer: list_of(answer.body, "data", path),
-            {"include_archived": "true"},
-        )
-        references = [attribute.get("reference") for page in pages for attribute in page]
+        answers = read_pages(client.get, path, WHOLE, {"include_archived": "true"})
+        references = [
+            attribute.get("reference")
+            for answer in answers
+            for attribute in list_of(answer.body, "data", path)
+        ]
         types = {
             str(each["object_type_id"])
             for each in references

@@ -225,11 +225,8 @@ class CallTranscripts(ChildStream):
                 row["conversation_updated_at"] = updated_at.get(str(row["conversation_id"]))
             return found
 
-        yield client.post(
-            self.path,
-            {"conversation_ids": list(updated_at)},
-            read=lambda answer: run.render(self.name, only_page(answer), rows),
-        )
+        answer = client.post(self.path, {"conversation_ids": list(updated_at)})
+        yield run.render(self.name, only_page(answer), rows)
 
 
 class FinVoiceCalls(ChildStream):
@@ -358,7 +355,7 @@ class Conversations(SearchStream):
                 self.name,
                 *TICKETS_MISSING,
             )
-            run.findings.add(self.name, "permission missing", TICKETS_MISSING.permission)
+            run.shortfalls.add(self.name, "permission missing", TICKETS_MISSING.permission)
         yield from super().batches(run)
 
     def missing_permissions(

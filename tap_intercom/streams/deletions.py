@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -131,7 +131,7 @@ class Deletions(Stream):
             # What an older file knows is still compared: rows may come again, none is left out.
             fault = "is not there" if base is None else "is older than the state"
             LOGGER.warning("%s: %s %s, so detection begins again", self.name, known.path, fault)
-            run.findings.add(self.name, "known ids are lost", str(known.path))
+            run.shortfalls.add(self.name, "known ids are lost", str(known.path))
         return base
 
     def _written(self, run: StreamRun, rows: Sequence[Record]) -> Batch:
@@ -209,26 +209,27 @@ def _found(run: StreamRun, stream: SearchStream) -> set[str]:
     body = stream.query(run, Window(0, None))
     size = min(run.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
 
-    def ids(answer: Answer) -> set[str]:
-        return {str(each.get("id")) for each in stream.parse_response(answer)}
+    def send(path: str, params: Mapping[str, Any]) -> Answer:
+        return run.client.post(path, {**body, "pagination": dict(params)})
 
-    def send(path: str, params: Mapping[str, Any], *, read: Callable[[Answer], Any]) -> Any:
-        return run.client.post(path, {**body, "pagination": dict(params)}, read=read)
-
-    return set().union(*read_pages(send, stream.path, ByCursor(size), ids))
+    answers = read_pages(send, stream.path, ByCursor(size))
+    return {str(each.get("id")) for answer in answers for each in stream.parse_response(answer)}
 
 
 def _listed(run: StreamRun, name: str) -> set[str]:
     """The ids of all records. Source: GET /contacts, GET /conversations (API-D2), or the scroll."""
     path = f"/{name}"
-
-    def ids(answer: Answer) -> set[str]:
-        return {str(each.get("id")) for each in list_of(answer.body, DETECTED[name], path)}
-
-    if name == COMPANIES.name:
-        return set().union(*map(ids, read_companies(run)))
     size = min(run.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
-    return set().union(*read_pages(run.client.get, path, ByCursor(size), ids))
+    answers = (
+        read_companies(run)
+        if name == COMPANIES.name
+        else read_pages(run.client.get, path, ByCursor(size))
+    )
+    return {
+        str(each.get("id"))
+        for answer in answers
+        for each in list_of(answer.body, DETECTED[name], path)
+    }
 
 
 def _gone(run: StreamRun, name: str, record_id: str) -> Record | None:
@@ -298,17 +299,11 @@ def _deleted_conversations(
     since = (now if until is None else until) - lookback
     before = set(known.get(stream.name, ()))
     deleted: dict[str, int] = {}
-    for page in read_until_whole(
-        run,
-        stream,
-        run.client.get,
-        stream.path,
-        stream.paging,
-        lambda answer, _: stream.parse_response(answer),
-        stream.params,
-        since,
+    for answer, _ in read_until_whole(
+        run, stream, run.client.get, stream.path, stream.paging, stream.params, since
     ):
-        deleted.update({str(each.get("id")): stream.instant(each) or now for each in page})
+        for each in stream.parse_response(answer):
+            deleted[str(each.get("id"))] = stream.instant(each) or now
     # A first detection reports what is deleted while it runs: this run may have written it.
     first = now if until is None else since
     return DetectedDeletions(

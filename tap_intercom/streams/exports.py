@@ -493,10 +493,10 @@ class Receipts(ContentExport):
     def _report_left_out(self, run: StreamRun, export: _Export, names: frozenset[str]) -> None:
         kind = "exports that are one file, of another group"
         for name in sorted(names):
-            run.findings.add(name, kind, rfc3339(export.period.start) or "")
+            run.shortfalls.add(name, kind, rfc3339(export.period.start) or "")
 
     def _report(self, run: StreamRun, file: CsvFile) -> None:
-        run.findings.add(self.name, "files of exports that no stream takes", repr(file.name))
+        run.shortfalls.add(self.name, "files of exports that no stream takes", repr(file.name))
 
 
 class Occurrences:

@@ -146,14 +146,12 @@ class ActivityLogs(ListStream):
         yield Batch(reached={self.name: limit if window.end is None else window.end})
 
     @staticmethod
-    def _get(
-        run: StreamRun, window: Window, path: str, params: Mapping[str, Any], *, read: Any
-    ) -> Any:
+    def _get(run: StreamRun, window: Window, path: str, params: Mapping[str, Any]) -> Answer:
         # Whether a bound is included is not said: a second more, whose entries may come twice.
         bounds = {"created_at_after": str(max(window.start - 1, 0))}
         if window.end is not None:
             bounds["created_at_before"] = str(window.end)
-        return run.client.get(path, {**bounds, **params}, read=read)
+        return run.client.get(path, {**bounds, **params})
 
 
 class ActivityLogEventTypes(ListStream):
@@ -254,19 +252,14 @@ class DataConnectorExecutions(ChildStream):
     def pages(self, run: StreamRun, parent: Parent) -> Iterator[Batch]:
         # Without bounds Intercom shows the last hour only.
         for window in run.plans[self.name].windows:
-            yield from read_until_whole(
-                run,
-                self,
-                run.client.get,
-                self.path.format(id=parent.id),
-                self.paging,
-                lambda answer, _: self.read_answer(run, parent, answer),
-                {
-                    "include_bodies": "true",
-                    "start_ts": max(window.start - 1, 0),
-                    "end_ts": (window.end or run.origin.now) + 1,
-                },
-            )
+            params = {
+                "include_bodies": "true",
+                "start_ts": max(window.start - 1, 0),
+                "end_ts": (window.end or run.origin.now) + 1,
+            }
+            path = self.path.format(id=parent.id)
+            for answer, _ in read_until_whole(run, self, run.client.get, path, self.paging, params):
+                yield self.read_answer(run, parent, answer)
 
 
 class DataConnectors(ListStream):

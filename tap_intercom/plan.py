@@ -1,0 +1,149 @@
+"""What a run reads together, in which order, and from where on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tap_intercom.errors import ConfigError, ContractError
+from tap_intercom.intercom.client import Client, Workspace
+from tap_intercom.intercom.export_jobs import ExportJobs
+from tap_intercom.reading.read_ahead import ReadAhead
+from tap_intercom.reading.stream import Opening, Selection, Shared, Stream, StreamRun
+from tap_intercom.settings import Settings
+from tap_intercom.shortfalls import Shortfalls
+from tap_intercom.state import Origin, Plan, State, hash_filters
+from tap_intercom.streams import lineage, root_of, stream_of
+
+
+def plan_runs(
+    selections: Mapping[str, Selection],
+    *,
+    client: Client,
+    settings: Settings,
+    state: State,
+    workspace: Workspace,
+    ahead: ReadAhead,
+    jobs: ExportJobs,
+    shortfalls: Shortfalls,
+) -> list[StreamRun]:
+    """One run for each group of streams that are read together, in order.
+
+    A run whose streams cannot begin holds the error. Raises ContractError if the id of the
+    workspace is needed and not known, and ConfigError for settings that no stream can begin with.
+    """
+    if settings.add_workspace_id and workspace.id is None:
+        raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
+    shared = Shared(selections, (root_of(name) for name in selections))
+    runs = []
+    for names in groups(list(selections), state.currently_syncing):
+        root = stream_of(root_of(names[0]))
+        client_of_stream = client.for_stream(names[0])
+        covers, error = _begin(root, names, Opening(client_of_stream, settings, workspace, shared))
+        origin, lookback = _origin(root, names, settings, workspace)
+        runs.append(
+            StreamRun(
+                client=client_of_stream,
+                settings=settings,
+                origin=origin,
+                ahead=ahead,
+                shortfalls=shortfalls,
+                selections={name: selections[name] for name in names},
+                plans={
+                    name: _plan(state, selections[name], name, origin, lookback, covers.get(name))
+                    for name in names
+                    if selections[name].replication_key is not None
+                },
+                workspace_id=workspace.id,
+                jobs=jobs,
+                shared=shared,
+                covers=covers,
+                error=error,
+            )
+        )
+    return runs
+
+
+def groups(names: list[str], first: str | None) -> list[list[str]]:
+    """Streams that are read together, in order.
+
+    A child is with its parent, the stream that a run was interrupted in comes first, and one that
+    takes something from another comes after it.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(root_of(name), []).append(name)
+    ordered = sorted(found, key=lambda root: first not in found[root])
+    for root in list(ordered):
+        place = ordered.index(root)
+        before = [ordered.index(each) for each in stream_of(root).after if each in ordered]
+        last = max(before, default=0)
+        if last > place:
+            ordered.insert(last, ordered.pop(place))
+    return [sorted(found[root], key=lambda name: name != root) for root in ordered]
+
+
+def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] | None]:
+    """What each stream of a group covers, with what its parents do."""
+    asked: dict[str, frozenset[str] | None] = {}
+    found: dict[str, frozenset[str] | None] = {}
+    for name in names:
+        for stream in lineage(name):
+            if stream.name not in asked:
+                asked[stream.name] = stream.covers(opening)
+            words = asked[stream.name]
+            if words is not None:
+                found[name] = (found.get(name) or frozenset()) | words
+    return asked | found
+
+
+def _begin(
+    root: Stream, names: Sequence[str], opening: Opening
+) -> tuple[Mapping[str, frozenset[str] | None], Exception | None]:
+    """What each stream of a group covers, or the error that keeps the group from being read."""
+    try:
+        root.begin(opening.settings, opening.workspace.id, opening.shared)
+        return _covers(names, opening), None
+    except ConfigError:
+        raise
+    except Exception as error:
+        return {}, error
+
+
+def _plan(
+    state: State,
+    selection: Selection,
+    name: str,
+    origin: Origin,
+    lookback: int,
+    covers: frozenset[str] | None,
+) -> Plan:
+    """The windows of a stream that earlier runs did not read."""
+    return state.plan(
+        name,
+        origin,
+        lookback=lookback,
+        key=selection.replication_key or "updated_at",
+        parent=stream_of(name).parent,
+        whole=selection.version is not None,
+        covers=covers,
+    )
+
+
+def _origin(
+    root: Stream, names: Sequence[str], settings: Settings, workspace: Workspace
+) -> tuple[Origin, int]:
+    """What a group of streams is read from, and the lookback of its bookmarks."""
+    lookback = max(
+        root.lookback_seconds,
+        *(0 if root.is_snapshot else settings.lookback(name) for name in names),
+    )
+    origin = Origin(
+        start_date=settings.start_date,
+        end=None if root.is_snapshot else settings.end_date,
+        workspace=workspace.id,
+        filters=hash_filters(settings.search_filters.get(root.name)),
+        now=workspace.now,
+        safe=workspace.now - lookback,
+        latest=workspace.latest,
+    )
+    return origin, lookback
