@@ -1,18 +1,22 @@
-"""The official description of Intercom's API, version 2.16, where it is at hand.
+"""What the official description of Intercom's API, version 2.16, says.
 
-It is data beside the repository, not part of it: tests that need it are skipped without it.
+Its names and types are in description.json, made by scripts/names_and_types.py. The examples are not:
+tests that need them are skipped where the description itself is not beside the repository.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 DESCRIPTION = Path(__file__).resolve().parents[2] / "shared" / "intercom-openapi" / "2.16.yaml"
+NAMES_AND_TYPES = Path(__file__).with_name("description.json")
 
 # Which of its objects each stream's records are.
 DESCRIBED_AS = {
@@ -79,12 +83,17 @@ DESCRIBED_AS = {
 
 @lru_cache(maxsize=1)
 def description() -> dict[str, Any]:
+    """Names and types: paths that can be read, and components; not to be changed."""
+    table = json.loads(NAMES_AND_TYPES.read_text(encoding="utf-8"))
+    return {"paths": table.pop("paths"), "components": table}
+
+
+@lru_cache(maxsize=1)
+def whole_description() -> dict[str, Any]:
     """The whole document; not to be changed. Skips the test where there is none."""
     if not DESCRIPTION.exists():
-        pytest.skip("the official description of version 2.16 is not at hand")
-    yaml = pytest.importorskip("yaml")
-    with DESCRIPTION.open("rb") as file:
-        loaded: dict[str, Any] = yaml.load(file, yaml.CSafeLoader)
+        pytest.skip("the official description of version 2.16 is not beside the repository")
+    loaded: dict[str, Any] = yaml.load(DESCRIPTION.read_bytes(), yaml.CSafeLoader)
     return loaded
 
 
@@ -103,8 +112,8 @@ class Example(NamedTuple):
 
 def examples() -> Iterator[Example]:
     """Every example answer of every operation, those that operations share included."""
-    shared = description()["components"]["responses"]
-    for path, operations in description()["paths"].items():
+    shared = whole_description()["components"]["responses"]
+    for path, operations in whole_description()["paths"].items():
         for method, operation in operations.items():
             if method == "parameters":
                 continue

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from description import description
+from description import DESCRIPTION, NAMES_AND_TYPES, description, whole_description
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = {path.stem for path in (ROOT / "tap_intercom" / "schemas").glob("*.json")}
@@ -37,6 +39,17 @@ def readable(document: Mapping[str, Any]) -> set[str]:
 
 def tables_of(entry: Mapping[str, Any]) -> list[str]:
     return [entry["table"]] if "table" in entry else list(entry.get("tables", ()))
+
+
+def test_names_and_types_are_those_of_the_description() -> None:
+    whole_description()
+    made = subprocess.run(
+        [sys.executable, "scripts/names_and_types.py", str(DESCRIPTION)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    assert made.stdout == NAMES_AND_TYPES.read_bytes(), "renew it with scripts/names_and_types.py"
 
 
 def test_every_readable_endpoint_is_listed() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Output, Tap
-from description import DESCRIBED_AS, description
+from description import DESCRIBED_AS, whole_description
 from truth import HASHED, STREAMS, assert_singer, assert_true, differences, key_of, shaped
 
 from intercom_sandbox import Sandbox, Workspace
@@ -529,7 +529,7 @@ def resolved(node: Record) -> Record:
     found = dict(node)
     if "$ref" in found:
         name = found.pop("$ref").rsplit("/", 1)[1]
-        found = {**resolved(description()["components"]["schemas"][name]), **found}
+        found = {**resolved(whole_description()["components"]["schemas"][name]), **found}
     for part in found.pop("allOf", []):
         part = resolved(part)
         properties = {**part.get("properties", {}), **found.get("properties", {})}
@@ -562,7 +562,7 @@ def nullable_paths(node: Record, path: tuple[Any, ...] = ()) -> Iterator[tuple[A
 
 def base_record(stream: str) -> Record:
     """A record with all that is described, which needs no further request."""
-    schema = description()["components"]["schemas"][DESCRIBED_AS[stream]]
+    schema = whole_description()["components"]["schemas"][DESCRIBED_AS[stream]]
     record: Record = whole_example(schema)
     without_more(record)
     if stream == "conversations":
@@ -600,7 +600,7 @@ def without(record: Record, path: Sequence[Any], *, null: bool) -> Record:
 def variants(stream: str) -> dict[str, list[Record]]:
     """Records by what is odd about them, with keys that tell them apart."""
     whole = base_record(stream)
-    schema = description()["components"]["schemas"][DESCRIBED_AS[stream]]
+    schema = whole_description()["components"]["schemas"][DESCRIBED_AS[stream]]
     names = [name for name in whole if name not in ("id", "full_name", "model", "updated_at")]
     found = {
         "whole": [whole],
@@ -686,7 +686,7 @@ def example_records(stream: str) -> list[Record]:
     found = []
     answers = [
         operation["responses"]
-        for path in description()["paths"].values()
+        for path in whole_description()["paths"].values()
         for operation in path.values()
         if "responses" in operation
     ]
