@@ -1,7 +1,7 @@
 """What the official description of Intercom's API, version 2.16, says.
 
-Its names and types are in description.json, made by scripts/names_and_types.py. The examples are not:
-tests that need them are skipped where the description itself is not beside the repository.
+Its names and types are in description.json, made by scripts/names_and_types.py. Its examples are
+not: tests that need them are skipped where the description is not beside the repository.
 """
 
 from __future__ import annotations
