@@ -240,7 +240,7 @@ class Shared:
         self._ended[stream].set()
 
     def wait_for(self, stream: str) -> Any:
-        """What a stream left after it ended; None where it failed or is not read in this run."""
+        """Return what a stream left, once it ends, or None if it failed or is not in this run."""
         if stream in self._ended:
             self._ended[stream].wait()
         return self._left.get(stream)
