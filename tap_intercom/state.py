@@ -80,7 +80,7 @@ class Origin:
     latest: int | None = None
 
     def trusted(self, instant: int) -> int | None:
-        """Return the certain part of an earlier run's start, or None if it is in the future.
+        """Return an earlier run's own start as a safe instant, or None if it is in the future.
 
         A start slightly later than now comes from a clock that was ahead.
         """

@@ -504,7 +504,7 @@ def _step(answer: Answer, position: Position | None) -> Step:
 
 
 def _most_windows_of_days(length: int, total: int) -> int:
-    """Return into how many windows to split `length` seconds with `total` records.
+    """Return the number of windows for a period of `length` seconds with `total` records.
 
     Use wide windows if there are enough to read concurrently, otherwise shorter ones. Split a
     period about as long as one wide window only if it is crowded.
