@@ -20,7 +20,7 @@ _MODULES = {"Sandbox": ".server", "Workspace": ".workspace", "generate": ".sampl
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that `command` can be imported, and say what is missing, without the extra.
+    # Late, so `command` can be imported without the extra and name what is missing.
     if name not in _MODULES:
         raise AttributeError(name)
     return getattr(import_module(_MODULES[name], __name__), name)

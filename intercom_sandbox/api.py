@@ -29,7 +29,7 @@ from .tables import Table
 from .workspace import Workspace, plain_text, without_nulls
 
 PREVIEW = (sys.maxsize, 0)
-# Fields of conversations that come from 2.16 on, where they are asked for.
+# Fields of conversations that come on request from 2.16 on.
 _ASKED_FOR = {"monitor_evaluations": "include_monitors", "scorecards": "include_scorecards"}
 _VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(17)])
 _COMPANIES_LIST_LIMIT = 10_000
@@ -38,7 +38,7 @@ _RESULTS_KEPT = 8
 
 @dataclass
 class Scroll:
-    """The one scroll over companies that a workspace can have open."""
+    """The only scroll over companies that a workspace may have open."""
 
     token: str
     company_ids: list[str]
@@ -48,7 +48,7 @@ class Scroll:
 
 
 class Api:
-    """The endpoints over one workspace."""
+    """The endpoints of one workspace."""
 
     def __init__(self, workspace: Workspace, options: Options) -> None:
         self.workspace = workspace
@@ -137,7 +137,7 @@ class Api:
         return None
 
     def answer(self, call: Call) -> Answer:
-        """The answer to a call, as far as Intercom itself decides it."""
+        """Return the answer to a call, as far as Intercom itself decides it."""
         try:
             found = self.route(call.method, call.path)
             if found and found[0].template.startswith(("/oauth", "/auth")):
@@ -172,7 +172,7 @@ class Api:
             return refusal.answer()
 
     def expire_cursors(self) -> None:
-        """Make every cursor given so far a bad one."""
+        """Invalidate every cursor issued so far."""
         self._cursors.expire()
 
     def _check_token(self, call: Call) -> None:
@@ -180,7 +180,7 @@ class Api:
             raise RefusalError(401, "unauthorized", "Access Token Invalid")
 
     def version(self, call: Call) -> tuple[int, int]:
-        """The version that the call asks for, or the app's own. Raises RefusalError."""
+        """Return the version that the call requests, or the app's own. Raises RefusalError."""
         text = call.headers.get("intercom-version", self.options.app_version)
         if text in ("Preview", "Unstable"):
             return PREVIEW
@@ -314,7 +314,7 @@ class Api:
         return json_answer({"type": "list", "data": [_without_count(known[each]) for each in ids]})
 
     def scroll_companies(self, call: Call) -> Answer:
-        """One page of the scroll; asked twice for the same page, it gives the next one."""
+        """Return one page of the scroll; a second request for it returns the next page."""
         now, token = self.workspace.clock(), call.query.get("scroll_param")
         scroll = self.scroll
         if scroll and now - scroll.used_at > self.options.scroll_ttl:
@@ -342,12 +342,12 @@ class Api:
         )
 
     def break_scroll(self) -> None:
-        """The scroll can go on no more, but still holds its place until it expires."""
+        """Break the scroll: it cannot go on, but keeps its place until it expires."""
         if self.scroll:
             self.scroll.is_dead = True
 
     def list_companies(self, call: Call) -> Answer:
-        """Companies with users, by last_request_at; parameters are in the query string."""
+        """Return companies with users, by last_request_at; parameters are in the query string."""
         companies = [each for each in self.workspace.companies.records() if each["user_count"]]
         companies.sort(
             key=lambda each: (each.get("last_request_at") or 0, each["id"]),
@@ -433,7 +433,7 @@ class Api:
         return "tickets" in self.options.permissions
 
     def contact_language(self) -> search.Language:
-        """What may be asked of contacts: dates by whole days, in most versions of Intercom."""
+        """Return the search language for contacts: whole days for dates, in most versions."""
         days = {
             "workspace": ZoneInfo(self.workspace.app["timezone"]),
             "utc": ZoneInfo("UTC"),
@@ -498,7 +498,7 @@ class Api:
         records_key: str,
         render: Callable[[str, bytes], bytes],
     ) -> Answer:
-        """A page of all records, in an order that edits do not change."""
+        """Return a page of all records, in an order that edits do not change."""
         order = table.ids
         if table is self.workspace.conversations and not self._sees_tickets:
             order = [key for key in order if key[1] not in self.workspace.ticket_ids]
@@ -600,7 +600,7 @@ class Api:
         def render(_: str, text: bytes) -> bytes:
             hidden = [key for key, is_asked in asked.items() if key in text and not is_asked]
             if not hidden and not is_older:
-                # A copy of the bytes costs less than to parse and write a record.
+                # A copy of the bytes costs less than parsing and writing a record.
                 missing = [key for key, is_asked in asked.items() if is_asked and key not in text]
                 return b",".join([text[:-1], *(b"%s[]" % key for key in missing)]) + b"}"
             record = orjson.loads(text)

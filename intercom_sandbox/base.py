@@ -1,4 +1,4 @@
-"""What all parts of a workspace share: the tables that search knows, the lock, times and ids."""
+"""What all parts of a workspace share: the tables that search uses, the lock, times and ids."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Base:
         return Table(lambda: self.search_lag(), lambda: self.clock())
 
     def _touch(self, table: Table, record_id: str) -> None:
-        """Move updated_at of a record to now. Raises KeyError."""
+        """Set updated_at of a record to now. Raises KeyError."""
         table.put(table.get(record_id) | {"updated_at": self._now()})
 
     def _contact_reference(self, contact_id: str) -> Record:
@@ -63,5 +63,5 @@ class Base:
         return str(start + self._number(kind))
 
     def _hexadecimal_id(self, kind: str) -> str:
-        """24 hexadecimal digits, in no order, always the same ones for the n-th of its kind."""
+        """Return 24 unordered hexadecimal digits, always the same for the n-th id of a kind."""
         return blake2b(b"%s%d" % (kind.encode(), self._number(kind)), digest_size=12).hexdigest()

@@ -1,4 +1,4 @@
-"""A call to Intercom and its answer, free of HTTP's machinery."""
+"""A call to Intercom and its answer, independent of the HTTP library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 
 @dataclass(frozen=True)
 class Call:
-    """Names of headers are in lower case."""
+    """A call; header names are in lower case."""
 
     method: str
     path: str
@@ -21,7 +21,7 @@ class Call:
     body: bytes
 
     def number(self, name: str, default: int) -> int:
-        """A parameter of the query that counts from 1. Raises RefusalError."""
+        """Return a query parameter that counts from 1. Raises RefusalError."""
         try:
             number = int(self.query.get(name, default))
         except ValueError:
@@ -31,14 +31,14 @@ class Call:
         return number
 
     def json(self) -> Any:
-        """The body. Raises RefusalError."""
+        """Return the parsed body. Raises RefusalError."""
         try:
             return orjson.loads(self.body)
         except ValueError:
             raise RefusalError(400, "bad_request", "Failed to parse the JSON body") from None
 
     def form(self) -> dict[str, Any]:
-        """The fields of a body that is a form or a JSON object. Raises RefusalError."""
+        """Return the fields of a form or JSON object in the body. Raises RefusalError."""
         if "json" not in self.headers.get("content-type", ""):
             return dict(parse_qsl(self.body.decode(errors="replace")))
         body = self.json()

@@ -1,7 +1,7 @@
-"""The truth about tables whose rows belong to a contact, a company, a conversation or a ticket.
+"""The true rows of tables that belong to a contact, a company, a conversation or a ticket.
 
-Rows are Intercom's own objects, or links between two records, with the id and the updated_at of
-the record that they belong to.
+A row is Intercom's own object, or a link between two records. It has the id and updated_at of the
+record that it belongs to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Rows = Iterator[Record]
 
 
 def tickets(workspace: Workspace) -> Rows:
-    """Without their parts, which are a table of their own."""
+    """Return the tickets without their parts, which have their own table."""
     return workspace.tickets.records()
 
 
@@ -62,7 +62,7 @@ def side_conversation_parts(workspace: Workspace) -> Rows:
 
 
 def call_transcripts(workspace: Workspace) -> Rows:
-    """Of all calls of conversations, also of those without a transcript."""
+    """Return all calls of conversations, even those without a transcript."""
     for call in workspace.calls.values():
         if call["conversation_id"] in workspace.conversations:
             conversation = workspace.conversations.get(call["conversation_id"])
@@ -132,7 +132,7 @@ def contact_merge_history(workspace: Workspace) -> Rows:
 
 
 def events(workspace: Workspace) -> Rows:
-    """Those of users that can still be listed."""
+    """Return the events of users that can still be listed."""
     for contact, owner in _owners("contact", workspace.contacts):
         if contact["role"] == "user":
             for each in workspace.listed_events(contact["id"]):
@@ -140,7 +140,7 @@ def events(workspace: Workspace) -> Rows:
 
 
 def event_summaries(workspace: Workspace) -> Rows:
-    """Those of users."""
+    """Return the event summaries of users."""
     for contact, owner in _owners("contact", workspace.contacts):
         if contact["role"] == "user":
             for each in workspace.event_summaries(contact["id"]):

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; gives the exit code."""
+    """Serve until SIGINT or SIGTERM, and return the exit code."""
     try:
         from .sample import generate
         from .server import Sandbox
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def serve(sandbox: Sandbox, write_config: Path | None = None) -> int:
-    """Serve in this thread until SIGINT or SIGTERM; gives the exit code."""
+    """Serve in this thread until SIGINT or SIGTERM, and return the exit code."""
 
     def when_listening() -> None:
         if write_config:

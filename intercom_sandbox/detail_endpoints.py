@@ -1,4 +1,4 @@
-"""The endpoints of tickets, and of what contacts, companies and conversations have beside them."""
+"""The endpoints of tickets, and of the details of contacts, companies and conversations."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class DetailEndpoints:
         return Answer(self.ticket_text(call)(ticket_id, text))
 
     def ticket_text(self, call: Call) -> Callable[[str, bytes], bytes]:
-        """How the version of the call shows a ticket."""
+        """Return a function that shows a ticket in the version of the call."""
         version = self.api.version(call)
         if version >= (2, 16):
             return self.workspace.ticket_text
@@ -105,7 +105,7 @@ class DetailEndpoints:
         return json_answer({"type": "list", "data": self.workspace.subscriptions(contact_id)})
 
     def merge_history(self, call: Call, contact_id: str) -> Answer:
-        """The merges into a user, newest first unless `order=asc`; leads have none to show."""
+        """Return the merges into a user, newest first unless `order=asc`; leads show none."""
         self.api.contact(call, contact_id)
         if self.workspace.contact(contact_id)["role"] != "user":
             raise RefusalError(404, "not_found", "Contact not found")
@@ -135,7 +135,7 @@ class DetailEndpoints:
         )
 
     def events(self, call: Call) -> Answer:
-        """The events of a contact, newest first, or their summaries."""
+        """Return the events of a contact, newest first, or their summaries."""
         if call.query.get("type") != "user":
             raise RefusalError(400, "parameter_invalid", "type must be user")
         contact = self._contact_of_events(call)
@@ -149,7 +149,7 @@ class DetailEndpoints:
             summaries = self.workspace.event_summaries(contact_id)
             return json_answer({"type": "event.summary", "events": summaries} | identity)
         listed = self.workspace.listed_events(contact_id)
-        # `before` counts from the oldest event on, since new ones come at the other end.
+        # `before` counts from the oldest event, since new ones come at the other end.
         gone = len(self.workspace.events.get(contact_id, ())) - len(listed)
         per_page = call.number("per_page", self.api.options.most_rows or _EVENTS_PER_PAGE)
         end = len(listed)
@@ -206,7 +206,7 @@ class DetailEndpoints:
         )
 
     def search_calls(self, call: Call) -> Answer:
-        """The calls of some conversations, with their transcripts."""
+        """Return the calls of some conversations, with their transcripts."""
         body = call.json()
         ids = body.get("conversation_ids") if isinstance(body, dict) else None
         if not isinstance(ids, list) or not 1 <= len(ids) <= _CALLS_LIMIT:

@@ -1,4 +1,4 @@
-"""What contacts, companies and conversations have beside their own record, request by request."""
+"""What contacts, companies and conversations have outside their own record, by request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Base
 from .records import Record, conversation_part, update
 
 EVENT_DAYS = 90
-"""Events that are older are counted in summaries, but listed no more."""
+"""Older events count in summaries but are no longer listed."""
 
 
 def iso(instant: float) -> str:
@@ -19,7 +19,7 @@ def iso(instant: float) -> str:
 
 
 def note(note_id: str, owner: Record, now: int) -> Record:
-    """A note on a contact or a company; `owner` is its type and id."""
+    """Return a note on a contact or a company; `owner` is its type and id."""
     return {
         "type": "note",
         "id": note_id,
@@ -95,7 +95,7 @@ def fin_voice_call(call_id: int, conversation_id: str) -> Record:
 
 
 class Details(Base):
-    """Events are ascending by time; `call_transcripts` has what only a search of calls shows."""
+    """Details of records. Events ascend by time; only a call search shows `call_transcripts`."""
 
     def __init__(self, **names: str) -> None:
         super().__init__(**names)
@@ -117,13 +117,13 @@ class Details(Base):
             return subscription_id
 
     def add_event(self, contact_id: str, event_name: str, **fields: Any) -> None:
-        """Add an event of a contact, whose updated_at moves to now."""
+        """Add an event of a contact, and set its updated_at to now."""
         with self.lock:
             self._touch(self.contacts, contact_id)
             self.load_events(contact_id, [{"event_name": event_name, **fields}])
 
     def load_events(self, contact_id: str, events: Sequence[Record]) -> None:
-        """Add events of a contact, leaving its updated_at as it is."""
+        """Add events of a contact without changing its updated_at."""
         with self.lock:
             contact = self.contacts.get(contact_id)
             listed = self.events.setdefault(contact_id, [])
@@ -134,7 +134,7 @@ class Details(Base):
     def add_handling_event(
         self, conversation_id: str, admin_id: str, kind: str = "paused", **fields: Any
     ) -> None:
-        """Let an admin pause or resume the work on a conversation."""
+        """Make an admin pause or resume the work on a conversation."""
         with self.lock:
             self._touch(self.conversations, conversation_id)
             teammate = {"type": "admin", "id": int(admin_id), "name": f"Admin {admin_id}"}
@@ -142,13 +142,13 @@ class Details(Base):
             self.handling_events.setdefault(conversation_id, []).append(record | fields)
 
     def add_side_conversation(self, conversation_id: str, parts: Sequence[Record] = ({},)) -> str:
-        """Add a thread that teammates have inside a conversation."""
+        """Add a thread between teammates inside a conversation."""
         with self.lock:
             self._touch(self.conversations, conversation_id)
             return self.load_side_conversation(conversation_id, parts)
 
     def load_side_conversation(self, conversation_id: str, parts: Sequence[Record]) -> str:
-        """Add a thread, leaving updated_at of the conversation as it is."""
+        """Add a thread without changing updated_at of the conversation."""
         with self.lock:
             side_id = self._number_id("side_conversation", 77_000)
             side = {"side_conversation_id": side_id, "conversation_parts": [], "total_count": 0}
@@ -173,7 +173,7 @@ class Details(Base):
         transcript: Sequence[Record] | None = None,
         **fields: Any,
     ) -> str:
-        """Add a call, with a transcript or without one."""
+        """Add a call with or without a transcript."""
         with self.lock:
             if conversation_id is not None:
                 self._touch(self.conversations, conversation_id)
@@ -182,7 +182,7 @@ class Details(Base):
     def load_call(
         self, conversation_id: str | None, transcript: Sequence[Record] | None, **fields: Any
     ) -> str:
-        """Add a call, leaving updated_at of its conversation as it is."""
+        """Add a call without changing updated_at of its conversation."""
         with self.lock:
             call_id = fields.get("id") or self._number_id("call", 0)
             self.calls[call_id] = call(call_id, conversation_id, self._now()) | fields
@@ -198,7 +198,7 @@ class Details(Base):
             return self.load_fin_voice_call(conversation_id, **fields)
 
     def load_fin_voice_call(self, conversation_id: str, **fields: Any) -> int:
-        """Add a call of Fin, leaving updated_at of its conversation as it is."""
+        """Add a call of Fin without changing updated_at of its conversation."""
         with self.lock:
             call_id = self._number("fin_voice_call")
             record = fin_voice_call(call_id, conversation_id) | fields
@@ -206,17 +206,17 @@ class Details(Base):
             return call_id
 
     def note(self, note_id: str, owner: Record) -> Record:
-        """A note on a contact or a company; one that nobody wrote has a text of its own."""
+        """Return a note on a contact or a company; a note that nobody wrote has its own text."""
         reference = {"type": owner["type"], "id": owner["id"]}
         return self.notes.get(note_id) or note(note_id, reference, owner["created_at"])
 
     def listed_events(self, contact_id: str) -> list[Record]:
-        """The events of a contact that are not too old to be listed, ascending."""
+        """Return the events of a contact that are recent enough to be listed, ascending."""
         oldest = self._now() - EVENT_DAYS * 86_400
         return [each for each in self.events.get(contact_id, ()) if each["created_at"] > oldest]
 
     def event_summaries(self, contact_id: str) -> list[Record]:
-        """All events of a contact by name, the old ones too."""
+        """Return all events of a contact by name, including old ones."""
         by_name: dict[str, list[int]] = {}
         for each in self.events.get(contact_id, ()):
             by_name.setdefault(each["event_name"], []).append(each["created_at"])

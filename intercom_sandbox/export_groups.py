@@ -1,4 +1,4 @@
-"""The groups of the content data export: a file for each, and its columns."""
+"""The groups of the content data export: one file each, and its columns."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _COLUMNS = {
     "overview": _OVERVIEW,
 }
 GROUPS: dict[str, list[str]] = {group: names.split() for group, names in _COLUMNS.items()}
-# When what a row is about happened, by group; the rows of all others are about messages themselves.
+# The time column of a row's event, by group; rows of other groups are about messages themselves.
 _EVENTS = {
     group: next(name for name in names if name.endswith("_at"))
     for group, names in GROUPS.items()

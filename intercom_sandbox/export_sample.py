@@ -1,4 +1,4 @@
-"""Sample rows of exports: messages and what became of them, and datasets of reporting."""
+"""Sample rows of exports: messages with their events, and datasets of reporting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONTENTS = (
     ("chat", "Do you need a hand?"),
 )
 _SERIES = (("-1", ""), ("301", "Onboarding"), ("302", "Winning back"))
-# The time of each kind of event, and how often a message meets it.
+# The time column of each kind of event, and how often it happens to a message.
 _EVENTS = (
     ("open", "opened_at", 0.6),
     ("reply", "replied_at", 0.2),
@@ -54,7 +54,7 @@ _CONVERSATION = (
     "timestamp.conversation_started_at",
     "conversation.channel",
     "conversation.conversation_handling_time",
-    # Custom attributes of a contact and of a conversation, with the same name.
+    # Custom attributes of a contact and a conversation with the same name.
     "people.Plan",
     "conversation.Plan",
 )

@@ -1,4 +1,4 @@
-"""Intercom's exports: jobs that take a while, and the files that they come to."""
+"""Intercom's exports: jobs that take a while, and their files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .workspace import Workspace
 
 _DAY = 86_400
 _MISSPELLED = frozenset({(2, 7), (2, 8), (2, 9), (2, 10), (2, 12), (2, 13)})
-# Before Python 3.11, csv cannot write NUL: a character that nobody uses stands for it meanwhile.
+# csv cannot write NUL before Python 3.11, so an unused character replaces it meanwhile.
 _NUL_IN_CSV = "\ufdd0"
 _ENDED = ("completed", "no_data", "failed", "canceled")
 
 
 @dataclass
 class Job:
-    """A job of the content export, over whole days of UTC."""
+    """A job of the content export, over whole UTC days."""
 
     identifier: str
     first_day: int
@@ -56,7 +56,7 @@ class Exports:
         self._jobs: dict[str, Job] = {}
 
     def end_jobs(self) -> None:
-        """End the jobs that are pending, as time would."""
+        """End the pending jobs, as time would."""
         for job in self._jobs.values():
             if job.status not in _ENDED:
                 job.status = "completed"
@@ -83,7 +83,7 @@ class Exports:
         return self._told(call, job)
 
     def status(self, call: Call, identifier: str) -> Answer:
-        """What has become of a job; every look brings it on. Raises RefusalError."""
+        """Return the status of a job; each request advances it. Raises RefusalError."""
         job = self._job(identifier)
         if job.status not in _ENDED:
             job.looks += 1
@@ -96,14 +96,14 @@ class Exports:
         return self._told(call, job)
 
     def cancel(self, call: Call, identifier: str) -> Answer:
-        """Raises RefusalError."""
+        """Cancel a job. Raises RefusalError."""
         job = self._job(identifier)
         if job.status not in _ENDED:
             job.status = "canceled"
         return self._told(call, job)
 
     def download(self, call: Call, identifier: str) -> Answer:
-        """The file of a completed job. Raises RefusalError."""
+        """Return the file of a completed job. Raises RefusalError."""
         job = self._job(identifier)
         if job.status != "completed":
             raise RefusalError(404, "not_found", "The requested resource does not exist.")
@@ -113,7 +113,7 @@ class Exports:
         kind = "application/octet-stream"
         if self._options.content_file == "zip":
             packed = self._archive(files)
-            # Not a coding of HTTP, but what Intercom says.
+            # Not an HTTP encoding, but Intercom sends it.
             return Answer(packed, headers={"Content-Encoding": "zip"}, content_type=kind)
         alone = files.get("receipt", b"")
         if self._options.content_file == "gzip":
@@ -134,7 +134,7 @@ class Exports:
         return json_answer(body | {"download_expires_at": ""})
 
     def _rows(self, job: Job, group: str) -> list[Record]:
-        """What a job has of a group: messages of its days, and what happened to them then."""
+        """Return a job's rows of a group: messages of its days, and their events on those days."""
         rows = [
             {name: self._seen(job, name, value) for name, value in row.items()}
             for row in self._workspace.export_rows[group]
@@ -145,12 +145,12 @@ class Exports:
 
     @staticmethod
     def _seen(job: Job, name: str, value: Any) -> Any:
-        """A value as a job has it: events count within the dates asked for only."""
+        """Return a value as a job shows it: events count only within the requested dates."""
         is_event = name.startswith("first_") or name in EVENT_TIMES
         return None if is_event and value is not None and not job.holds(value) else value
 
     def _csv(self, rows: Sequence[Record]) -> bytes:
-        """A file with all columns that any of the rows has."""
+        """Return a file with all columns of any row."""
         names = list(dict.fromkeys(name for row in rows for name in row if name != "sent_at"))
         text = io.StringIO(newline="")
         writer = csv.writer(text)
@@ -169,7 +169,7 @@ class Exports:
         return text if self._options.export_times == "space" else text.replace(" ", "T") + "Z"
 
     def _archive(self, files: dict[str, bytes]) -> bytes:
-        """The files of groups, with the names that the options say."""
+        """Return the files of groups, with the names from the options."""
         now = datetime.fromtimestamp(self._workspace.clock(), timezone.utc)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

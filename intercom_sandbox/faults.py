@@ -1,4 +1,4 @@
-"""Faults on cue: what shall go wrong with which requests."""
+"""Faults on cue: what goes wrong with which requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Kind = Literal[
 
 @dataclass
 class Fault:
-    """What goes wrong with the requests that match, after the first `after` ones, `times` times."""
+    """A fault of matching requests: skips the first `after` ones, then happens `times` times."""
 
     kind: Kind
     path: re.Pattern[str] | None
@@ -40,7 +40,7 @@ class Fault:
     done: int = 0
 
     def is_due(self, method: str, path: str) -> bool:
-        """Whether this request is hit; counts it."""
+        """Whether this request is hit; counts the request."""
         if self.method not in (None, method) or (self.path and not self.path.search(path)):
             return False
         self.seen += 1
@@ -66,9 +66,9 @@ class Faults:
         edit: Callable[[Any], object] | None = None,
         **details: Any,
     ) -> Fault:
-        """Let requests fail; `path` is a regular expression that is searched in the path.
+        """Make requests fail whose path contains the regular expression `path`.
 
-        `edit` is run on the workspace before each answer that is hit, with any kind.
+        With any kind, `edit` runs on the workspace before each answer that is hit.
         """
         if kind not in get_args(Kind):
             raise ValueError(f"{kind!r} is none of {', '.join(get_args(Kind))}")
@@ -82,5 +82,5 @@ class Faults:
         self.faults.clear()
 
     def due(self, method: str, path: str) -> list[Fault]:
-        """The faults that hit this request; every fault counts it."""
+        """Return the faults that hit this request; every fault counts it."""
         return [fault for fault in list(self.faults) if fault.is_due(method, path)]

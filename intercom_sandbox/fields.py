@@ -1,4 +1,4 @@
-"""The fields that can be searched, and where a record keeps them."""
+"""The searchable fields, and where a record keeps them."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def is_date(field: str) -> bool:
 
 
 def values_of(workspace: Workspace, record: Record, field: str) -> list[Any]:
-    """The values of a field; none for null."""
+    """Return the values of a field; an empty list for null."""
     if field == "tag_id":
         return workspace.nested_ids(record["id"], "tags")
     if field == "segment_id":
         return list(workspace.contact_segment_ids.get(record["id"], ()))
     if field.startswith("custom_attributes."):
-        # Names of attributes may hold dots.
+        # Names of attributes may contain dots.
         value = record["custom_attributes"].get(field.partition(".")[2])
         return _flat(value)
     if record["type"] == "ticket":

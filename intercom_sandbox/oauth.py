@@ -1,4 +1,4 @@
-"""Authorization of an app by a person: from the page to the token."""
+"""Authorization of an app by a person, from the page to the token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAGE = "<!doctype html><title>{title}</title><h1>{title}</h1>{content}"
 
 
 class Authorization:
-    """Codes for one workspace; each can be exchanged once."""
+    """The codes of one workspace; each can be exchanged once."""
 
     def __init__(self, workspace: Workspace, options: Options) -> None:
         self.workspace = workspace
@@ -22,7 +22,7 @@ class Authorization:
         self._given_at: dict[str, float] = {}
 
     def page(self, call: Call) -> Answer:
-        """Where people allow an app to read their workspace."""
+        """Return the page where people allow an app to read their workspace."""
         if call.query.get("client_id") != self.options.client_id:
             return _html_page("Unknown app", "<p>No app has this client_id.</p>", 400)
         query = html.escape(urlencode(self._redirect(call)))

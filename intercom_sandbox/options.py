@@ -34,35 +34,35 @@ class Options:
 
     token, permissions      what a caller needs, and what it may read
     refusal_status          of a call without the permission: 401 or 403
-    app_version             the version of calls that name none
+    app_version             the version of calls without one
     rate_limit              requests in a window of ten seconds; None: no limit and no headers
     retry_after             the Retry-After header of a 429
-    latency, latency_jitter how long every answer takes, and at most how much longer
+    latency, latency_jitter the duration of every answer, and the maximum random addition
     contact_days            what date filters on contacts are cut to: days of the workspace's
                             timezone, days of UTC, or nothing
-    greater_includes_equal  whether `>` on conversations and tickets selects equal times, too
-    sort_honoured           False: results come in an order that has no meaning
-    cursors                 a cursor goes on after a value, or at a position in the result as it
-                            is then, so that rows which leave let others slip past
-    cursor_lifetime         a cursor is good for so many later searches
-    large_pages             what becomes of a page size above the maximum, where contacts and
-                            conversations are not what is asked for
-    most_rows               no page holds more, whatever is asked for; None: no such limit
-    search_lag              how long search does not know of an edit
-    company_segments_listed whether `/segments?type=company` gives company segments
-    scroll_ttl              a scroll ends so long after its last use
-    scroll_closes_at_end    whether the empty page ends the scroll at once
-    export_looks            how often a job is asked about before it is complete
-    exports_refused         how often a job may not start yet, since one of another app is pending
-    export_result           what jobs come to
+    greater_includes_equal  whether `>` on conversations and tickets includes equal times
+    sort_honoured           False: results come in an arbitrary order
+    cursors                 a cursor continues after a value, or at a position in the current
+                            result, so rows that leave let others slip past
+    cursor_lifetime         a cursor is valid for this many later searches
+    large_pages             what happens to a page size above the maximum, except for contacts and
+                            conversations
+    most_rows               maximum rows on any page; None: no such limit
+    search_lag              how long search does not see an edit
+    company_segments_listed whether `/segments?type=company` returns company segments
+    scroll_ttl              a scroll ends this long after its last use
+    scroll_closes_at_end    whether the empty page ends the scroll immediately
+    export_looks            number of status requests before a job is complete
+    exports_refused         how often a job may not start yet, since another app's is pending
+    export_result           how jobs end
     content_file            how the file of a content export is packed: all groups in an archive,
-                            or receipts only
-    content_file_name       the name of each file in the archive: of its group, number, the time now
+                            or only receipts
+    content_file_name       the name of each file in the archive, from group, number and time
     reporting_file          how the file of a reporting export is packed
-    reporting_bounds        which of the two instants asked for a reporting export includes
-    reporting_header        what its columns are called: names that users see, or ids
+    reporting_bounds        which of the two requested instants a reporting export includes
+    reporting_header        the names of its columns: displayed names, or ids
     export_times            how the files write times: Unix seconds, ISO 8601, or with a space
-    client_id and so on     the app that OAuth knows; its codes live for code_lifetime
+    client_id and so on     the app that OAuth knows; its codes are valid for code_lifetime
     """
 
     token: str = "sandbox-token"

@@ -1,4 +1,4 @@
-"""Pages of a result: keys in order, and what leads from one page to the next."""
+"""Pages of a result: keys in order, and the links from one page to the next."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Result:
     def of_ranges(
         cls, order: Sequence[tuple[Any, str]], ranges: list[Range], is_descending: bool
     ) -> Result:
-        """The keys whose sort value is in one of the ascending ranges."""
+        """Return the keys whose sort value is in one of the ascending ranges."""
         borders = [
             (bisect_left(order, (low,)), bisect_left(order, (high,))) for low, high in ranges
         ]
@@ -60,7 +60,7 @@ class Result:
         return found[::-1] if self.is_descending else found
 
     def position_after(self, key: tuple[Any, str]) -> int:
-        """Where reading goes on after a key, which may be there no more."""
+        """Return where reading continues after a key, which may no longer exist."""
         bisect = bisect_left if self.is_descending else bisect_right
         border = bisect(self.order, key)
         before = sum(max(0, min(border, stop) - start) for start, stop in self.stretches)
@@ -71,8 +71,10 @@ class Result:
 class Cursor:
     """Where the next page starts.
 
-    `after` is the last key of the page before; `position` is its place in the result. `page` is
-    the number of the next page and `issued` the number of the search that gave the cursor.
+    after: the last key of the previous page.
+    position: the place of that key in the result.
+    page: the number of the next page.
+    issued: the number of the search that issued the cursor.
     """
 
     after: tuple[Any, str]
@@ -87,7 +89,7 @@ class Cursor:
 
     @classmethod
     def from_text(cls, text: object) -> Cursor:
-        """Raises ValueError."""
+        """Parse a cursor. Raises ValueError."""
         try:
             fields = orjson.loads(base64.b64decode(str(text), validate=True))
             value, record_id, page, position, issued = fields
@@ -100,7 +102,7 @@ class Cursor:
 
 
 class Cursors:
-    """The cursors that were given: how long they are good, and where reading goes on."""
+    """The issued cursors: how long they are valid, and where reading continues."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -108,7 +110,7 @@ class Cursors:
         self._first_living = 0
 
     def page_after(self, result: Result, cursor_text: object) -> tuple[int, int]:
-        """The number of the page that is asked for, and where in the result it starts.
+        """Return the number of the requested page, and where in the result it starts.
 
         Raises RefusalError.
         """
@@ -129,15 +131,15 @@ class Cursors:
         try:
             return cursor.page, result.position_after(cursor.after)
         except TypeError:
-            # The cursor belongs to a search that is sorted by something else.
+            # The cursor belongs to a search with another sort field.
             raise _bad_cursor() from None
 
     def text(self, last: tuple[Any, str], position: int, page: int) -> str:
-        """A cursor that goes on after the last key of a page, at this position and page."""
+        """Return a cursor that continues after a page's last key, at this position and page."""
         return Cursor(last, position, page, self._pages).text()
 
     def expire(self) -> None:
-        """Make every cursor given so far a bad one."""
+        """Invalidate every cursor issued so far."""
         self._first_living = self._pages + 1
 
 
@@ -146,7 +148,7 @@ def _bad_cursor() -> RefusalError:
 
 
 def page_size(asked: int, maximum: int, options: Options) -> int:
-    """The size of the page that is given. Raises RefusalError."""
+    """Return the size of the page to send. Raises RefusalError."""
     if asked > maximum and options.large_pages == "refused":
         raise RefusalError(400, "parameter_invalid", f"per_page must be at most {maximum}")
     return min(asked, maximum, options.most_rows or maximum)
@@ -155,7 +157,7 @@ def page_size(asked: int, maximum: int, options: Options) -> int:
 def numbered_page(
     call: Call, total: int, default: int, maximum: int, options: Options
 ) -> tuple[Record, slice]:
-    """What leads on from the page that a call asks for by its number, and the page's rows.
+    """Return the paging object of a numbered page, and the slice of its rows.
 
     Raises RefusalError.
     """
@@ -177,7 +179,7 @@ def numbered_page(
 
 
 def sort_key(values: list[Any]) -> tuple[int, Any]:
-    """What puts the values of a field in order, whatever their types are; nulls come last."""
+    """Return a sort key for values of a field of any type; nulls come last."""
     if not values:
         return 2, 0
     value = values[0]
@@ -194,7 +196,7 @@ def numbered_answer(
     kind: str = "list",
     rows_key: str = "data",
 ) -> Answer:
-    """The page of rows that the call asks for by number. Raises RefusalError."""
+    """Return the numbered page of rows that the call requests. Raises RefusalError."""
     pages, shown = numbered_page(call, len(rows), default, maximum, options)
     return Answer(
         b'{"type":"%s","%s":[%s],"pages":%s,"total_count":%d}'

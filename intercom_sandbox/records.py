@@ -1,6 +1,6 @@
-"""The shapes of Intercom's objects, version 2.16, with nothing set.
+"""The shapes of Intercom's objects, version 2.16, with no values set.
 
-Contacts and conversations send null for what is not set; companies and admins leave it out.
+Contacts and conversations send null for unset values; companies and admins omit them.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any
 Record = dict[str, Any]
 
 NESTED_LIMIT = 10
-"""A contact carries no more than this of its tags, companies, notes and subscriptions."""
+"""A contact shows at most this many of its tags, companies, notes and subscriptions."""
 
 PARTS_LIMIT = 500
-"""A conversation or a ticket carries its newest parts only, no more than this."""
+"""A conversation or a ticket shows at most this many of its parts, the newest ones."""
 
 _PATCHED = ("custom_attributes", "ticket_attributes", "source", "author")
 
 
 def update(record: Record, fields: Record) -> None:
-    """Set fields in place; objects that the API lets one patch are patched, not replaced."""
+    """Set fields in place; objects that the API allows to patch are patched, not replaced."""
     for field, value in fields.items():
         if isinstance(value, dict) and field in _PATCHED:
             record[field] = (record.get(field) or {}) | value
@@ -29,7 +29,7 @@ def update(record: Record, fields: Record) -> None:
 
 
 def nested_list(kind: str, ids: Sequence[str], url: str, total_count: int | None = None) -> Record:
-    """A list inside a contact, in full; `cut_nested_lists` makes it what the API sends."""
+    """Return a full list inside a contact; `cut_nested_lists` reduces it to what the API sends."""
     return {
         "type": "list",
         "data": [{"id": each, "type": kind, "url": f"/{_plural(kind)}/{each}"} for each in ids],
@@ -259,7 +259,7 @@ def segment(segment_id: str, now: int) -> Record:
 
 
 def data_attribute(model: str, name: str, data_type: str) -> Record:
-    """A built-in attribute: without id, times and admin, as real answers show them."""
+    """Return a built-in attribute without id, times and admin, as real answers show it."""
     return {
         "type": "data_attribute",
         "model": model,
@@ -317,7 +317,7 @@ _COMPANY_ATTRIBUTES = {
 
 
 def built_in_attributes() -> list[Record]:
-    """The data attributes that every workspace has."""
+    """Return the data attributes that every workspace has."""
     return [
         data_attribute(model, name, data_type)
         for model, by_type in (("contact", _CONTACT_ATTRIBUTES), ("company", _COMPANY_ATTRIBUTES))

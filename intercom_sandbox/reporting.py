@@ -40,7 +40,7 @@ class ReportingExports:
         self.most_pending = 0
 
     def end_jobs(self) -> None:
-        """End the jobs that are pending, as time would."""
+        """End the pending jobs, as time would."""
         for job in self._jobs.values():
             if job.status not in _ENDED:
                 job.status = "complete"
@@ -89,7 +89,7 @@ class ReportingExports:
         return self._told(job)
 
     def status(self, call: Call, identifier: str) -> Answer:
-        """What has become of a job; every look brings it on. Raises RefusalError."""
+        """Return the status of a job; each request advances it. Raises RefusalError."""
         job = self._job(call, identifier)
         if job.status not in _ENDED:
             job.looks += 1
@@ -100,7 +100,7 @@ class ReportingExports:
         return self._told(job)
 
     def download(self, call: Call, identifier: str) -> Answer:
-        """The file of a complete job. Raises RefusalError."""
+        """Return the file of a complete job. Raises RefusalError."""
         job = self._job(call, identifier)
         if job.status != "complete":
             raise self._unknown(identifier)
@@ -112,7 +112,7 @@ class ReportingExports:
         return Answer(content, content_type="application/octet-stream")
 
     def _job(self, call: Call, identifier: str) -> Job:
-        """A job that is asked about as the description says. Raises RefusalError."""
+        """Return the job of a request with the documented parameters. Raises RefusalError."""
         for name in ("app_id", "job_identifier"):
             if not call.query.get(name):
                 raise RefusalError(400, "parameter_not_found", f"{name} is required")
@@ -135,7 +135,7 @@ class ReportingExports:
         )
 
     def _csv(self, job: Job) -> bytes:
-        """Columns in the order asked for, below their names, which may be the same for two."""
+        """Return columns in the requested order, below their names, which may repeat."""
         dataset = self._workspace.datasets[job.dataset_id]
         column = {"names": "name", "ids": "id", "qualified": "qualified_id"}
         key = column[self._options.reporting_header]

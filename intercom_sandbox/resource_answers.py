@@ -26,7 +26,7 @@ class ResourceAnswers:
         self._cursors = cursors
 
     def listed(self, resource: Resource, call: Call, parent_id: str | None = None) -> Answer:
-        """What a list gives. Raises RefusalError."""
+        """Return a page of a list. Raises RefusalError."""
         if parent_id is not None and not self._store.has_parent(resource, parent_id):
             raise RefusalError(404, resource.missing, "Resource Not Found")
         is_ordered = self._options.sort_honoured
@@ -58,7 +58,7 @@ class ResourceAnswers:
         return json_answer({"type": resource.kind, resource.rows: rows} | around)
 
     def article(self, call: Call, article_id: str) -> Answer:
-        """One article, with the statistics that the list leaves out. Raises RefusalError."""
+        """Return one article with the statistics that the list omits. Raises RefusalError."""
         article = self._store.record("articles", article_id)
         if article is None:
             raise RefusalError(404, "not_found", "Resource Not Found")

@@ -1,4 +1,4 @@
-"""Sample records of the resources: what a small support team has in its workspace."""
+"""Sample records of the resources of a small support team's workspace."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _WEEKDAYS = [
 
 
 def add_resources(workspace: Workspace, seed: int, count: int, end: int, span: int) -> None:
-    """Add some records of every resource, `count` of those that workspaces have many of.
+    """Add some records of every resource, and `count` of those that are usually many.
 
-    Their times are in the `span` seconds before `end`. What is in the workspace is left as it is.
+    Their times are in the `span` seconds before `end`. Existing data stays unchanged.
     """
     making = _Making(workspace, random.Random(f"resources {seed}"), count, end, span)
     making.settings()
@@ -72,7 +72,7 @@ class _Making:
         self.help_center_ids: list[str] = []
 
     def times(self, number: int, of: int) -> Record:
-        """created_at and updated_at of one of so many records, spread over the period."""
+        """Return created_at and updated_at of one of `of` records, spread over the period."""
         updated_at = self.end - self.span + (2 * number + 1) * self.span // (2 * of)
         created_at = updated_at - int(self.chance.random() * 30 * _DAY)
         return {"created_at": created_at, "updated_at": updated_at}
@@ -178,7 +178,7 @@ class _Making:
             )
 
     def ticket_types(self) -> None:
-        """Ticket types and states, which name each other; the first type is that of tickets."""
+        """Add ticket types and states that refer to each other; tickets have the first type."""
         add, workspace = self.workspace.add_record, self.workspace
         plain_types = []
         for number, (name, category) in enumerate(
@@ -539,7 +539,7 @@ class _Making:
                     request_body=self.maybe('{"order": 1}'),
                     response_body=None if failed else '{"state": "sent"}',
                     raw_response_body=None if failed else '{"state": "sent", "id": 1}',
-                    # The newest one is within the hour that the API gives unasked.
+                    # The newest one is within the hour that the API returns by default.
                     created_at=self.end - 600 - run * _DAY,
                 )
 

@@ -1,6 +1,6 @@
-"""The shapes of the records of resources, version 2.16, with nothing set.
+"""The shapes of the records of resources, version 2.16, with no values set.
 
-A workspace_id is filled in when a record is made, and so are its id and times.
+The workspace_id, id and times are filled in when a record is created.
 """
 
 from __future__ import annotations

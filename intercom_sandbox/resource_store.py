@@ -1,4 +1,4 @@
-"""The records of the resources of one workspace, and the edits people make to them."""
+"""The records of the resources of one workspace, and their edits."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from .resources import RESOURCES, Resource
 
 
 class ResourceStore:
-    """Records by resource and key; `outside` holds the parents that are kept elsewhere.
+    """Records by resource and key.
 
-    A record is kept as Intercom sends it, with the id of its parent even where that is left out.
+    A record has the form that Intercom sends, plus the id of its parent where Intercom omits it.
+
+    outside: the parents that are kept elsewhere.
     """
 
     def __init__(
@@ -34,11 +36,11 @@ class ResourceStore:
         self.add("ip_allowlist", workspace_id=workspace_id)
 
     def share(self, name: str, records: dict[str, Record]) -> None:
-        """Keep the records of a resource where another part of the workspace keeps them."""
+        """Use the records of a resource that another part of the workspace keeps."""
         self._records[name] = self._parents[name] = records
 
     def add(self, name: str, /, **fields: Any) -> str:
-        """Add a record; gives its key: the id, or several fields with a slash between them."""
+        """Add a record and return its key: the id, or several fields joined by slashes."""
         resource = RESOURCES[name]
         now = int(self._clock())
         record = deepcopy(SHAPES[name])
@@ -56,21 +58,21 @@ class ResourceStore:
         return key
 
     def update(self, name: str, key: str, /, **fields: Any) -> None:
-        """Set fields of a record; its updated_at moves to now. Raises KeyError."""
+        """Set fields of a record, and its updated_at to now. Raises KeyError."""
         resource, records = RESOURCES[name], self._records[name]
         if "updated_at" in resource.times:
             fields = {"updated_at": int(self._clock())} | fields
         records[key] = self._timed(resource, records[key] | fields)
 
     def delete(self, name: str, key: str) -> None:
-        """Raises KeyError."""
+        """Delete a record. Raises KeyError."""
         del self._records[name][key]
 
     def record(self, name: str, key: str) -> Record | None:
         return self._records[name].get(key)
 
     def keys(self, name: str) -> list[str]:
-        """The keys of all records, in the order of making."""
+        """Return the keys of all records, in order of creation."""
         return list(self._records[name])
 
     def has_parent(self, resource: Resource, parent_id: str) -> bool:
@@ -79,7 +81,7 @@ class ResourceStore:
     def listed(
         self, name: str, parent_id: str | None = None, *, is_ordered: bool = True
     ) -> list[Record]:
-        """The records, or those of one parent, in the order of the list or else of making."""
+        """Return the records, or those of one parent, in the order of the list or of creation."""
         resource = RESOURCES[name]
         records = self._of_newsfeeds() if name == "newsfeed_items" else self._kept(name)
         if parent_id is not None:
@@ -89,7 +91,10 @@ class ResourceStore:
         return records
 
     def truth(self, name: str) -> list[Record]:
-        """Copies of all records whose parents are there, with what an incremental parent adds."""
+        """Return copies of all records with existing parents.
+
+        They have the fields that an incremental parent adds.
+        """
         if name == "ticket_type_attributes":
             return [
                 deepcopy(each) | {"ticket_type_id": ticket_type["id"]}
@@ -144,13 +149,13 @@ def key_of(resource: Resource, record: Record) -> str:
 
 
 def order_key(resource: Resource, record: Record) -> tuple[int, str]:
-    """What puts a record in its place: the instant in milliseconds, and the key."""
+    """Return the sort key of a record: the instant in milliseconds, and the key."""
     instant = milliseconds(record[resource.newest_first or ""])
     return instant, key_of(resource, record)
 
 
 def milliseconds(value: int | str) -> int:
-    """An instant in Unix seconds or ISO 8601, as Unix milliseconds."""
+    """Convert an instant in Unix seconds or ISO 8601 to Unix milliseconds."""
     if isinstance(value, str):
         return round(datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp() * 1000)
     return value * 1000

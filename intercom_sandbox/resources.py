@@ -1,4 +1,4 @@
-"""What Intercom lists besides contacts, companies and conversations, and how it lists it."""
+"""What Intercom lists apart from contacts, companies and conversations, and how."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Paging = Literal["none", "numbers", "numbers_on_top", "cursor", "one_object"]
 
 @dataclass(frozen=True)
 class TimeFilter:
-    """A parameter of the query, in Unix seconds, that sets a border to the times of records."""
+    """A query parameter, in Unix seconds, that limits the times of records."""
 
     parameter: str
     field: str
     selects: Literal[">", ">=", "<="]
     is_required: bool = False
     default_age: int | None = None
-    """Where the border is when the parameter is left out, in seconds before now."""
+    """The limit if the parameter is absent, in seconds before now."""
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,25 @@ class Resource:
     """One kind of record.
 
     name            its table
-    path            where it is listed; empty for what comes inside of other answers only
+    path            where it is listed; empty if it only comes inside other answers
     permissions     one of these is needed
     since, until    the first and the last version that have it
-    paging          all at once; pages by number, told in `pages` or beside the rows; pages by
-                    cursor; or the one record that there is as the whole answer
+    paging          all at once; pages by number, described in `pages` or beside the rows; pages by
+                    cursor; or the only record as the whole answer
     sizes           the default and the maximum size of a page
     rows, kind      the name of the list in the answer, and the answer's `type`
-    newest_first    the time that the list is ordered by; else the order is that of making
+    newest_first    the time that orders the list; otherwise the order of creation
     is_counted      whether numbered pages come with a total_count
-    ids             what an id that is made here looks like; text is a number as text
-    key             the fields that tell one record from the others
-    times           the fields that hold when a record was made and last edited
-    times_in        Unix seconds or text of ISO 8601, which macros give with milliseconds
+    ids             the form of new ids; text is a number as text
+    key             the fields that identify a record
+    times           the fields with the times of creation and of the last edit
+    times_in        Unix seconds or ISO 8601 text, which macros have with milliseconds
     parent          the table whose records this is listed for, one by one
-    parent_field    the field that holds the id of the parent
-    missing         the error code for a parent that is not there
-    hidden          fields that answers leave out
-    bodies          fields that come with include_bodies=true only
-    only            the one field that stands in the answer for the record
+    parent_field    the field with the id of the parent
+    missing         the error code for a parent that does not exist
+    hidden          fields that answers omit
+    bodies          fields that only come with include_bodies=true
+    only            the field that replaces the record in the answer
     """
 
     name: str
@@ -75,7 +75,7 @@ class Resource:
 
 
 _ANY: Version = (0, 0)
-# Nobody says which permission these lists need; it is the one for the nearest kind of data.
+# The documentation names no permission for these lists; this one is for the nearest data.
 _TEAM: tuple[Permission, ...] = ("admins",)
 _PEOPLE: tuple[Permission, ...] = ("users_companies_read",)
 _TICKETS: tuple[Permission, ...] = ("tickets",)

@@ -1,4 +1,4 @@
-"""The endpoints' paths, and what a call needs to get there."""
+"""The paths of the endpoints, and the permissions that calls need."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ _CONVERSATION_ATTRIBUTES: _Attributes = (
 
 @dataclass(frozen=True)
 class _Words:
-    """What names and texts are made of."""
+    """The material for names and texts."""
 
     first_names: Sequence[str]
     last_names: Sequence[str]
@@ -151,13 +151,13 @@ def generate(
     days: float = 365,
     timezone: str = "America/Los_Angeles",
 ) -> Workspace:
-    """A workspace with sample data of these sizes, last edited at `now` (default: now).
+    """Return a workspace with sample data of these sizes, last edited at `now` (default: now).
 
-    `resources` is about how many records each of the other tables has; 0 leaves them empty.
-    tickets: those of their own, beside the conversations that are tickets.
-    details: how many contacts, companies and conversations, the newest ones, may have notes,
-    events, calls and the like.
-    `datasets` is how many rows each dataset of the reporting export has; without, there are none.
+    resources: about how many records each other table has; 0 leaves them empty.
+    tickets: number of tickets apart from conversations that are tickets.
+    details: how many of the newest contacts, companies and conversations may have notes, events,
+        calls and the like.
+    datasets: number of rows in each dataset of the reporting export; 0 creates no datasets.
     """
     end = int(time.time() if now is None else now)
     workspace = Workspace(timezone=timezone)
@@ -198,7 +198,7 @@ class _Making:
         self.contact_names: list[tuple[str, str]] = []
 
     def instant(self, number: int, count: int) -> int:
-        """The updated_at of one of `count` records: evenly spread, ascending, before the end."""
+        """Return updated_at of one of `count` records: evenly spread, ascending, before the end."""
         return self.end - self.span + (2 * number + 1) * self.span // (2 * count)
 
     def maybe(self, value: Any, share: float = 0.7) -> Any:
@@ -208,7 +208,7 @@ class _Making:
         return instant - int(self.chance.random() * days * _DAY)
 
     def text(self) -> str:
-        """An HTML body."""
+        """Return an HTML body."""
         chance = self.chance
         paragraphs = [
             f"<p>{chance.choice(self.words.sentences)}</p>" for _ in range(chance.randint(1, 3))
@@ -428,7 +428,7 @@ class _Making:
         if number % 10 == 7:
             fields["companies"] = None
         if number % 50 == 3:
-            # Customers send what they like: a date in 2056, one before 2001, a name with marks.
+            # Customers send odd values: a date in 2056, one before 2001, a name with accents.
             fields["signed_up_at"] = 2_738_966_400 if number % 100 == 3 else 631_152_000
             fields["name"] = 'D\'Arcy "Ødegård" 👩\u200d💻\nsecond line'
             fields["custom_attributes"] |= {"seats": "twelve", "trial_ends_at": "2030-01-02"}
@@ -563,7 +563,7 @@ class _Making:
     def extras(
         self, number: int, updated_at: int, contact_ids: list[str], admin_id: str | None
     ) -> Record:
-        """What only some conversations have."""
+        """Return the fields that only some conversations have."""
         chance = self.chance
         extras: Record = {}
         if number % 5 == 1:

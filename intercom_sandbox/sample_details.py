@@ -1,7 +1,7 @@
 """Sample data beside the main records: tickets, notes, events, calls and the like.
 
-All of it comes from a random generator of its own, so that the main records of a seed stay as
-they are, but for the notes and the subscriptions that they tell of.
+It has its own random generator, so the main records of a seed stay the same, except for the notes
+and subscriptions that they mention.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class DetailSample:
         self.end = end
 
     def settings(self, start: int) -> None:
-        """Ticket types, ticket states and subscription types, all made at `start`."""
+        """Add ticket types, ticket states and subscription types, all created at `start`."""
         workspace = self.workspace
         times = {"created_at": start, "updated_at": start}
         for category in _STATES:
@@ -96,14 +96,14 @@ class DetailSample:
         return value if self.chance.random() < share else None
 
     def admin(self) -> Record | None:
-        """One of the admins as others refer to them, if there are any."""
+        """Return an admin in the form of a reference, if there are any."""
         admins = list(self.workspace.admins.values())
         return self.chance.choice(admins) if admins else None
 
     # Tickets
 
     def tickets(self, times: Sequence[int]) -> None:
-        """One ticket for each updated_at."""
+        """Add one ticket for each updated_at."""
         for number, updated_at in enumerate(times):
             self.ticket(number, updated_at)
 
@@ -159,7 +159,7 @@ class DetailSample:
             for position in range(size)
         ]
         if number % 3 == 0:
-            # Often a ticket does not hear of its newest part.
+            # The newest part often does not move its ticket's updated_at.
             late = min(updated_at + chance.randint(1, 157), self.end)
             parts.append(self.ticket_part(1, late, admin))
         workspace.load_ticket_parts(ticket_id, parts)
@@ -198,7 +198,7 @@ class DetailSample:
     # Contacts and companies
 
     def contacts(self, most: int) -> None:
-        """Details of the newest contacts, no more than `most` of them."""
+        """Add details of at most `most` of the newest contacts."""
         for number, contact_id in enumerate(_newest(self.workspace.contacts.texts, most)):
             self.contact(number, contact_id)
 
@@ -247,7 +247,7 @@ class DetailSample:
         return fields
 
     def companies(self, most: int) -> None:
-        """Details of the newest companies, no more than `most` of them."""
+        """Add details of at most `most` of the newest companies."""
         for number, company_id in enumerate(_newest(self.workspace.companies.texts, most)):
             if number % 6 == 3:
                 company = self.workspace.companies.get(company_id)
@@ -269,7 +269,7 @@ class DetailSample:
     # Conversations
 
     def conversations(self, most: int) -> None:
-        """Details of the newest conversations, no more than `most` of them."""
+        """Add details of at most `most` of the newest conversations."""
         for number, conversation_id in enumerate(_newest(self.workspace.conversations.texts, most)):
             self.conversation(number, conversation_id)
 
@@ -305,7 +305,7 @@ class DetailSample:
         if number % 5 == 2:
             contacts = conversation["contacts"]["contacts"]
             said = [{"speaker": "contact", "text": chance.choice(self.sentences), "at": 0.5}]
-            # Calls tell their times in either way.
+            # Calls have times in both forms.
             time: Any = iso(at) if number % 2 else at
             workspace.load_call(
                 conversation_id,

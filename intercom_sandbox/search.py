@@ -1,7 +1,7 @@
-"""Intercom's search language: what a query may say, and which records it selects.
+"""Intercom's search language: valid queries, and the records that they select.
 
-The grammar: one filter, or a group (AND, OR). A group holds filters only or groups only, at most
-15, and groups nest at most two levels deep.
+The grammar: one filter, or a group (AND, OR). A group has only filters or only groups, at most 15,
+and groups nest at most two levels deep.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime, time, timedelta, tzinfo
 from typing import Any
 
 Range = tuple[float, float]
-"""Instants in Unix seconds, from the first one (included) to the second one (not included)."""
+"""Instants in Unix seconds, from the first (included) to the second (excluded)."""
 
 INFINITY = float("inf")
 _EVER: list[Range] = [(-INFINITY, INFINITY)]
@@ -32,9 +32,9 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True)
 class Language:
-    """What may be said in queries on one kind of record.
+    """The valid queries on one kind of record.
 
-    `days` is the timezone whose calendar days date filters are cut to; None: exact seconds.
+    days: the timezone whose calendar days date filters are cut to; None for exact seconds.
     """
 
     is_field: Callable[[str], bool]
@@ -71,7 +71,7 @@ Query = Within | Comparison | Group
 
 
 def parse(query: object, language: Language) -> Query:
-    """The query of a search body. Raises QueryError."""
+    """Return the query of a search body. Raises QueryError."""
     return _parse(query, language, levels=0)
 
 
@@ -140,7 +140,7 @@ def _range(operator: str, instant: int, language: Language) -> Range:
             start = day_start(instant, language.days)
             end = day_start(instant, language.days, days_later=1)
         except (ValueError, OverflowError, OSError):
-            # Milliseconds, mostly: no calendar has that day, and no record that time.
+            # Mostly milliseconds: no calendar has that day, and no record that time.
             pass
     match operator:
         case "=":
@@ -155,13 +155,13 @@ def _range(operator: str, instant: int, language: Language) -> Range:
 
 
 def day_start(instant: int, zone: tzinfo, days_later: int = 0) -> int:
-    """The first second of the day in `zone` that holds `instant`, or of a day after that."""
+    """Return the first second of the day in `zone` with `instant`, or of a later day."""
     day = datetime.fromtimestamp(instant, zone).date() + timedelta(days=days_later)
     return int(datetime.combine(day, time(), zone).timestamp())
 
 
 def _number(field: str, value: Any) -> int:
-    """Numbers may come as text."""
+    """Convert a number, which may be text."""
     try:
         if isinstance(value, bool):
             raise ValueError
@@ -171,9 +171,9 @@ def _number(field: str, value: Any) -> int:
 
 
 def time_ranges(query: Query | None) -> tuple[list[Range], bool]:
-    """Ascending, disjoint ranges that hold updated_at of every record which the query selects.
+    """Return ascending, disjoint ranges that contain updated_at of every selected record.
 
-    The second value tells whether these ranges say all that the query says.
+    The second value is whether these ranges express the whole query.
     """
     match query:
         case None:
@@ -210,7 +210,7 @@ def _joined(ranges: list[Range]) -> list[Range]:
 
 
 def matches(query: Query, values_of: Callable[[str], list[Any]]) -> bool:
-    """Whether a record is selected; `values_of` gives the values of a field, none for null."""
+    """Whether a record is selected; `values_of` returns the values of a field, none for null."""
     match query:
         case Group("AND", members):
             return all(matches(member, values_of) for member in members)
@@ -260,5 +260,8 @@ def _compare_one(value: object, operator: str, wanted: Any) -> bool:
 
 
 def _normal(value: Any) -> str:
-    """Ids may be numbers or text, booleans may be text, and text matches in any case."""
+    """Return a value as comparable text.
+
+    Ids may be numbers or text, booleans may be text, and text matches in any case.
+    """
     return str(value).casefold()

@@ -1,4 +1,4 @@
-"""The HTTP side of the sandbox: a server on loopback, its limits, its faults, its controls."""
+"""The HTTP side of the sandbox: a server on loopback, with its limits, faults and controls."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Hook = Callable[["Sandbox", str, str, int], object]
 
 
 class RequestRecord(NamedTuple):
-    """One request; `status` is 0 when it got no whole answer, `time` is by the sandbox's clock."""
+    """One request; `status` is 0 without a whole answer, `time` is by the sandbox's clock."""
 
     method: str
     path: str
@@ -99,10 +99,10 @@ class RateLimit:
 
 
 class Sandbox:
-    """A local Intercom, as a context manager: it serves from a thread of its own.
+    """A local Intercom as a context manager; it serves from its own thread.
 
-    `options` are those of `options.Options`, and may be changed in `.options` while it runs;
-    `timezone` and `region` are those of the workspace.
+    options: fields of `options.Options`; they may be changed in `.options` while it runs.
+    timezone, region: those of the workspace.
     """
 
     def __init__(
@@ -147,23 +147,23 @@ class Sandbox:
         return self.options.token
 
     def clock(self) -> float:
-        """What this Intercom takes for now, in Unix seconds."""
+        """Return this Intercom's present time in Unix seconds."""
         return self._clock() + self.options.clock_offset_seconds
 
     def truth(self, stream: str) -> list[Record]:
-        """All living records of a stream; see `Workspace.truth`."""
+        """Return all living records of a stream; see `Workspace.truth`."""
         return self.workspace.truth(stream)
 
     def index_now(self) -> None:
-        """Let search know every edit at once."""
+        """Show every edit to search immediately."""
         self.workspace.index_now()
 
     def expire_cursors(self) -> None:
-        """Make every search cursor given so far a bad one."""
+        """Invalidate every search cursor issued so far."""
         self.api.expire_cursors()
 
     def end_exports(self) -> None:
-        """End every export job that is pending, as time would."""
+        """End every pending export job, as time would."""
         self.api.exports.end_jobs()
         self.api.reporting.end_jobs()
 
@@ -179,7 +179,7 @@ class Sandbox:
         self._cpu_start = time.process_time()
 
     def statistics(self) -> Record:
-        """What was asked since the start or since `clear_requests`, and this process's CPU time."""
+        """Return the requests since the start or `clear_requests`, and this process's CPU time."""
         return {
             "cpu_seconds": time.process_time() - self._cpu_start,
             "requests": sum(self._by_route.values()),
@@ -215,12 +215,12 @@ class Sandbox:
             self._thread.join(10)
 
     def stop(self) -> None:
-        """Stop serving; may be called from any thread or signal handler."""
+        """Stop serving; any thread or signal handler may call this."""
         if self._loop and self._stop:
             self._loop.call_soon_threadsafe(self._stop.set)
 
     async def serve(self, when_listening: Callable[[], object]) -> None:
-        """Serve until `stop`. Raises OSError when the port is taken."""
+        """Serve until `stop`. Raises OSError if the port is taken."""
         self._stop = asyncio.Event()
         self._cpu_start = time.process_time()
         application = web.Application(client_max_size=64 * 1024 * 1024)
@@ -278,7 +278,7 @@ class Sandbox:
         return _response(answer)
 
     def _answer(self, call: Call, fault: Fault | None) -> Answer | None:
-        """The answer, or None for no answer at all."""
+        """Return the answer, or None for no answer at all."""
         answer = _instead(call, fault) if fault else None
         if fault and (answer is not None or fault.kind == "reset_before"):
             if call.path == "/companies/scroll" and (answer is None or answer.status >= 500):
@@ -288,7 +288,7 @@ class Sandbox:
         return _spoilt(call, answer, fault) if fault else answer
 
     def _limited(self) -> Answer | None:
-        """The refusal, if this request is beyond the limit; counts it."""
+        """Count this request, and return the refusal if it exceeds the limit."""
         now = self.clock()
         self._by_window[int(now // _WINDOW_SECONDS)] += 1
         limit = self.options.rate_limit
@@ -369,7 +369,7 @@ class Sandbox:
 
 
 def _instead(call: Call, fault: Fault) -> Answer | None:
-    """What a fault answers in place of Intercom; None when Intercom is asked."""
+    """Return a fault's answer instead of Intercom's, or None if Intercom answers."""
     details = fault.details
     match fault.kind:
         case "status":
@@ -397,7 +397,7 @@ def _instead(call: Call, fault: Fault) -> Answer | None:
 
 
 def _spoilt(call: Call, answer: Answer, fault: Fault) -> Answer:
-    """Intercom's answer with something wrong in it."""
+    """Return Intercom's answer with a fault in it."""
     if answer.status != 200:
         return answer
     match fault.kind:

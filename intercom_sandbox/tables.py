@@ -10,14 +10,14 @@ from typing import Any
 import orjson
 
 Key = tuple[int, str]
-"""(updated_at, id): what the order of a table is made of."""
+"""(updated_at, id): the sort key of a table."""
 
 _FEW = 500
 
 
 def json_text(record: dict[str, Any]) -> bytes:
-    """A record as JSON, to be kept."""
-    # A copy, since orjson's own result holds on to the larger buffer that it was written in.
+    """Return a record as JSON, to be kept."""
+    # A copy, since orjson's result keeps the larger buffer that it was written in.
     return bytes(memoryview(orjson.dumps(record)))
 
 
@@ -33,7 +33,7 @@ class Index:
 
     @property
     def order(self) -> list[Key]:
-        """The keys of all records, ascending."""
+        """Return the keys of all records, ascending."""
         if len(self._unsorted) > _FEW:
             self._order += self._unsorted
             self._order.sort()
@@ -60,7 +60,7 @@ class Index:
 
 
 class Table:
-    """Records by id. What `index` knows may lag behind by the seconds that `lag` tells."""
+    """Records by id; `index` may be behind by as many seconds as `lag` returns."""
 
     def __init__(self, lag: Callable[[], float], clock: Callable[[], float]) -> None:
         self.texts: dict[str, bytes] = {}
@@ -78,26 +78,26 @@ class Table:
 
     @property
     def ids(self) -> list[Key]:
-        """(0, id) of all records, in an order that edits of records do not change."""
+        """Return (0, id) of all records, in an order that edits do not change."""
         if self._ids is None:
             self._ids = [(0, record_id) for record_id in sorted(self.texts)]
         return self._ids
 
     @property
     def index(self) -> Index:
-        """What search may know by now."""
+        """Return what search may know by now."""
         if self._pending:
             self.index_until(self._clock())
         return self._index
 
     def index_until(self, instant: float) -> None:
-        """Let search know the edits that were due at `instant`."""
+        """Show search the edits that were due at `instant`."""
         while self._pending and self._pending[0][0] <= instant:
             _, record_id, updated_at, text = self._pending.popleft()
             self._index_edit(record_id, updated_at, text)
 
     def get(self, record_id: str) -> dict[str, Any]:
-        """A copy of a record. Raises KeyError."""
+        """Return a copy of a record. Raises KeyError."""
         record: dict[str, Any] = orjson.loads(self.texts[record_id])
         return record
 
@@ -113,7 +113,7 @@ class Table:
         self._note_edit(record_id, int(record["updated_at"] or 0), text)
 
     def remove(self, record_id: str) -> None:
-        """Raises KeyError."""
+        """Remove a record. Raises KeyError."""
         del self.texts[record_id]
         self._ids = None
         self._note_edit(record_id, 0, None)

@@ -1,4 +1,4 @@
-"""The tickets of a workspace, of their own or conversations that are tickets, and their parts."""
+"""The tickets of a workspace, including conversations that are tickets, and their parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_TICKET_IN_CONVERSATION = (
 
 
 def ticket(ticket_id: str, now: int) -> Record:
-    """A ticket with nothing set; a ticket that is not snoozed has no `snoozed_until`."""
+    """Return a ticket with no values set; an unsnoozed ticket has no `snoozed_until`."""
     return {
         "type": "ticket",
         "id": ticket_id,
@@ -52,7 +52,7 @@ def ticket(ticket_id: str, now: int) -> Record:
 
 
 def ticket_part(part_id: str, now: int) -> Record:
-    """Parts of tickets leave out what does not apply to them."""
+    """Return a part of a ticket; it omits what does not apply."""
     return {
         "type": "ticket_part",
         "id": part_id,
@@ -116,7 +116,7 @@ def ticket_type_attribute(attribute_id: str, type_id: str, workspace_id: str, no
 
 
 class Tickets(Base):
-    """`ticket_ids` are the conversations that are tickets; such a ticket has the same id."""
+    """Tickets; `ticket_ids` are the conversations that are tickets, which share their id."""
 
     def __init__(self, **names: str) -> None:
         super().__init__(**names)
@@ -133,7 +133,7 @@ class Tickets(Base):
             return type_id
 
     def add_ticket_type_attribute(self, type_id: str, name: str, **fields: Any) -> str:
-        """Add an attribute to a ticket type; the tickets there are do not know it yet."""
+        """Add an attribute to a ticket type; existing tickets do not have it yet."""
         with self.lock:
             attribute_id = fields.get("id") or self._number_id("ticket_type_attribute", 200)
             of_type = self.ticket_types[type_id]
@@ -164,12 +164,12 @@ class Tickets(Base):
             return ticket_id
 
     def update_ticket(self, ticket_id: str, **fields: Any) -> None:
-        """Set fields of a ticket; attributes are added to those that it has."""
+        """Set fields of a ticket; attributes are added to the existing ones."""
         with self.lock:
             self._put_ticket(self.tickets.get(ticket_id), self._stamped(fields))
 
     def delete_ticket(self, ticket_id: str) -> None:
-        """Delete a ticket; a conversation that was one goes on without it. Raises KeyError."""
+        """Delete a ticket; a conversation that was one continues without it. Raises KeyError."""
         with self.lock:
             self.tickets.remove(ticket_id)
             del self.ticket_parts[ticket_id]
@@ -181,8 +181,8 @@ class Tickets(Base):
     def add_ticket_part(self, ticket_id: str, *, moves_ticket: bool = True, **fields: Any) -> str:
         """Add a part at the end.
 
-        moves_ticket: whether updated_at of the ticket moves to that of the part, which it often
-        does not: a part may be newer than its ticket.
+        moves_ticket: whether updated_at of the ticket moves to that of the part. Often it does not:
+            a part may be newer than its ticket.
         """
         with self.lock:
             part_id = fields.get("id") or self._number_id("ticket_part", 41_000_000)
@@ -212,20 +212,20 @@ class Tickets(Base):
         self.update_ticket_part(ticket_id, part_id, redacted=True, body="")
 
     def load_ticket_parts(self, ticket_id: str, parts: Sequence[Record]) -> list[str]:
-        """Set all parts of a ticket at once, leaving its updated_at as it is."""
+        """Set all parts of a ticket at once without changing its updated_at."""
         with self.lock:
             self.ticket_parts[ticket_id] = []
             return [self.add_ticket_part(ticket_id, moves_ticket=False, **each) for each in parts]
 
     def link_ticket(self, ticket_id: str, other_id: str, kind: str = "conversation") -> None:
-        """Link a ticket and a conversation, or another ticket, with each other."""
+        """Link a ticket with a conversation or another ticket."""
         self._edit_links(ticket_id, other_id, kind, is_linked=True)
 
     def unlink_ticket(self, ticket_id: str, other_id: str, kind: str = "conversation") -> None:
         self._edit_links(ticket_id, other_id, kind, is_linked=False)
 
     def ticket_text(self, ticket_id: str, text: bytes) -> bytes:
-        """A ticket as the API sends it: with its newest parts."""
+        """Return a ticket as the API sends it, with its newest parts."""
         parts = self.ticket_parts.get(ticket_id, [])
         return (
             b'%s,"ticket_parts":{"type":"ticket_part.list","ticket_parts":[%s],"total_count":%d}}'
@@ -258,7 +258,7 @@ class Tickets(Base):
         self._put_ticket(record, {"updated_at": max(updated_at, record["updated_at"] or 0)})
 
     def _put_ticket_of(self, conversation: Record) -> None:
-        """Let the ticket that a conversation is follow it, or go when it is none."""
+        """Update a conversation's ticket, or remove it if the conversation is no longer one."""
         conversation_id = conversation["id"]
         of_ticket = conversation["ticket"]
         if not of_ticket:
@@ -305,7 +305,7 @@ class Tickets(Base):
 def _links(
     record: Record, kind: str, other_id: str, category: str | None, *, is_linked: bool
 ) -> Record:
-    """The linked objects of a record with another one, or without it."""
+    """Return the linked objects of a record with another one added or removed."""
     data = [
         each
         for each in record["linked_objects"]["data"]

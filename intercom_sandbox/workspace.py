@@ -31,7 +31,7 @@ _TAG = re.compile(r"<[^>]+>")
 
 
 def plain_text(body: str) -> str:
-    """The text of an HTML body as `display_as=plaintext` gives it: links become `label (url)`."""
+    """Return the text of an HTML body like `display_as=plaintext`: links become `label (url)`."""
     text = _BREAK.sub("\n", _LINK.sub(r"\2 (\1)", body))
     return html.unescape(_TAG.sub("", text))
 
@@ -39,8 +39,8 @@ def plain_text(body: str) -> str:
 class Workspace(Tickets, Details):
     """The data of a workspace.
 
-    Every edit moves updated_at of what it touches to `clock()`, unless the edit gives one.
-    Methods take ids and fields of the API's own objects. They may be called from any thread.
+    Every edit sets updated_at of the records it changes to `clock()`, unless it includes a value.
+    Methods take ids and fields of the API's own objects. Any thread may call them.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Workspace(Tickets, Details):
         self.archived: dict[str, bytes] = {}
         self.merged: dict[str, str] = {}
         self.merge_history: dict[str, list[Record]] = {}
-        # Conversations with translations of parts, which come where they are asked for.
+        # Conversations with translations of parts, which come on request.
         self.translated: set[str] = set()
         self.resources = ResourceStore(id_code, lambda: self.clock(), {"teams": self.teams})
         for name in ("ticket_types", "ticket_states", "subscription_types", "calls"):
@@ -80,7 +80,7 @@ class Workspace(Tickets, Details):
         self._plain_parts: dict[str, bytes] = {}
 
     def index_now(self) -> None:
-        """Let search know every edit at once, whatever its lag is."""
+        """Show every edit to search immediately, without its lag."""
         with self.lock:
             for table in self.searched_tables:
                 table.index_until(float("inf"))
@@ -98,7 +98,7 @@ class Workspace(Tickets, Details):
             return contact_id
 
     def update_contact(self, contact_id: str, **fields: Any) -> None:
-        """Set fields of a contact; custom attributes are added to those that it has."""
+        """Set fields of a contact; custom attributes are added to the existing ones."""
         with self.lock:
             self._put_contact(self.contact(contact_id), self._stamped(fields))
 
@@ -111,13 +111,13 @@ class Workspace(Tickets, Details):
             self._forget_details(contact_id)
 
     def archive_contact(self, contact_id: str) -> None:
-        """Take a contact out of lists and searches; it is still found by its id."""
+        """Remove a contact from lists and searches; it is still found by its id."""
         with self.lock:
             self.archived[contact_id] = self.contacts.texts[contact_id]
             self.contacts.remove(contact_id)
 
     def unarchive_contact(self, contact_id: str) -> None:
-        """Bring an archived contact back as it was."""
+        """Restore an archived contact."""
         with self.lock:
             self.contacts.put(orjson.loads(self.archived.pop(contact_id)))
 
@@ -150,7 +150,7 @@ class Workspace(Tickets, Details):
         self._edit_nested_list(contact_id, "companies", remove=company_id)
 
     def add_contact_note(self, contact_id: str, **fields: Any) -> str:
-        """Write a note on a contact, at the front of its notes."""
+        """Add a note on a contact, before its other notes."""
         with self.lock:
             note_id = self._add_note("contact", contact_id, fields)
             notes = [note_id, *self.nested_ids(contact_id, "notes")]
@@ -161,21 +161,21 @@ class Workspace(Tickets, Details):
         self._edit_nested_list(contact_id, "notes", remove=note_id)
 
     def subscribe_contact(self, contact_id: str, subscription_id: str) -> None:
-        """Let a contact choose to get what is sent to a subscription type."""
+        """Subscribe a contact to a subscription type."""
         self._choose(contact_id, subscription_id, consent_type="opt_in")
 
     def unsubscribe_contact(self, contact_id: str, subscription_id: str) -> None:
-        """Let a contact choose to get nothing of a subscription type."""
+        """Unsubscribe a contact from a subscription type."""
         self._choose(contact_id, subscription_id, consent_type="opt_out")
 
     def contact_notes(self, contact_id: str) -> list[Record]:
-        """The notes on a contact, newest first. Raises KeyError."""
+        """Return the notes on a contact, newest first. Raises KeyError."""
         contact = self.contact(contact_id)
         notes = (contact["notes"] or {}).get("data", ())
         return [self.note(each["id"], contact) for each in notes]
 
     def subscriptions(self, contact_id: str) -> list[Record]:
-        """The subscription types that a contact has chosen or refused. Raises KeyError."""
+        """Return the subscription types that a contact has chosen or refused. Raises KeyError."""
         ids = [
             *self.nested_ids(contact_id, "opted_out_subscription_types"),
             *self.nested_ids(contact_id, "opted_in_subscription_types"),
@@ -183,11 +183,11 @@ class Workspace(Tickets, Details):
         return [self.subscription_types.get(each) or subscription_type(each) for each in ids]
 
     def contact(self, contact_id: str) -> Record:
-        """A copy of a contact with its nested lists in full. Raises KeyError."""
+        """Return a copy of a contact with full nested lists. Raises KeyError."""
         return self.contacts.get(contact_id) | self._full_lists.get(contact_id, {})
 
     def nested_ids(self, contact_id: str, field: str) -> list[str]:
-        """The ids in a nested list of a contact, all of them. Raises KeyError."""
+        """Return all ids in a nested list of a contact. Raises KeyError."""
         return [each["id"] for each in (self.contact(contact_id)[field] or {}).get("data", ())]
 
     def _put_contact(self, record: Record, fields: Record) -> None:
@@ -226,7 +226,7 @@ class Workspace(Tickets, Details):
             self.update_contact(contact_id, **{field: kept + ([add] if add else [])})
 
     def _choose(self, contact_id: str, subscription_id: str, consent_type: str) -> None:
-        """Note a choice where it is not what the type takes for granted."""
+        """Record a choice that the subscription type does not assume."""
         with self.lock:
             default = self.subscription_types[subscription_id]["consent_type"]
             way = "in" if default == "opt_in" else "out"
@@ -255,7 +255,7 @@ class Workspace(Tickets, Details):
             return company_id
 
     def update_company(self, company_id: str, **fields: Any) -> None:
-        """Set fields of a company; a field set to None is left out, as the API does."""
+        """Set fields of a company; a field set to None is omitted, as in the API."""
         with self.lock:
             self._put_company(self.companies.get(company_id), self._stamped(fields))
 
@@ -265,19 +265,19 @@ class Workspace(Tickets, Details):
             self._company_note_lists.pop(company_id, None)
 
     def add_company_note(self, company_id: str, **fields: Any) -> str:
-        """Write a note on a company, at the front of its notes."""
+        """Add a note on a company, before its other notes."""
         with self.lock:
             note_id = self._add_note("company", company_id, fields)
             self.update_company(company_id, notes=[note_id, *self._company_note_ids(company_id)])
             return note_id
 
     def company_notes(self, company_id: str) -> list[Record]:
-        """The notes on a company, newest first. Raises KeyError."""
+        """Return the notes on a company, newest first. Raises KeyError."""
         company = self.companies.get(company_id)
         return [self.note(each, company) for each in self._company_note_ids(company_id)]
 
     def company_contact_ids(self, company_id: str) -> list[str]:
-        """The contacts of a company, in the order of their ids."""
+        """Return the contacts of a company in the order of their ids."""
         if self._company_contacts is None:
             self._company_contacts = {}
             for _, contact_id in self.contacts.ids:
@@ -380,7 +380,7 @@ class Workspace(Tickets, Details):
             self.update_conversation(conversation_id, tags={"type": "tag.list", "tags": tags})
 
     def add_part(self, conversation_id: str, **fields: Any) -> str:
-        """Add a part at the end; the conversation's updated_at moves to that of the part."""
+        """Add a part at the end, and set the conversation's updated_at to that of the part."""
         with self.lock:
             part_id = fields.get("id") or self._number_id("part", 31_900_000)
             now = fields.get("created_at", self._now())
@@ -408,7 +408,7 @@ class Workspace(Tickets, Details):
         self.update_part(conversation_id, part_id, redacted=True, body="")
 
     def load_parts(self, conversation_id: str, parts: Sequence[Record]) -> list[str]:
-        """Set all parts of a conversation at once, leaving its updated_at as it is."""
+        """Set all parts of a conversation at once without changing its updated_at."""
         with self.lock:
             made = []
             for fields in parts:
@@ -426,7 +426,7 @@ class Workspace(Tickets, Details):
             self.translated.add(conversation_id)
 
     def parts_text(self, conversation_id: str, *, plain: bool) -> bytes:
-        """The newest parts that the API sends, as the inside of a JSON list."""
+        """Return the newest parts that the API sends, as the inside of a JSON list."""
         newest = self.parts[conversation_id][-PARTS_LIMIT:]
         if not plain:
             return b",".join(newest)
@@ -478,7 +478,7 @@ class Workspace(Tickets, Details):
         tags = self.conversations.get(conversation_id)["tags"] or {}
         return [each for each in tags.get("tags", ()) if each["id"] != tag_id]
 
-    # Small tables: their records have no index and are kept as they are
+    # Small tables: their records have no index and are kept unchanged
 
     def add_segment(self, *, of_companies: bool = False, **fields: Any) -> str:
         with self.lock:
@@ -508,12 +508,12 @@ class Workspace(Tickets, Details):
             self.tags[tag_id] = self.tags[tag_id] | fields
 
     def delete_tag(self, tag_id: str) -> None:
-        """Take a tag out of the list; what carries it keeps it."""
+        """Remove a tag from the list; tagged records keep it."""
         with self.lock:
             del self.tags[tag_id]
 
     def add_admin(self, **fields: Any) -> str:
-        """Add an admin; `avatar` is the object that `display_avatar=true` gives."""
+        """Add an admin; `avatar` is the object that `display_avatar=true` returns."""
         with self.lock:
             admin_id = fields.get("id") or self._number_id("admin", 7_000_000)
             self.admins[admin_id] = records.admin(admin_id) | fields
@@ -542,7 +542,7 @@ class Workspace(Tickets, Details):
             del self.teams[team_id]
 
     def add_data_attribute(self, model: str, name: str, data_type: str, **fields: Any) -> int:
-        """Add a custom attribute of contacts or companies; gives its id."""
+        """Add a custom attribute of contacts or companies, and return its id."""
         with self.lock:
             attribute_id = int(self._number_id("attribute", 12_000))
             full_name = f"custom_attributes.{name}"
@@ -587,15 +587,15 @@ class Workspace(Tickets, Details):
         with self.lock:
             del self.conversation_attributes[name]
 
-    # Resources: all that is listed besides, see `resources`
+    # Resources: all other lists, see `resources`
 
     def add_record(self, table: str, **fields: Any) -> str:
-        """Add a record of a resource; gives its key: the id, or several fields as `one/other`."""
+        """Add a record of a resource, and return its key: the id, or fields as `one/other`."""
         with self.lock:
             return self.resources.add(table, **fields)
 
     def record_keys(self, table: str) -> list[str]:
-        """The keys of all records of a resource, in the order of making."""
+        """Return the keys of all records of a resource, in order of creation."""
         with self.lock:
             return self.resources.keys(table)
 
@@ -610,7 +610,7 @@ class Workspace(Tickets, Details):
     # Exports
 
     def add_export_row(self, group: str, sent_at: int, **columns: Any) -> None:
-        """Add a row of the content export, by when its message was sent; columns may be new."""
+        """Add a row of the content export by its message's send time; columns may be new."""
         with self.lock:
             empty = dict.fromkeys(GROUPS[group])
             self.export_rows[group].append({"sent_at": sent_at} | empty | columns)
@@ -622,7 +622,7 @@ class Workspace(Tickets, Details):
     def add_dataset(self, dataset_id: str, time: str | None, attributes: Sequence[str]) -> None:
         """Add a dataset of the reporting export; attributes are qualified ids.
 
-        time: the one, by its plain id, that jobs filter by.
+        time: the plain id of the attribute that jobs filter by.
         """
         with self.lock:
             self.datasets[dataset_id] = {
@@ -653,11 +653,11 @@ class Workspace(Tickets, Details):
     # The truth
 
     def truth(self, stream: str) -> list[Record]:
-        """All living records of a stream, in full: nested lists, and parts beyond the cap, too.
+        """Return all living records of a stream, with full nested lists and parts beyond the limit.
 
-        Conversation parts carry their `conversation_id`, and their bodies are HTML. Records that
-        are listed for one parent carry its id, rows of exports the `sent_at` of their message;
-        `children` tells of the tables whose rows belong to other records.
+        Conversation parts have their `conversation_id`, and their bodies are HTML. Records listed
+        for one parent have its id, and rows of exports the `sent_at` of their message. For tables
+        whose rows belong to other records, see `children`.
         """
         with self.lock:
             match stream:
@@ -701,7 +701,7 @@ class Workspace(Tickets, Details):
                     return self.resources.truth(stream)
 
     def first_instant(self) -> int:
-        """The earliest updated_at of all records; 0 when there are none."""
+        """Return the earliest updated_at of all records, or 0 without records."""
         with self.lock:
             orders = [table.index.order for table in self.searched_tables]
             starts = [order[0][0] for order in orders if order]

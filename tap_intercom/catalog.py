@@ -26,7 +26,7 @@ DATE_TIME: Schema = {"type": ["null", "string"], "format": "date-time"}
 
 
 def added_columns(stream: Stream, settings: Settings) -> Schema:
-    """The columns that settings add to a stream."""
+    """Return the columns that settings add to a stream."""
     columns: Schema = {}
     if settings.add_workspace_id:
         columns[WORKSPACE_ID] = {"type": "string"}
@@ -38,11 +38,12 @@ def added_columns(stream: Stream, settings: Settings) -> Schema:
 def select(
     catalog: Any, settings: Settings, version: int, *, is_of_any_version: bool = False
 ) -> dict[str, Selection]:
-    """What a catalog selects, by stream, in the catalog's order.
+    """Return what a catalog selects, by stream, in the catalog's order.
 
-    version: what the rows of a full read carry. is_of_any_version: whether it may select what the
-    API version does not have. Raises ConfigError for a catalog that is none, or that selects what
-    this tap does not have.
+    Raises ConfigError for an invalid catalog, or for a selection that this tap does not have.
+
+    version: the version for the rows of a full read.
+    is_of_any_version: whether it may select streams that the API version does not have.
     """
     selections = {}
     for name, entry in entries(catalog):
@@ -69,7 +70,7 @@ def select(
 
 
 def entries(catalog: Any) -> Iterator[tuple[str, Entry]]:
-    """Yield the name and the entry of each stream. Raises ConfigError where it is no catalog."""
+    """Yield the name and entry of each stream. Raises ConfigError if this is not a catalog."""
     if not isinstance(catalog, dict) or not isinstance(catalog.get("streams"), list):
         raise ConfigError("catalog: the file must hold an object with a list of streams")
     for entry in catalog["streams"]:
@@ -82,7 +83,7 @@ def entries(catalog: Any) -> Iterator[tuple[str, Entry]]:
 
 
 def marks_of(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
-    """The metadata of an entry by breadcrumb, () for the stream itself."""
+    """Return the metadata of an entry by breadcrumb, () for the stream itself."""
     try:
         marks = metadata.to_map(entry.get("metadata") or [])
         return {breadcrumb: dict(mark) for breadcrumb, mark in marks.items()}
@@ -93,7 +94,7 @@ def marks_of(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
 
 
 def _marks_in_schema(schema: Any, place: Breadcrumb) -> Iterator[tuple[Breadcrumb, Any]]:
-    """Yield the marks that catalogs from before metadata have, in the schema, by their place."""
+    """Yield the marks inside the schema of catalogs older than metadata, by their place."""
     if not isinstance(schema, dict):
         return
     if "selected" in schema:
@@ -105,7 +106,7 @@ def _marks_in_schema(schema: Any, place: Breadcrumb) -> Iterator[tuple[Breadcrum
 
 
 def _flag(mark: Mapping[str, Any], key: str, stream: str, place: Breadcrumb = ()) -> bool | None:
-    """A mark that is true or false, or the text of these; None where it is absent or null."""
+    """Return a mark as true or false, also from text, or None if it is absent or null."""
     value = mark.get(key)
     if isinstance(value, str):
         value = {"true": True, "false": False}.get(value.lower(), value)
@@ -116,7 +117,7 @@ def _flag(mark: Mapping[str, Any], key: str, stream: str, place: Breadcrumb = ()
 
 
 def _is_selected(table: Mapping[str, Any], name: str) -> bool:
-    """Whether a stream is selected, by its own mark or else by default."""
+    """Whether a stream is selected, by its own mark or by default."""
     selected = _flag(table, "selected", name)
     if selected is None:
         return name in STREAMS and _flag(table, "selected-by-default", name) is True
@@ -201,7 +202,7 @@ def _selection(
 def _told_of_dataset(
     name: str, entry: Entry, marks: Mapping[Breadcrumb, Mapping[str, Any]]
 ) -> tuple[list[str], str | None]:
-    """Key and replication key of a dataset, which only its catalog entry tells."""
+    """Return key and replication key of a dataset, which only its catalog entry has."""
     table = marks.get((), {})
     key = table.get("table-key-properties") or entry.get("key_properties")
     times = table.get("valid-replication-keys") or [entry.get("replication_key")]

@@ -40,7 +40,7 @@ STDOUT = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code and never raises for what a user can cause."""
+    """Run the command line and return the exit code; never raise for what a user can cause."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     log.set_up(_log_style(arguments))
     try:
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """The console command. It does not wait for threads whose requests nobody needs any more."""
+    """Run the console command without waiting for threads whose requests are no longer needed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None:  # None: it was closed when the process began
@@ -82,7 +82,7 @@ def run() -> NoReturn:
 
 
 def _command(name: str, arguments: list[str]) -> int:
-    """Run a command of its own: a module with `add_arguments(parser)` and `run(options)`."""
+    """Run a subcommand: a module with `add_arguments(parser)` and `run(options)`."""
     module = import_module(COMMANDS[name])
     parser = argparse.ArgumentParser(
         prog=f"tap-intercom {name}", description=(module.__doc__ or "").split("\n\n")[0]
@@ -94,7 +94,7 @@ def _command(name: str, arguments: list[str]) -> int:
 
 
 def _log_style(arguments: Sequence[str]) -> str:
-    """What the log looks like, known before anything is logged; a wrong style is refused later."""
+    """Return the log style before anything is logged; a wrong style is refused later."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     _add_log_format(parser)
     try:
@@ -205,18 +205,18 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
 
 
 def _print(text: str) -> None:
-    """Write a text to stdout at once, so that a reader that has gone is noticed here."""
+    """Write text to stdout immediately, to detect a closed reader here."""
     from tap_intercom.messages import write
 
     write(STDOUT, text.encode() + b"\n")
 
 
 def _suit_memory_to_pages() -> None:
-    """Let memory be used as a run uses it: many objects that come and go a page at a time.
+    """Configure memory for a run: many objects that come and go one page at a time.
 
-    Pages are freed by reference counts, so that the collector of cycles would look through them in
-    vain, at a sixth of the time. Threads allocate from one place, as a place for each keeps what it
-    freed, a third of all. Source: mallopt(3); other C libraries have no such thing.
+    Reference counts free the pages, so the collector of cycles would search them for nothing, in a
+    sixth of the time. Threads allocate from one arena: an arena for each keeps what it freed, a
+    third of all. Source: mallopt(3); other C libraries have no such option.
     """
     import ctypes
     import gc
@@ -227,7 +227,7 @@ def _suit_memory_to_pages() -> None:
 
 
 def _check_stdout() -> None:
-    """Refuse a closed stdout: the next file that is opened would take its place."""
+    """Refuse a closed stdout: the next file to be opened would take its place."""
     try:
         os.fstat(STDOUT)
     except OSError:

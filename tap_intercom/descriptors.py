@@ -1,7 +1,7 @@
-"""Read and write pipes, terminals and files by their descriptors, also non-blocking ones.
+"""Read and write pipes, terminals and files by descriptor, even non-blocking ones.
 
-A program with an event loop that starts another one may leave its stdout or stderr non-blocking. A
-full pipe then refuses a write with EAGAIN, although its reader is there.
+A program with an event loop may start another one with a non-blocking stdout or stderr. A full pipe
+then refuses a write with EAGAIN, although its reader still exists.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUFFER_BYTES = 65_536
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of the data; a full pipe is waited for."""
+    """Write all of the data, waiting for a full pipe."""
     rest = memoryview(data)
     while rest:
         try:
@@ -30,7 +30,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def patient(stream: TextIO) -> TextIO:
-    """The same stream, whose writes wait for room also where the descriptor does not block."""
+    """Return the same stream with writes that wait for room, even on a non-blocking descriptor."""
     file = _PatientFile(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(file),
@@ -49,19 +49,19 @@ class _PatientFile(io.FileIO):
 
 
 def read_parts(descriptor: int) -> Iterator[bytes]:
-    """Yield what comes from a descriptor, until its end."""
+    """Yield the data of a descriptor until its end."""
     while part := os.read(descriptor, BUFFER_BYTES):
         yield part
 
 
 def read_parts_until(descriptor: int, ended: int, seconds: float) -> Iterator[bytes]:
-    """Yield what comes from a pipe until its end, or for some seconds after `ended` is at its end.
+    """Yield the data of a pipe until its end, or until some seconds after the end of `ended`.
 
     ended: the read end of a pipe that nothing is written to.
     """
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
-    poller.register(ended, 0)  # its end is reported in any case
+    poller.register(ended, 0)  # its end is always reported
     deadline: float | None = None
     while True:
         remaining = None if deadline is None else deadline - time.monotonic()
@@ -79,9 +79,9 @@ def read_parts_until(descriptor: int, ended: int, seconds: float) -> Iterator[by
 
 
 def whole_lines(parts: Iterable[bytes], longest: int | None = None) -> Iterator[bytes]:
-    """Join parts to blocks that end with the end of a line.
+    """Join parts into blocks that end at the end of a line.
 
-    The last block may be a part of a line. With `longest`, a line of more bytes comes in pieces.
+    The last block may be part of a line. With `longest`, a line with more bytes comes in pieces.
     """
     rest: list[bytes] = []
     size = 0
@@ -103,7 +103,7 @@ def whole_lines(parts: Iterable[bytes], longest: int | None = None) -> Iterator[
 
 
 def unread_bytes(descriptor: int) -> int:
-    """How many bytes wait in a pipe; descriptor: its read end."""
+    """Return how many bytes wait in a pipe; descriptor: its read end."""
     (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
     return int(count)
 

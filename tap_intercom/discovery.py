@@ -1,4 +1,4 @@
-"""Discovery: what there is to read, as a catalog."""
+"""Discovery: all readable streams as a catalog."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from tap_intercom.streams.tickets import TicketTypeAttributes
 LOGGER = logging.getLogger("tap_intercom")
 
 CUSTOM_ATTRIBUTES = "custom_attributes"
-# Longest column name of PostgreSQL; targets that flatten put the field's name before it.
+# The longest column name of PostgreSQL, less the field name that flattening targets put before it.
 LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
 TEXT: Schema = {"type": ["null", "string"]}
 
 
 def _or_text(kind: str) -> Schema:
-    """A value of a type or, where it does not fit, its text; in the form that all targets take."""
+    """Return the schema of a value or, if it does not fit, its text, in a form for all targets."""
     return {"anyOf": [{"type": kind}, {"type": "string"}, {"type": "null"}]}
 
 
-# Programs also write milliseconds and free text into date attributes. The text has to be the first
-# branch: targets that flatten make the column of that one, and a timestamp takes no text.
+# Programs also write milliseconds and free text into date attributes. Text must be the first
+# branch: flattening targets create the column from it, and a timestamp column rejects text.
 DATE_OR_TEXT: Schema = {
     "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
 }
-# Types of attributes (API-G2) that are one scalar; lists of objects and files stay untyped.
+# Types of scalar attributes (API-G2); lists of objects and files stay untyped.
 ATTRIBUTE_TYPES: Mapping[str, Schema] = {
     "string": TEXT,
     "list": TEXT,
@@ -60,10 +60,11 @@ ATTRIBUTE_TYPES: Mapping[str, Schema] = {
 def discover(
     client: Client, settings: Settings, *, is_only_default: bool = False
 ) -> dict[str, Any]:
-    """The catalog of all streams that the API version has, custom attributes typed.
+    """Return the catalog of all streams in the API version, with typed custom attributes.
 
-    The datasets of the reporting export are among them, where the token may read them. With
-    is_only_default, of those that are selected by default.
+    It includes the datasets of the reporting export if the token may read them.
+
+    is_only_default: include only streams that are selected by default, and no datasets.
     """
     streams = [
         stream
@@ -83,10 +84,10 @@ def discover(
 
 
 def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
-    """A schema for each custom attribute that can be a column, by the key that records carry.
+    """Return a schema for each custom attribute that can be a column, by its key in records.
 
-    Two attributes whose names differ by case only, and names that are too long, stay untyped:
-    databases could not tell them apart. Attributes of one name and different types are text.
+    Databases could not distinguish two attributes whose names differ only by case, or names that
+    are too long, so these stay untyped. Attributes with one name and different types are text.
     """
     typed: dict[str, Schema | None] = {}
     for attribute in attributes:
@@ -105,12 +106,12 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
 
 
 def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str, Any]]:
-    """The custom attributes of a model; none, with a warning, where the token may not read them."""
+    """Return the custom attributes of a model, or none and warn if the token may not read them."""
     path, params = "/data_attributes", {"model": model, "include_archived": "true"}
     if model == "ticket":
         path, params = "/ticket_types", {}
     elif model == "conversation" and settings.version >= (2, 16):
-        # From 2.16 on they have an endpoint of their own, where all are custom (API-A3).
+        # From 2.16 on they have their own endpoint, where all are custom (API-A3).
         path, params = "/conversations/attributes", {"include_archived": "true"}
     try:
         found = _whole_list(client, path, params)
@@ -125,13 +126,13 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
 
 
 def _whole_list(client: Client, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
-    """All records of a list that has no pages, or has them after all."""
+    """Return all records of a list without pages, and follow pages if it has some."""
     answers = read_pages(client.get, path, WHOLE, params)
     return [record for answer in answers for record in list_of(answer.body, "data", path)]
 
 
 def _datasets(client: Client) -> list[DatasetSchema]:
-    """The datasets of the reporting export; none where the token may not read them."""
+    """Return the datasets of the reporting export, or none if the token may not read them."""
     try:
         found = _whole_list(client, DATASETS, {})
     except (AuthError, ResponseError) as error:
@@ -163,7 +164,7 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
         stream.name, schema, stream.key_properties, stream.replication_key, settings
     )
     for breadcrumb in marks:
-        # A field follows its stream, so that marking a stream alone is enough.
+        # A field follows its stream, so selecting the stream alone is enough.
         is_default = stream.is_default(settings) if breadcrumb == () else True
         metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
@@ -178,7 +179,7 @@ def _entry_of_dataset(dataset: DatasetSchema, settings: Settings) -> Entry:
     for name, attribute in dataset.attributes.items():
         metadata.write(marks, ("properties", name), QUALIFIED_ID, attribute)
     for name in dataset.identity:
-        # The key is made of it, so it must be read whatever is selected.
+        # The key is made of it, so it must always be read.
         metadata.write(marks, ("properties", name), "inclusion", "automatic")
     return {**entry, "metadata": metadata.to_list(marks)}
 
@@ -190,7 +191,7 @@ def _with_marks(
     replication_key: str | None,
     settings: Settings,
 ) -> tuple[Entry, Any]:
-    """An entry without its metadata, and what these say by themselves, by breadcrumb."""
+    """Return an entry without its metadata, and the standard metadata by breadcrumb."""
     key = list(key_properties)
     if settings.add_workspace_id:
         schema["properties"][WORKSPACE_ID] = {"type": "string"}
@@ -217,7 +218,7 @@ def _with_marks(
 
 
 def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
-    """Yield the place of each field, those inside objects too."""
+    """Yield the place of each field, including those inside objects."""
     for name, child in schema.get("properties", {}).items():
         place = (*breadcrumb, "properties", name)
         yield place

@@ -39,10 +39,10 @@ def _rebuild(
 
 
 class _Picklable(BaseException):
-    """An error that passes through a temporary file unchanged, whatever its `__init__` takes.
+    """An error that survives a temporary file unchanged, for any `__init__` signature.
 
-    What is read ahead may wait in a file, errors included. Unpickling an exception calls
-    `__init__` with `args`, which fails, or loses attributes, when it takes more than a text.
+    Results read ahead, errors included, may wait in a file. Unpickling an exception calls
+    `__init__` with `args`, which fails or loses attributes if it takes more than a text.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -50,7 +50,7 @@ class _Picklable(BaseException):
 
 
 class TapError(_Picklable, Exception):
-    """An error that a user can act upon; its text is one clear line without secrets."""
+    """An error that the user can act on; its text is one clear line without secrets."""
 
     exit_code = 1
 
@@ -62,11 +62,11 @@ class ConfigError(TapError):
 
 
 class AuthError(TapError):
-    """Intercom refused the token, or the token lacks a permission.
+    """Intercom refused the token, or the token does not have a permission.
 
-    A 401 may mean either (API-B2); status tells the two statuses apart. code is Intercom's own
-    error code, or "" where it gave none. stream is the one whose permission is asked for, where it
-    is not the one that is read.
+    status: the HTTP status; a 401 may mean either cause (API-B2).
+    code: Intercom's own error code, or "" without one.
+    stream: the stream whose permission is needed, if it is not the one that is read.
     """
 
     exit_code = 3
@@ -79,12 +79,12 @@ class AuthError(TapError):
 
     @property
     def is_of_plan(self) -> bool:
-        """The workspace's plan lacks what was asked for, whatever the permissions (API-C2)."""
+        """Whether the workspace's plan, not a permission, excludes the request (API-C2)."""
         return self.status == 402 or self.code == "api_plan_restricted"
 
 
 class UnavailableError(TapError):
-    """Intercom gave no usable answer for as long as a request may be retried."""
+    """Intercom gave no usable answer within the time for retries."""
 
     exit_code = 4
 
@@ -96,10 +96,11 @@ class ContractError(TapError):
 
 
 class ResponseError(ContractError):
-    """Intercom refused a request with a status that neither waiting nor a permission cures.
+    """Intercom refused a request with a status that no wait and no permission fixes.
 
-    status is the HTTP status; code is Intercom's own error code, or "" where it gave none. link is
-    the Link header, which names the contact that another one was merged into (API-A3).
+    status: the HTTP status.
+    code: Intercom's own error code, or "" without one.
+    link: the Link header, which names the contact that this one was merged into (API-A3).
     """
 
     def __init__(self, text: str, status: int, code: str, link: str = "") -> None:
@@ -110,7 +111,7 @@ class ResponseError(ContractError):
 
     @property
     def is_gone(self) -> bool:
-        """The record was deleted (404) or merged into another one (410, API-A3)."""
+        """Whether the record was deleted (404) or merged into another one (410, API-A3)."""
         return self.status in (404, 410)
 
 
@@ -121,13 +122,13 @@ class BusyError(TapError):
 
 
 class TargetGoneError(TapError):
-    """Nobody reads our output any more; 141 is what a shell shows for a broken pipe."""
+    """The reader of our output has ended; 141 is what a shell shows for a broken pipe."""
 
     exit_code = 141
 
 
 class Stopped(_Picklable):
-    """A signal asked the run to end; as no Exception, it passes what handles errors."""
+    """A signal asked the run to end; it is not an Exception, so error handlers ignore it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)

@@ -1,4 +1,4 @@
-"""JSON files that the command line names: read whole, and replaced at once."""
+"""JSON files named on the command line: read whole and replaced atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def read_json(what: str, path: str | Path) -> Any:
-    """What a file holds; `what` is its role: catalog or state.
+    """Return the content of a file; `what` is its role: catalog or state.
 
     Raises ConfigError that names the file and its fault.
     """
@@ -43,7 +43,7 @@ def read_json(what: str, path: str | Path) -> Any:
 
 
 def documents_in(text: str) -> Iterator[Any]:
-    """The JSON documents that a text consists of. Raises ValueError where it holds others."""
+    """Yield the JSON documents in a text. Raises ValueError if it holds anything else."""
     decode = json.JSONDecoder().raw_decode
     position = _after_space(text, 0)
     while position < len(text):
@@ -53,7 +53,7 @@ def documents_in(text: str) -> Iterator[Any]:
 
 
 def read_catalog(catalog: str | None, properties: str | None) -> Any:
-    """What the file holds that one of the two flags names; None without one."""
+    """Return the content of the file in one of the two flags, or None without a flag."""
     if catalog and properties:
         raise ConfigError("--catalog and --properties are the same: give one of them")
     path = catalog or properties
@@ -61,13 +61,14 @@ def read_catalog(catalog: str | None, properties: str | None) -> Any:
 
 
 def replace_file(what: str, path: Path, content: bytes, mode: int | None = None) -> None:
-    """Give a file new content at once: a reader, or a crash, finds the old one or the new one.
+    """Replace a file atomically: a reader, or a crash, finds the old or the new content.
 
-    mode: its permissions from now on; None keeps those it has, or gives a new file the usual ones.
-    Raises ConfigError, and then the file is as it was.
+    Raises ConfigError and then leaves the file unchanged.
+
+    mode: the new permissions; None keeps the present ones, or the default for a new file.
     """
     try:
-        path = Path(os.path.realpath(path))  # a link stays a link
+        path = Path(os.path.realpath(path))  # keep a link as a link
         if mode is None:
             mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -87,16 +88,16 @@ def replace_file(what: str, path: Path, content: bytes, mode: int | None = None)
 
 
 def _umask() -> int:
-    """The permissions that new files do not get; they can only be read by setting them."""
+    """Return the permissions that new files do not get; reading them requires setting them."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
 
 
 def with_member(text: str, name: str, value: Any) -> str:
-    """The JSON text of an object with one member set, and every other character as it was.
+    """Set one member in the JSON text of an object, and keep every other character.
 
-    A new member comes first. Raises ValueError where the text is no JSON object.
+    A new member comes first. Raises ValueError if the text is not a JSON object.
     """
     if not isinstance(json.loads(text.removeprefix("\ufeff")), dict):
         raise ValueError("not a JSON object")

@@ -1,16 +1,16 @@
-"""The ids that deletes are detected with, in a file beside the state: gzip, JSON inside.
+"""The ids used to detect deletes, in a file beside the state: gzip, JSON inside.
 
     {"workspace": "abc123", "detections": [
         {"seen_at": "2026-01-31T12:00:00Z", "conversations_until": "2026-01-31T12:00:00Z",
          "ids": {"contacts": ["5f…"], "companies": ["6a…"], "deleted_conversations": ["12"]}},
         …]}
 
-It holds two detections, so that it is exactly as safe as the state. The bookmark of `deletions`
-says when the detection was that the state belongs to, and a run compares with that one, its base.
-When it has written what is gone, it replaces the file by its base and its own ids, and only then
-writes the STATE that names its own. So whichever of the two states is kept in the end, by a run
-that is killed at any moment, or by a target that fails after the tap has ended, its ids are there:
-rows come again, and none is left out. A state that went back further finds the older ids.
+The file holds two detections, so it is exactly as safe as the state. The bookmark of `deletions`
+names the detection that the state belongs to, and a run compares with that one, its base. After
+writing what is gone, a run replaces the file with its base and its own ids. Only then does it write
+the STATE that names its own. A run may be killed at any moment, or a target may fail after the tap
+has ended. Whichever of the two states remains, its ids are in the file, so rows may repeat but are
+never lost. A state restored from earlier finds the older ids.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ GZIP_LEVEL = 3
 
 @dataclass(frozen=True)
 class Detection:
-    """What there was at an instant, in Unix seconds.
+    """The records that existed at an instant (Unix seconds).
 
-    ids: by stream, of the records that were there; of deleted_conversations, the latest ones.
-    conversations_until: when it was last looked for conversations that are gone.
+    ids: ids of existing records, by stream; under deleted_conversations, the latest ones.
+    conversations_until: when deleted conversations were last searched.
     """
 
     seen_at: int
@@ -55,7 +55,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class KnownIds:
-    """What a file holds of a workspace, the older detection first; none where it is not there."""
+    """A workspace's detections in a file, the older one first; empty if there is no file."""
 
     path: Path
     workspace: str | None
@@ -66,12 +66,12 @@ class KnownIds:
         return all(each.seen_at < seen_at for each in self.detections)
 
     def base(self, seen_at: int | None) -> Detection | None:
-        """The detection that a state names, or else the oldest, which has all that may be new."""
+        """Return the detection that a state names, or the oldest, so no new deletion is missed."""
         named = [each for each in self.detections if each.seen_at == seen_at]
         return next(iter(named or self.detections), None)
 
     def keep(self, base: Detection | None, new: Detection) -> None:
-        """Replace the file at once. Raises ConfigError, and then it is as it was."""
+        """Replace the file atomically. Raises ConfigError and then leaves it unchanged."""
         detections = [each.document() for each in (base, new) if each is not None]
         content = orjson.dumps({"workspace": self.workspace, "detections": detections})
         packed = gzip.compress(content, GZIP_LEVEL, mtime=0)
@@ -79,7 +79,7 @@ class KnownIds:
 
 
 def read_known_ids(path: Path, workspace: str | None) -> KnownIds:
-    """Read a file. Raises ConfigError where it is another workspace's, or cannot be read."""
+    """Read a file. Raises ConfigError if it is another workspace's or cannot be read."""
     what = f"known_ids_file: {path}"
     if not path.parent.is_dir():
         raise ConfigError(f"{what} cannot be made: its folder is not there")

@@ -1,4 +1,4 @@
-"""The log: lines on stderr, without secrets, for people or for programs."""
+"""The log: lines on stderr without secrets, for people or programs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tap_intercom.descriptors import write_all
 LOGGER = logging.getLogger("tap_intercom")
 # Numbers for programs; a terminal shows them as bars and a table instead.
 METRICS = logging.getLogger("tap_intercom.intercom.metrics")
-# Libraries whose warnings join ours, so that every line has the same form.
+# Libraries whose warnings join ours, so every line has the same form.
 LIBRARIES = ("urllib3", "py.warnings")
 STYLES = ("text", "json")
 STDERR = 2
 LEVEL_VARIABLES = ("TAP_INTERCOM_LOGLEVEL", "LOGLEVEL")
 
-# What a terminal obeys instead of showing it, or what changes the order in which a line is shown;
-# and halves of characters, which no file takes.
+# Control characters, which a terminal obeys, characters that change the order in which a line is
+# shown, and halves of characters, which no file accepts.
 _CONTROLS = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
@@ -33,31 +33,31 @@ _secrets: set[str] = set()
 
 
 def hide(*secrets: str | None) -> None:
-    """Show *** for these texts in every line of the log from now on."""
+    """Show *** for these texts in every later line of the log."""
     for secret in secrets:
         if secret:
             _secrets.update((secret, json.dumps(secret)[1:-1]))
 
 
 def printable(text: str) -> str:
-    """A text of others on one line, with escapes such as \\x1b in place of control characters."""
+    """Return foreign text on one line, with escapes such as \\x1b for control characters."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def write(descriptor: int, data: bytes) -> None:
-    """Write all of the data to a log, or as much as can be written: nothing stops for a log."""
+    """Write as much of the data to a log as possible: a log never stops a run."""
     with suppress(OSError):
         write_all(descriptor, data)
 
 
 def set_up(style: str = "text") -> None:
-    """Log to stderr in one of STYLES, from the level that LEVEL_VARIABLES name in the environment.
+    """Log to stderr in one of STYLES, at the level in the environment variables LEVEL_VARIABLES.
 
-    A level that is none is told, and INFO stands for it.
+    Unknown levels are reported; INFO is used.
     """
     if sys.stderr is None:
         _open_stderr()
-    # Lines that a bar on a terminal could not write are left out too.
+    # Also drop lines that a bar on a terminal could not write.
     logging.raiseExceptions = False
     threading.excepthook = _log_end_of_thread
     handler = _Handler()
@@ -78,7 +78,7 @@ def set_up(style: str = "text") -> None:
 
 
 def is_watched() -> bool:
-    """Whether a person reads the log as it comes: as text, on a terminal that can redraw lines."""
+    """Whether a person watches the log: it is text, on a terminal that can redraw lines."""
     return (
         sys.stderr is not None
         and sys.stderr.isatty()
@@ -89,7 +89,7 @@ def is_watched() -> bool:
 
 
 def _open_stderr() -> None:
-    """Keep the place of a closed stderr: the next file that is opened would get the log."""
+    """Keep the descriptor of a closed stderr: the next file to be opened would get the log."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
     if descriptor != STDERR:
         os.dup2(descriptor, STDERR)
@@ -103,7 +103,7 @@ def _log_end_of_thread(end: threading.ExceptHookArgs) -> None:
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Writes whole lines; one that cannot be made or written stops nobody."""
+    """Writes whole lines; a line that cannot be made or written stops nothing."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -118,7 +118,7 @@ class _Handler(logging.StreamHandler[Any]):
 
 
 class _Text(logging.Formatter):
-    """One line for each message, without secrets, wherever it may have picked one up."""
+    """One line for each message, without secrets from any source."""
 
     def __init__(self) -> None:
         super().__init__("%(levelname)s %(message)s")
@@ -132,7 +132,7 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """A JSON object on a line: time, level, message, and what `extra={"fields": {…}}` adds."""
+    """One JSON object per line: time, level, message, and what `extra={"fields": {…}}` adds."""
 
     def format(self, record: logging.LogRecord) -> str:
         instant = datetime.fromtimestamp(record.created, timezone.utc)
@@ -144,12 +144,12 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        # DEL is the one control character that JSON does not escape.
+        # DEL is the only control character that JSON does not escape.
         return json.dumps(_redacted(document), default=str).replace("\x7f", "\\u007f")
 
 
 def _redacted(value: Any) -> Any:
-    """A document without secrets in its texts: in its JSON, they could be part of its names."""
+    """Hide secrets in the texts of a document; in its JSON, they could be part of its names."""
     if isinstance(value, str):
         return _without_secrets(value)
     if isinstance(value, dict):

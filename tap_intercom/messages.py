@@ -20,7 +20,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def record_prefix(stream: str, extracted_at: str, version: int | None) -> bytes:
-    """All of a RECORD line before its record; see `record_line`."""
+    """Return the part of a RECORD line before its record; see `record_line`."""
     head: dict[str, Any] = {"type": "RECORD", "stream": stream, "time_extracted": extracted_at}
     if version is not None:
         head["version"] = version
@@ -28,12 +28,12 @@ def record_prefix(stream: str, extracted_at: str, version: int | None) -> bytes:
 
 
 def record_line(prefix: bytes, record: Mapping[str, Any]) -> bytes:
-    """One RECORD line; the parts that all records of a page share are made once, in the prefix."""
+    """Return one RECORD line; the prefix is made once for all records of a page."""
     return prefix + orjson.dumps(record) + b"}\n"
 
 
 def typed_record_lines(prefix: bytes, records: Iterable[TypedRecord]) -> bytes:
-    """The RECORD lines of records that are not dicts; for the prefix see `record_line`."""
+    """Return the RECORD lines of typed records; for the prefix see `record_line`."""
     lines = bytearray()
     for record in records:
         lines += prefix
@@ -43,7 +43,7 @@ def typed_record_lines(prefix: bytes, records: Iterable[TypedRecord]) -> bytes:
 
 
 def write(descriptor: int, data: bytes) -> None:
-    """Write all of the data. Raises TargetGoneError when its reader has ended."""
+    """Write all of the data. Raises TargetGoneError if its reader has ended."""
     try:
         write_all(descriptor, data)
     except OSError as error:
@@ -51,9 +51,9 @@ def write(descriptor: int, data: bytes) -> None:
 
 
 class Messages:
-    """Writes messages as JSON lines, buffered by size and time, and at once for each STATE.
+    """Writes messages as JSON lines, buffered by size and time, and immediately at a STATE.
 
-    Raises TargetGoneError when the target has closed the pipe.
+    Raises TargetGoneError if the target has closed the pipe.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -72,7 +72,7 @@ class Messages:
         self._add(_line(message))
 
     def records(self, lines: bytes, count: int) -> None:
-        """Write whole RECORD lines, made by `record_line`."""
+        """Write whole RECORD lines made by `record_line`."""
         self._records_since_state += count
         self._add(lines)
 
@@ -81,11 +81,11 @@ class Messages:
 
     @property
     def state_is_due(self) -> bool:
-        """Whether enough records came since the last STATE, so that states do not crowd them."""
+        """Whether enough records came since the last STATE, so states do not crowd out records."""
         return self._records_since_state >= RECORDS_PER_STATE
 
     def state(self, document: Mapping[str, Any]) -> None:
-        """Write a STATE for all that was written so far."""
+        """Write a STATE for everything written so far."""
         self._records_since_state = 0
         self._add(_line({"type": "STATE", "value": document}))
         self.flush()

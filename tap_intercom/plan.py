@@ -1,4 +1,4 @@
-"""What a run reads together, in which order, and from where on."""
+"""What a run reads together, in which order, and from when."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def plan_runs(
     jobs: ExportJobs,
     shortfalls: Shortfalls,
 ) -> list[StreamRun]:
-    """One run for each group of streams that are read together, in order.
+    """Return one run for each group of streams that are read together, in order.
 
-    A run whose streams cannot begin holds the error. Raises ContractError if the id of the
-    workspace is needed and not known, and ConfigError for settings that no stream can begin with.
+    If the streams of a group cannot begin, its run holds the error. Raises ContractError if the
+    workspace id is needed and not known, and ConfigError for settings that no stream can use.
     """
     if settings.add_workspace_id and workspace.id is None:
         raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
@@ -64,10 +64,10 @@ def plan_runs(
 
 
 def groups(names: list[str], first: str | None) -> list[list[str]]:
-    """Streams that are read together, in order.
+    """Return the groups of streams that are read together, in order.
 
-    A child is with its parent, the stream that a run was interrupted in comes first, and one that
-    takes something from another comes after it.
+    A child is in its parent's group. The stream in which a run was interrupted comes first. A
+    stream that uses the results of another comes after it.
     """
     found: dict[str, list[str]] = {}
     for name in names:
@@ -83,7 +83,7 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
 
 
 def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] | None]:
-    """What each stream of a group covers, with what its parents do."""
+    """Return what each stream of a group covers, including what its parents cover."""
     asked: dict[str, frozenset[str] | None] = {}
     found: dict[str, frozenset[str] | None] = {}
     for name in names:
@@ -99,7 +99,7 @@ def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] 
 def _begin(
     root: Stream, names: Sequence[str], opening: Opening
 ) -> tuple[Mapping[str, frozenset[str] | None], Exception | None]:
-    """What each stream of a group covers, or the error that keeps the group from being read."""
+    """Return what each stream of a group covers, or the error that prevents reading the group."""
     try:
         root.begin(opening.settings, opening.workspace.id, opening.shared)
         return _covers(names, opening), None
@@ -117,7 +117,7 @@ def _plan(
     lookback: int,
     covers: frozenset[str] | None,
 ) -> Plan:
-    """The windows of a stream that earlier runs did not read."""
+    """Return the windows of a stream that earlier runs did not read."""
     return state.plan(
         name,
         origin,
@@ -132,7 +132,7 @@ def _plan(
 def _origin(
     root: Stream, names: Sequence[str], settings: Settings, workspace: Workspace
 ) -> tuple[Origin, int]:
-    """What a group of streams is read from, and the lookback of its bookmarks."""
+    """Return the origin of a group of streams, and the lookback of its bookmarks."""
     lookback = max(
         root.lookback_seconds,
         *(0 if root.is_snapshot else settings.lookback(name) for name in names),

@@ -1,6 +1,6 @@
-"""How a run goes on, told to people and to programs: bars or lines, metrics, a table at the end.
+"""The progress of a run, for people and programs: bars or lines, metrics, a final table.
 
-A thread of its own tells, so that a run that waits shows that it lives.
+A separate thread reports it, so a waiting run shows that it is alive.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LOGGER = logging.getLogger("tap_intercom")
 
 LINE_SECONDS = 30.0
 DRAW_SECONDS = 0.25
-# For terminals that say that they have none of either.
+# For terminals that report zero columns or lines.
 COLUMNS, LINES = 80, 24
 BAR = "{percentage:3.0f}% |{bar:10}| {desc}"
 TEXT_WITHOUT_BAR = "{desc}"
@@ -46,7 +46,7 @@ INTERRUPTED = "interrupted"
 
 @dataclass
 class _Row:
-    """What happened to a stream; seconds are those since its first request."""
+    """The result of a stream; seconds count from its first request."""
 
     name: str
     root: str
@@ -60,7 +60,7 @@ class _Row:
 
 @dataclass
 class _Current:
-    """The streams that are written now: how many records of their reader are through."""
+    """The streams that are written now, and how many of their root's records have passed."""
 
     rows: Mapping[str, _Row] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
@@ -69,9 +69,9 @@ class _Current:
 
 
 class Progress:
-    """Told what is written, tells how far a run is; as a context manager, for as long as it runs.
+    """Gets what is written and reports how far a run is, while its context is open.
 
-    Streams begin with `started`, go on with `wrote` and end with `finished`.
+    A stream begins with `started`, continues with `wrote` and ends with `finished`.
     """
 
     def __init__(self, client: Client, state: State, shortfalls: Shortfalls) -> None:
@@ -79,7 +79,7 @@ class Progress:
         self._state = state
         self._shortfalls = shortfalls
         self._rows: dict[str, _Row] = {}
-        # By the names that a catalog gives them.
+        # By stream name in the catalog.
         self._written: dict[str, _Row] = {}
         self._current = _Current()
         self._ended = threading.Event()
@@ -106,11 +106,11 @@ class Progress:
 
     @property
     def records(self) -> int:
-        """How many records were written."""
+        """Number of records written."""
         return sum(row.records for row in self._rows.values())
 
     def started(self, selections: Mapping[str, Selection]) -> None:
-        """Note that streams, which are read together, begin to be written."""
+        """Note that the writing of streams that are read together begins."""
         LOGGER.info("%s: reading", " and ".join(selections))
         root = next(iter(selections))
         rows = {
@@ -146,7 +146,7 @@ class Progress:
         LOGGER.info("%s: %d records, %s", stream, row.records, result)
 
     def log_summary(self) -> None:
-        """Log a table of all streams that were begun."""
+        """Log a table of all streams that began."""
         rows = [self._summary(row) for row in self._rows.values()]
         if not rows:
             return
@@ -171,7 +171,7 @@ class Progress:
         }
 
     def _requests(self, row: _Row) -> int:
-        """Requests for a stream: a child's are those to its own path, its reader's the others."""
+        """Return the requests for a stream: a child's to its own path, the rest for its root."""
         requests = self._client.requests
         if row.name != row.root:
             return requests.count(row.root, stream_of(row.name).path)
@@ -180,7 +180,7 @@ class Progress:
 
     def _tell(self) -> None:
         if log.is_watched():
-            # A terminal may be closed at any time, which only ends the bar.
+            # A terminal may close at any time; that only ends the bar.
             with suppress(OSError, ValueError), _bar() as bar:
                 while not self._ended.wait(DRAW_SECONDS):
                     self._draw(bar)
@@ -195,11 +195,11 @@ class Progress:
         bar.n = min(current.passed, current.expected)
         bar.bar_format = BAR if current.expected else TEXT_WITHOUT_BAR
         counts, *parts = self._parts()
-        # What may be cut off at the edge comes last.
+        # The end of the text may be cut off, so the least important part is last.
         bar.set_description_str(", ".join([*parts, counts]))
 
     def _parts(self) -> list[str]:
-        """Where the run is: what was written, and where known the time left; requests; limit."""
+        """Return the parts of the progress text: records, time left if known, requests, limit."""
         current = self._current
         counts = [f"{row.records:,} {row.name}" for row in current.rows.values()]
         parts = [", ".join(counts) or "no stream yet"]
@@ -215,12 +215,12 @@ class Progress:
 
 
 def seconds_left(passed: int, expected: int, seconds: float) -> float | None:
-    """How long the rest will take at the pace so far; None before anything passed."""
+    """Return how long the rest takes at the present pace, or None before anything has passed."""
     return seconds / passed * (expected - passed) if passed else None
 
 
 def duration(seconds: float) -> str:
-    """A duration in its largest unit and the one below: `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Format a duration in its largest unit and the next one: `42 s`, `3 min 20 s`, `2 h 5 min`."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 1:
         return f"{rest} s"
@@ -241,11 +241,11 @@ def _status(is_whole: bool) -> dict[str, str]:
 
 @contextmanager
 def _bar() -> Iterator[tqdm[Any]]:
-    """One bar at the foot of the terminal, above which the lines of the log go on."""
+    """Show one bar at the bottom of the terminal; log lines continue above it."""
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    tqdm.monitor_interval = 0  # its own thread, which would redraw what ours draws
+    tqdm.monitor_interval = 0  # its own thread, which would redraw our bar
     with (
         logging_redirect_tqdm([LOGGER]),
         tqdm(file=sys.stderr, leave=False, bar_format=TEXT_WITHOUT_BAR, nrows=LINES) as bar,

@@ -1,4 +1,4 @@
-"""What a run found missing, skipped or changed, kept for its summary."""
+"""What a run found missing, skipped or changed, collected for its summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 
 LOGGER = logging.getLogger("tap_intercom")
 
-# Ids in a line of the log; all are counted, and a sample is enough to look into the cause.
+# Number of ids in a log line; all are counted, but a sample is enough to find the cause.
 IDS_SHOWN = 20
 
 
@@ -21,7 +21,7 @@ class Shortfalls:
         self._ids: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
 
     def add(self, stream: str, kind: str, record_id: str, count: int = 1) -> None:
-        """Note a case; kind completes "N records: ..." and stays the same for all of its kind."""
+        """Note a case; kind completes "N records: ..." and is the same for all cases of a kind."""
         with self._lock:
             self._counts[stream, kind] += count
             ids = self._ids[stream, kind]
@@ -29,7 +29,7 @@ class Shortfalls:
                 ids.append(record_id)
 
     def of(self, stream: str) -> dict[str, int]:
-        """How many cases of each kind a stream has."""
+        """Return the number of cases of each kind for a stream."""
         with self._lock:
             return {kind: count for (of, kind), count in self._counts.items() if of == stream}
 

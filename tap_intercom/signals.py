@@ -17,8 +17,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def start_thread(target: Callable[[], object]) -> threading.Thread:
     """Start a thread that a run does not wait for, and that leaves signals to the main thread.
 
-    One that took a signal would leave the main thread, which acts upon it, asleep. It takes over
-    the signals that are blocked here while it starts.
+    A signal taken by this thread would not wake the main thread, which handles it. The thread
+    inherits the signals that are blocked here while it starts.
     """
     blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -33,7 +33,7 @@ def start_thread(target: Callable[[], object]) -> threading.Thread:
 def stopping() -> Iterator[Uninterrupted]:
     """Raise Stopped on SIGTERM and SIGINT, but not while a message is written.
 
-    Yields what makes such a context. A second signal ends the process at once.
+    Yields a function that makes such a context. A second signal ends the process immediately.
     """
     depth = 0
     received: list[int] = []

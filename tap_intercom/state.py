@@ -1,4 +1,4 @@
-"""Bookmarks: where each stream goes on, and what its bookmark is the bookmark of.
+"""Bookmarks: where each stream continues, and what its bookmark covers.
 
     {"bookmarks": {"contacts": {"updated_at": "2026-01-31T12:00:00Z",
                                 "since": "2020-01-01T00:00:00Z",
@@ -6,15 +6,15 @@
                    "companies": {…, "covers": ["companies without users"]}},
      "currently_syncing": "contacts"}
 
-export_job is the identifier of an export that was pending, for the next run to cancel.
-missing_since and missing_until keep the progress of a read that a start_date before `since` asked
-for.
+A bookmark without `since` was made by another tap.
 
-A bookmark's `updated_at` says that everything changed before it was written out. `since` is the
-start_date that this holds from, `workspace` the workspace it was read from, `filters` a hash of
-the search filters it was read with. `covers` names the rows that it holds for and that come with
-some settings, permissions or versions of the API only. A bookmark without `since` was made by
-another tap.
+updated_at: everything that changed before it has been written.
+since: the start_date from which this is true.
+workspace: the workspace that was read.
+filters: a hash of the search filters in use.
+covers: the rows it includes that only come with some settings, permissions or API versions.
+missing_since, missing_until: progress of a read for a start_date before `since`.
+export_job: the identifier of a pending export, for the next run to cancel.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OWN_KEYS = (
     "missing_since",
     "missing_until",
 )
-# What taps built on the Meltano SDK keep in a bookmark.
+# The keys of bookmarks of taps built on the Meltano SDK.
 SDK_KEYS = (
     "replication_key",
     "replication_key_value",
@@ -56,17 +56,19 @@ SDK_KEYS = (
     "starting_replication_value",
     "progress_markers",
 )
-# A bookmark may be so much later than now, since the clocks of two runs differ.
+# A bookmark may be this much later than now, since the clocks of two runs differ.
 CLOCK_TOLERANCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run reads, as far as a bookmark depends on it; instants in Unix seconds.
+    """What a run reads, as far as a bookmark depends on it. Instants are Unix seconds.
 
-    now is the start of the run, safe the instant that no bookmark passes: what changed later may
-    not be in Intercom's search index yet. end is the setting end_date. latest is the start of the
-    run by the later of two clocks that differ; None if now is certain.
+    end: the setting end_date.
+    now: the start of the run.
+    safe: the instant that no bookmark passes, since Intercom's search index may not have later
+        changes yet.
+    latest: the start of the run by the later of two clocks that differ; None if now is certain.
     """
 
     start_date: int
@@ -78,9 +80,9 @@ class Origin:
     latest: int | None = None
 
     def trusted(self, instant: int) -> int | None:
-        """What an earlier run's note of its own start says for sure; None for one in the future.
+        """Return an earlier run's own start as a safe instant, or None if it is in the future.
 
-        One that is a little later than now comes from a clock that was ahead.
+        A start slightly later than now comes from a clock that was ahead.
         """
         if instant <= self.now:
             return instant
@@ -90,18 +92,22 @@ class Origin:
 
     @property
     def limit(self) -> int:
-        """The instant that a bookmark of this run may reach."""
+        """The latest instant that a bookmark of this run may reach."""
         return self.safe if self.end is None else min(self.safe, self.end)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stream reads in this run, and what becomes of its bookmark on the way.
+    """What a stream reads in this run, and what its bookmark will contain.
 
-    missing is a period before the bookmark's own `since` that is read first; main begins at the
-    bookmark. Each is None where there is nothing to read. floor is the bookmark as it was found,
-    since the start_date it holds from, extra what other programs keep inside it. covers and
-    workspace are what the bookmark will say. leaves_out: which rows of earlier runs cannot come.
+    main: the window from the bookmark on; None if there is nothing to read.
+    missing: a period before the bookmark's own `since`, read first; None if there is nothing to
+        read.
+    floor: the bookmark at the start of the run.
+    since: the start_date from which the bookmark is true.
+    extra: values of other programs in the bookmark.
+    covers, workspace: values for the new bookmark.
+    leaves_out: which rows of earlier runs cannot come again.
     """
 
     main: Window | None
@@ -123,14 +129,14 @@ class Plan:
 
 
 def hash_filters(filters: Mapping[str, Any] | None) -> str | None:
-    """A short text that changes when search filters do; None without filters."""
+    """Return a short text that changes when search filters change, or None without filters."""
     if not filters:
         return None
     return hashlib.sha256(orjson.dumps(filters, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 class State:
-    """The state document of a run; what it does not know, it carries through."""
+    """The state document of a run; it keeps unknown members as they are."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = copy.deepcopy(dict(document))
@@ -165,7 +171,7 @@ class State:
             self._document["export_job"] = identifier
 
     def updated_at(self, stream: str) -> str | None:
-        """The time that a stream's bookmark holds, as it stands there."""
+        """Return the time in a stream's bookmark, as written there."""
         bookmark = self._bookmark(stream)
         instant = bookmark.get("updated_at") or bookmark.get("replication_key_value")
         return None if instant is None else str(instant)
@@ -181,12 +187,14 @@ class State:
         whole: bool = False,
         covers: frozenset[str] | None = None,
     ) -> Plan:
-        """What to read of a stream, by its bookmark; with `whole`, from start_date in any case.
+        """Return what to read of a stream, according to its bookmark.
 
-        key is the replication key, which other taps call their bookmark by. parent is the stream
-        that a child of another tap's state may not be ahead of. covers: what the run covers; None
-        if that depends on nothing. Raises ConfigError for the bookmark of another workspace, or one
-        that is no time.
+        Raises ConfigError for a bookmark of another workspace, or one with an invalid time.
+
+        key: the replication key, by which other taps name their bookmark.
+        parent: the stream that a child may not be ahead of in another tap's state.
+        whole: read from start_date in any case.
+        covers: what the run covers; None if that depends on nothing.
         """
         self._reached.pop(stream, None)
         bookmark = self._bookmark(stream)
@@ -231,7 +239,7 @@ class State:
             LOGGER.warning("%s: %s, so it is read again from start_date", stream, changed)
             return from_start
         if whole:
-            # What lies between a bookmark and a start_date beyond it stays unread.
+            # If start_date is after the bookmark, the period between them stays unread.
             reached_from = since if origin.start_date <= updated_at else None
             return replace(from_start, floor=floor, since=reached_from)
         missing = None
@@ -251,11 +259,11 @@ class State:
         """Note that a stream is complete up to `reached`; a bookmark never moves back."""
         reached = min(reached, origin.limit)
         if reached <= self._reached.get(stream, reached - 1):
-            # A window that is read once more begins before what its first pass had reached.
+            # A second pass over a window begins before the end of the first one.
             return
         self._reached[stream] = reached
         is_before = plan.floor is not None and reached < plan.floor
-        # What lies beyond the missing period, yet before the bookmark, was read by earlier runs.
+        # Earlier runs have read what is after the missing period and before the bookmark.
         is_missing = plan.since is not None and (reached <= plan.since or is_before)
         if plan.missing is not None and plan.since is not None and is_missing:
             self._advance_missing(stream, plan, origin, min(reached, plan.since))
@@ -283,7 +291,10 @@ class State:
         self._bookmarks[stream] = entry | _marks(plan)
 
     def _foreign_start(self, stream: str, updated_at: int, parent: str | None) -> int:
-        """Where another tap's bookmark is taken up: its children may be ahead of what was read."""
+        """Return where to continue from another tap's bookmark.
+
+        A child's bookmark may be ahead of its parent's, which is then used.
+        """
         if parent is None:
             return updated_at
         bookmark = self._bookmark(parent)
@@ -291,13 +302,13 @@ class State:
         return updated_at if of_parent is None else min(updated_at, of_parent)
 
     def _workspace(self, bookmark: Mapping[str, Any]) -> str | None:
-        """The workspace of a bookmark, or else of any other: a state is of one workspace."""
+        """Return the workspace of a bookmark, or of any other, since a state has one workspace."""
         others = (self._bookmark(stream) for stream in self._bookmarks)
         found = (each.get("workspace") for each in (bookmark, *others))
         return next((each for each in found if isinstance(each, str) and each), None)
 
     def _bookmark(self, stream: str) -> dict[str, Any]:
-        """A stream's bookmark, of whatever form: an object, a bare time, null or nothing."""
+        """Return a stream's bookmark in any form: an object, a bare time, null or nothing."""
         bookmark = self._bookmarks.get(stream)
         if bookmark is None:
             bookmark = self._document.get(stream)
@@ -307,11 +318,11 @@ class State:
 
 
 def state_in(document: Any) -> dict[str, Any] | None:
-    """The state that a JSON document is or holds, with its bookmarks under `bookmarks`.
+    """Return the state in a JSON document, with its bookmarks under `bookmarks`.
 
-    A state of this tap or another one, a STATE message, or what Meltano keeps of a job. Early taps
-    wrote bookmarks without `bookmarks` around them; that is a state if it names one of our tables.
-    None for anything else, such as a config or a catalog.
+    The document may be a state of this or another tap, a STATE message, or Meltano's record of a
+    job. Early taps wrote bookmarks without `bookmarks` around them; that is a state if it names one
+    of our tables. Return None for anything else, such as a config or a catalog.
     """
     if not isinstance(document, dict):
         return None
@@ -332,7 +343,7 @@ def state_in(document: Any) -> dict[str, Any] | None:
 
 
 def read_state(document: Any) -> State:
-    """The state of a run from its JSON document. Raises ConfigError for anything else."""
+    """Return the state of a run from its JSON document. Raises ConfigError if it is not a state."""
     found = state_in(document)
     if found is None:
         raise ConfigError(f"state: {_fault(document)}")
@@ -340,7 +351,7 @@ def read_state(document: Any) -> State:
 
 
 def _fault(document: Any) -> str:
-    """Why a document is not a state, in names only: values of a config may be secrets."""
+    """Return why a document is not a state, using only names: config values may be secrets."""
     if not isinstance(document, dict):
         return "the file must hold a JSON object, {} for a first run"
     if not isinstance(document.get("bookmarks") or {}, dict):
@@ -356,7 +367,7 @@ def _tables() -> frozenset[str]:
 
 
 def _is_bookmark(value: Any) -> bool:
-    """Whether a value is a bookmark of any form: null, an object with a time, or a bare time."""
+    """Whether a value is a bookmark in any form: null, an object with a time, or a bare time."""
     if isinstance(value, dict):
         return not value or not value.keys().isdisjoint(("updated_at", "replication_key_value"))
     if value is None:
@@ -373,7 +384,7 @@ def _window(start: int, end: int | None) -> Window | None:
 
 
 def _marks(plan: Plan) -> dict[str, Any]:
-    """What a bookmark says of the rows that it holds for, beside their time."""
+    """Return the members of a bookmark that describe its rows, without the time."""
     marks: dict[str, Any] = {}
     if plan.workspace:
         marks["workspace"] = plan.workspace
@@ -383,7 +394,7 @@ def _marks(plan: Plan) -> dict[str, Any]:
 
 
 def _covered(bookmark: Mapping[str, Any]) -> frozenset[str] | None:
-    """What a bookmark covers; None if it does not say."""
+    """Return what a bookmark covers, or None if it does not say."""
     words = bookmark.get("covers")
     return frozenset(map(str, words)) if isinstance(words, list) else None
 
@@ -391,7 +402,7 @@ def _covered(bookmark: Mapping[str, Any]) -> frozenset[str] | None:
 def _what_changed(
     bookmark: Mapping[str, Any], origin: Origin, covers: frozenset[str] | None
 ) -> str | None:
-    """Why rows from before a bookmark are to be read again; None if they need not."""
+    """Return why rows from before a bookmark must be read again, or None if they need not."""
     if bookmark.get("filters") != origin.filters:
         return "search_filters changed"
     covered = _covered(bookmark)
@@ -401,7 +412,7 @@ def _what_changed(
 
 
 def _leaves_out(bookmark: Mapping[str, Any], since: int, plan: Plan) -> str | None:
-    """Which rows that came in earlier runs a read from start_date cannot bring again."""
+    """Return which rows of earlier runs a read from start_date cannot bring again."""
     if plan.main is None or plan.main.start > since:
         return f"earlier runs began at {rfc3339(since)}, before start_date"
     lost = (_covered(bookmark) or frozenset()) - (plan.covers or frozenset())
@@ -409,7 +420,7 @@ def _leaves_out(bookmark: Mapping[str, Any], since: int, plan: Plan) -> str | No
 
 
 def _time_key(bookmark: Mapping[str, Any], key: str) -> str:
-    """The name that the time of a bookmark has, in any tap whose replication key is ours."""
+    """Return the key of the time in a bookmark of any tap that has our replication key."""
     names = ["updated_at", key]
     if bookmark.get("replication_key") in (None, *names):
         names.append("replication_key_value")
@@ -426,7 +437,7 @@ def _check_workspace(stream: str, bookmark: Mapping[str, Any], origin: Origin) -
 
 
 def _instant(stream: str, bookmark: Mapping[str, Any], key: str) -> int | None:
-    """A time of a bookmark in whole Unix seconds; other taps also wrote numbers."""
+    """Return a time in a bookmark in whole Unix seconds; other taps also wrote numbers."""
     value = bookmark.get(key)
     if value is None or value == "":
         return None
@@ -439,9 +450,9 @@ def _instant(stream: str, bookmark: Mapping[str, Any], key: str) -> int | None:
 
 
 def _seconds(value: Any) -> int:
-    """A time as text or number, in whole Unix seconds. Raises ValueError or OverflowError.
+    """Convert a time, text or number, to whole Unix seconds. Raises ValueError or OverflowError.
 
-    Milliseconds are no time: as seconds they lie beyond the year 9999.
+    Milliseconds are not valid: as seconds they are beyond the year 9999.
     """
     if isinstance(value, str) and not _SECONDS_AS_TEXT.fullmatch(value):
         return int(epoch_seconds(value) // 1)

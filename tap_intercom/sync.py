@@ -1,7 +1,7 @@
-"""The story of a run: which streams are read, what is written, when a bookmark moves.
+"""The main flow of a run: which streams it reads, what it writes, when a bookmark moves.
 
-One request opens the run and gives its clock. Streams are read in threads ahead of what is written
-here, one after the other in catalog order; a STATE follows every record that it covers.
+The first request checks the token and provides the clock. Threads read streams ahead of the output,
+which is written stream by stream in catalog order. A STATE follows every record that it covers.
 """
 
 from __future__ import annotations
@@ -39,15 +39,14 @@ READ_AHEAD_BYTES = 4_000_000
 READ_AHEAD_FILE_BYTES = 2_000_000_000
 STREAMS_AT_ONCE = 3
 BUG_EXIT_CODE = 1
-# Of several causes the first one here is the exit code (design of exit codes, README).
+# If there are several causes, the first of these is the exit code.
 EXIT_CODES_BY_WEIGHT = (BUG_EXIT_CODE, 5, 4, 3, 2)
 
 
 class Sync:
-    """One run: reads what is selected, writes messages, keeps the state.
+    """One run: reads the selected streams, writes messages, keeps the state.
 
-    uninterrupted makes a context in which a signal waits, so that no line and no bookmark is left
-    half done.
+    uninterrupted: makes a context in which signals wait, so no line or bookmark is left half done.
     """
 
     def __init__(
@@ -70,10 +69,10 @@ class Sync:
         self._has_begun = False
 
     def run(self, catalog: Any = None) -> int:
-        """Read all that the catalog selects; without one, all that discovery selects.
+        """Read the streams that the catalog selects, or the default ones without a catalog.
 
-        Returns the exit code. Raises TapError when the run could not begin, and Stopped on a
-        signal, after the last safe STATE was written.
+        Returns the exit code. Raises TapError if the run cannot begin, and Stopped on a signal,
+        after the last safe STATE.
         """
         try:
             with self._progress:
@@ -96,12 +95,12 @@ class Sync:
         return self._conclude(selections)
 
     def _write_state(self) -> None:
-        """Write the last STATE of the run, with the export job that may still be pending."""
+        """Write the last STATE of the run, including an export job that may still be pending."""
         self._state.export_job = self._jobs.left_behind
         self._messages.state(self._state.document)
 
     def _read(self, catalog: Any) -> dict[str, Selection]:
-        """Write all streams that are selected; returns them."""
+        """Write all selected streams, and return the selections."""
         workspace = self._client.open_workspace()
         LOGGER.info("workspace %s (%s), region %s", workspace.name, workspace.id, workspace.region)
         if mismatch := workspace.mismatch(self._settings.region):
@@ -135,7 +134,7 @@ class Sync:
             self._write(run, batches)
 
     def _write(self, run: StreamRun, batches: Iterator[Batch]) -> None:
-        """Write all of a group of streams; one that fails does not stop the others."""
+        """Write all batches of a group of streams; if one stream fails, the others go on."""
         reached_at_end: dict[str, int] = {}
         with self._isolated(*run.selections):
             self._begin(run)
@@ -149,7 +148,7 @@ class Sync:
         for selection in run.selections.values():
             replication_key = selection.replication_key
             if replication_key is not None and not selection.has(replication_key):
-                replication_key = None  # a catalog made by hand lacks the column
+                replication_key = None  # a catalog made by hand omits the column
             with self._uninterrupted():
                 self._messages.schema(
                     selection.name,
@@ -162,7 +161,7 @@ class Sync:
 
     @contextmanager
     def _isolated(self, *names: str) -> Iterator[None]:
-        """Let an error, a bug as well, end these streams and nothing else."""
+        """Let any error, even a bug, end these streams and nothing else."""
         try:
             yield
         except TargetGoneError:
@@ -185,7 +184,7 @@ class Sync:
             self._state.advance(name, run.plans[name], run.origin, reached)
         is_due = bool(batch.reached) and self._messages.state_is_due
         if self._state.export_job != self._jobs.left_behind:
-            # At once, as a run that is killed leaves the job behind.
+            # Immediately, since a killed run leaves the job behind.
             self._state.export_job = self._jobs.left_behind
             is_due = is_due or self._state.export_job is not None
         if is_due:
@@ -201,7 +200,7 @@ class Sync:
         self._messages.flush()
 
     def _close(self, run: StreamRun, name: str, reached: int | None) -> None:
-        """Close a full read. One that is not complete must not replace the rows of earlier ones."""
+        """Close a full read. An incomplete one must not replace the rows of earlier ones."""
         selection, plan = run.selections[name], run.plans.get(name)
         if selection.version is None:
             return
@@ -216,13 +215,13 @@ class Sync:
                 name,
                 missing,
             )
-        # A bookmark that moved would say that this read is all there was.
+        # Moving the bookmark would claim that this read has all rows.
         is_less = plan is not None and plan.leaves_out is not None
         if plan is not None and reached is not None and is_at_end and not is_less:
             self._state.advance(name, plan, run.origin, reached)
 
     def _missing(self, run: StreamRun, name: str, is_at_end: bool) -> str | None:
-        """Why rows of earlier runs may be missing in a full read; None if none can be."""
+        """Return why a full read may miss rows of earlier runs, or None if it has all."""
         plan = run.plans.get(name)
         if not is_at_end:
             return "it was not read to its end"
@@ -271,7 +270,7 @@ class Sync:
             LOGGER.error("%s: a bug in tap-intercom; please report it", name, exc_info=error)
 
     def _explain(self, name: str, error: AuthError) -> AuthError:
-        """What a refusal means: a 401 is the token's only when /me is refused as well (API-B2)."""
+        """Explain a refusal: a 401 means the token only if /me is refused too (API-B2)."""
         if error.status == 401 and not self._client.token_works():
             return AuthError(f"{error}. Intercom does not take the access token any more.", 401)
         if error.is_of_plan:
@@ -284,7 +283,7 @@ class Sync:
         )
 
     def _conclude(self, selections: dict[str, Selection]) -> int:
-        """Report what was found, and what failed in one last line; returns the exit code."""
+        """Report findings, then failures in one last line, and return the exit code."""
         self._shortfalls.report()
         for selection in selections.values():
             for (field, kind), count in sorted(selection.coercions.counts.items()):
@@ -306,11 +305,11 @@ class Sync:
 
 
 class _Skipped(Exception):
-    """Stands in for a stream left out on the user's wish."""
+    """The error of a stream that is skipped because the user chose so."""
 
 
 def _read(run: StreamRun) -> Iterator[Batch]:
-    """The batches of a group, made by the parent whether or not it is selected itself."""
+    """Return the batches of a group; its parent makes them, whether it is selected or not."""
     root = root_of(next(iter(run.selections)))
     is_full = len(run.plans) < len(run.selections)
     has_work = is_full or any(plan.windows for plan in run.plans.values())

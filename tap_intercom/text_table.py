@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 def lines(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """A line of heads and one for each row; numbers stand at the right."""
+    """Return a heading line and one line per row; numbers are right-aligned."""
     heads = list(rows[0])
     texts = [
         [head.replace("_", " ") for head in heads],

@@ -19,9 +19,9 @@ _MAX_HOURS = 16_384
 
 
 class _HourTexts(dict[int, str]):
-    """The text of each hour since 1970, made when it is asked for.
+    """The text of each hour since 1970, made on first use.
 
-    Raises KeyError for an hour that is not in the years 1 to 9999.
+    Raises KeyError for an hour outside the years 1 to 9999.
     """
 
     def __missing__(self, hour: int) -> str:
@@ -33,16 +33,16 @@ class _HourTexts(dict[int, str]):
         return text
 
 
-# Tables, as this is the innermost step of writing a record: ten times a contact. The text of an
-# instant is its hour's, and that of the second in it.
+# Tables, since this is the innermost step of writing a record: ten times per contact. The text of
+# an instant is the text of its hour plus that of the second in it.
 HOUR_TEXTS = _HourTexts()
 SECOND_TEXTS = [f"{second // 60:02}:{second % 60:02}Z" for second in range(3600)]
 
 
 def rfc3339(seconds: float) -> str | None:
-    """The UTC text of an instant given in Unix seconds, or None outside the years 1 to 9999.
+    """Return the UTC text of an instant in Unix seconds, or None outside the years 1 to 9999.
 
-    Fractions of a second are kept to the microsecond: `2026-01-31T12:00:00Z`,
+    It keeps fractions of a second to the microsecond: `2026-01-31T12:00:00Z`,
     `2026-01-31T12:00:00.250000Z`.
     """
     if not FIRST_SECOND <= seconds <= LAST_SECOND:
@@ -54,7 +54,7 @@ def rfc3339(seconds: float) -> str | None:
 
 
 def rfc3339_of(text: str) -> str | None:
-    """The UTC text of an ISO 8601 text, as `rfc3339` writes it.
+    """Convert an ISO 8601 text to UTC text as `rfc3339` writes it.
 
     Raises ValueError for a text that is not a date or a date with a time.
     """
@@ -64,7 +64,7 @@ def rfc3339_of(text: str) -> str | None:
 
 
 def epoch_seconds(text: str) -> float:
-    """Unix seconds of an ISO 8601 text; a text without an offset is UTC.
+    """Return the Unix seconds of an ISO 8601 text; a text without an offset is UTC.
 
     Raises ValueError for a text that is not a date or a date with a time.
     """

@@ -1,4 +1,4 @@
-"""Time ranges of a read: who wants which, and how they are cut. Unix seconds, [start, end)."""
+"""Time ranges of a read, in Unix seconds, [start, end): who wants which, and how to cut them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tap_intercom.times import DAY_SECONDS
 
 @dataclass(frozen=True)
 class Window:
-    """[start, end) in Unix seconds; without an end it is open: all that is newer belongs to it."""
+    """[start, end) in Unix seconds; without an end, the window is open and has all later times."""
 
     start: int
     end: int | None
@@ -22,17 +22,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Span:
-    """A window, and the names of the streams that want what lies in it."""
+    """A window, and the names of the streams that want it."""
 
     window: Window
     streams: frozenset[str] = field(default_factory=frozenset)
 
 
 def spans(wanted: Mapping[str, Sequence[Window]], cuts: Sequence[int] = ()) -> list[Span]:
-    """Cut the windows that each stream wants so that within each span all its streams want all.
+    """Cut the windows of all streams into spans, each of which its streams want completely.
 
-    Spans come in ascending order and also end at each of `cuts`. A period that no stream wants is
-    left out.
+    Spans are in ascending order and also end at each of `cuts`. They omit periods that no stream
+    wants.
     """
     windows = [window for name in wanted for window in wanted[name]]
     if not windows:
@@ -55,9 +55,9 @@ def spans(wanted: Mapping[str, Sequence[Window]], cuts: Sequence[int] = ()) -> l
 
 
 def split(window: Window, parts: int, unit: int) -> list[Window]:
-    """Cut a closed window into at most `parts` of about the same length, at multiples of `unit`.
+    """Cut a closed window into at most `parts` of similar length, at multiples of `unit`.
 
-    Returns the window alone where it cannot be cut.
+    Return only the window if it cannot be cut.
     """
     if window.end is None:
         return [window]
@@ -67,7 +67,7 @@ def split(window: Window, parts: int, unit: int) -> list[Window]:
 
 
 def cut(window: Window, edges: Iterable[int]) -> list[Window]:
-    """Cut a closed window at those edges that lie inside it."""
+    """Cut a closed window at the edges inside it."""
     assert window.end is not None
     inside = {edge for edge in edges if window.start < edge < window.end}
     return [

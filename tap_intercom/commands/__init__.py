@@ -1,1 +1,1 @@
-"""One module for each verb of the command line but `sync`, and what only it needs."""
+"""One module for each verb of the command line except `sync`, with its own helpers."""

@@ -1,4 +1,4 @@
-"""What the tap offers, told from its code: for `--about` and for the tables of the README."""
+"""What the tap offers, taken from its code: for `--about` and the tables of the README."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def exit_codes_table() -> Table:
 
 
 def about(style: str) -> str:
-    """All tables in one of FORMATS."""
+    """Return all tables in one of FORMATS."""
     tables = {
         "settings": settings_table(),
         "streams": streams_table(),
@@ -84,7 +84,7 @@ def about(style: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A table as Markdown; names are set as code."""
+    """Return a table as Markdown, with names as code."""
     heads = list(table[0])
     lines = [_line(heads), _line(["---"] * len(heads))]
     for row in table:
@@ -111,6 +111,6 @@ def _replication(stream: Stream) -> str:
 
 
 def _subject(stream: Any) -> str:
-    """What the first sentence of a stream's docstring says that one record is."""
+    """Return what one record is, from the first sentence of a stream's docstring."""
     sentence = " ".join(stream.__doc__.split()).split(". ")[0].rstrip(".")
     return str(sentence).removeprefix("One record per ")

@@ -1,7 +1,7 @@
 """Say whom the token belongs to, and which streams it may read.
 
-A request for the workspace, one for each endpoint, one for the permission for tickets. Exit code 0
-when every selected stream can be read, else 3.
+It sends one request for the workspace, one for each endpoint and one for the permission for
+tickets. The exit code is 0 if every selected stream can be read, otherwise 3.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tap_intercom.streams import STREAMS, root_of, stream_of
 
 FORMATS = ("text", "json")
 STDOUT = 1
-# A run waits out what a person at a terminal would not.
+# A run waits longer than a person at a terminal would.
 LONGEST_RETRY_SECONDS = 30.0
 
 REACHABLE = "reachable"
@@ -39,9 +39,10 @@ NO_ANSWER = "no usable answer"
 
 @dataclass(frozen=True)
 class StreamCheck:
-    """What there is to know of a stream: `result` is one of the words above.
+    """The result for one stream: `result` is one of the words above.
 
-    records: how many Intercom counts, None where it does not tell. detail: the refusal.
+    records: Intercom's count, or None if it does not say.
+    detail: the refusal.
     """
 
     stream: str
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write what was found to stdout. Raises AuthError, with the way out, for what is amiss."""
+    """Write the results to stdout. Raises AuthError, with a remedy, for any problem."""
     if not options.config:
         raise ConfigError("config: missing; give --config FILE or --config ENV")
     settings = load(options.config, os.environ, now=time.time(), stream_names=list(STREAMS))
@@ -100,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _selected(catalog: Any, settings: Settings) -> set[str]:
-    """What a catalog selects; without one, all that a run without one reads."""
+    """Return the streams that a catalog selects, or the default ones without a catalog."""
     if catalog is not None:
         return set(select(catalog, settings, version=0))
     return {
@@ -111,7 +112,7 @@ def _selected(catalog: Any, settings: Settings) -> set[str]:
 
 
 class _Check:
-    """Finds out what there is to know of each stream, with one request for each path."""
+    """Checks each stream, with one request for each path."""
 
     def __init__(self, client: Client, settings: Settings, workspace: Workspace) -> None:
         self._client = client
@@ -148,7 +149,7 @@ class _Check:
         ]
 
     def _ask(self, probe: Probe) -> Answer:
-        """The answer to a probe; each path is asked once. Raises TapError."""
+        """Return the answer to a probe; each path is asked once. Raises TapError."""
         if probe.path not in self._answers:
             try:
                 self._answers[probe.path] = probe.send(self._client)
@@ -161,7 +162,7 @@ class _Check:
 
 
 def _meaning(error: TapError) -> str:
-    """What a refusal means, while Intercom takes the token itself (API-B2)."""
+    """Return what a refusal means if Intercom accepts the token itself (API-B2)."""
     if isinstance(error, AuthError):
         return NOT_IN_PLAN if error.is_of_plan else NO_PERMISSION
     if isinstance(error, ResponseError) and error.code == "intercom_version_invalid":
@@ -210,7 +211,7 @@ def _text(about: Mapping[str, Any], checks: list[StreamCheck], warnings: list[st
 
 
 def _advice(finding: StreamCheck) -> str:
-    """Why a stream cannot be read, and what to do; the same for all with the same cause."""
+    """Return why a stream cannot be read, and what to do; one text for each cause."""
     if finding.result == NO_PERMISSION:
         return (
             f"the token lacks the permission {finding.permission!r}; tick it in "

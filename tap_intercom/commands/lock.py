@@ -1,4 +1,4 @@
-"""The lock of a state file: one run at a time uses it."""
+"""The lock of a state file: only one run at a time uses it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LOGGER = logging.getLogger("tap_intercom")
 
 POLL_SECONDS = 0.2
 HELD_BY_ANOTHER = (errno.EAGAIN, errno.EACCES)
-# What file systems without one of the kinds of locks answer: some of NFS, Lustre and FUSE.
+# Errors of file systems without one of the kinds of locks: some of NFS, Lustre and FUSE.
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
 def locked(state: Path, wait_seconds: float) -> Iterator[int]:
-    """Hold the lock of a state file; yields its descriptor.
+    """Hold the lock of a state file, and yield its descriptor.
 
-    A process that inherits the descriptor holds the lock, too, until it ends or one of them calls
+    A process that inherits the descriptor also holds the lock, until it ends or any of them calls
     `release`. A link to a state file has the lock of that file. Raises BusyError after
-    wait_seconds, and ConfigError where there can be no lock.
+    wait_seconds, and ConfigError if no lock is possible.
     """
     path = Path(f"{os.path.realpath(state)}.lock")
     try:
@@ -51,13 +51,13 @@ def locked(state: Path, wait_seconds: float) -> Iterator[int]:
 
 
 def release(descriptor: int) -> None:
-    """Give up a lock for all processes that hold it by this descriptor."""
+    """Release a lock for all processes that hold it by this descriptor."""
     with suppress(OSError):  # of the other kind, it ends with the descriptor
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _has_locked(descriptor: int, path: Path) -> bool:
-    """Take the lock; returns whether it was free.
+    """Take the lock, and return whether it was free.
 
     lockf is the second choice, since a process does not inherit such a lock.
     """

@@ -1,7 +1,7 @@
 """Log in to Intercom as an OAuth app of your own, and keep the access token in the config file.
 
-A person allows the app on Intercom's page, and the address that the browser is sent to holds a code
-that is exchanged for a token. Tokens do not expire (API-B1).
+A person allows the app on Intercom's page, which redirects the browser to an address with a code.
+The code is exchanged for a token. Tokens do not expire (API-B1).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AUTHORIZE_URLS = {
     "eu": "https://app.eu.intercom.com/oauth",
     "au": "https://app.au.intercom.com/oauth",
 }
-# Whatever the region is, apps exchange codes here (API-B1, K26).
+# Apps of every region exchange codes here (API-B1, K26).
 EXCHANGE_URL = REGION_URLS["us"]
 EXCHANGE_PATH = "/auth/eagle/token"
 SIGINT_EXIT_CODE = 130
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, open the page, take the code, and keep the token; gives the exit code."""
+    """Ask, open the page, take the code and save the token; return the exit code."""
     try:
         return _log_in(options)
     except KeyboardInterrupt:
@@ -102,7 +102,7 @@ def _log_in(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class App:
-    """An app of the Developer Hub; without redirect_uri, Intercom takes the first it knows."""
+    """An app of the Developer Hub; without redirect_uri, Intercom uses its first one."""
 
     client_id: str
     client_secret: str
@@ -110,9 +110,11 @@ class App:
 
 
 def code_of(pasted: str, state: str) -> str:
-    """The code in what a person pasted: the code itself, or the address they were sent to.
+    """Return the code from pasted text: the code itself, or the redirect address with it.
 
-    state: what the address must carry, or it belongs to another login. Raises AuthError.
+    Raises AuthError.
+
+    state: the value that the address must contain, or it belongs to another login.
     """
     if "?" not in pasted and "://" not in pasted:
         if not pasted:
@@ -132,7 +134,7 @@ def code_of(pasted: str, state: str) -> str:
 
 
 def _config_file(sources: list[str]) -> Path:
-    """The file that takes the token."""
+    """Return the file that gets the token."""
     files = [source for source in sources if source != "ENV"]
     if not files:
         raise ConfigError("config: no file to write the token into; give --config FILE")
@@ -140,9 +142,9 @@ def _config_file(sources: list[str]) -> Path:
 
 
 def _reserved_stdout() -> int:
-    """A descriptor of stdout for the token alone: all else, a browser's words too, is on stderr.
+    """Return a stdout descriptor for the token alone; all else, even a browser's, is on stderr.
 
-    Raises ConfigError where stdout is a terminal, since a token stays in its scroll-back.
+    Raises ConfigError if stdout is a terminal, since a token stays in its scroll-back.
     """
     if os.isatty(STDOUT):
         raise ConfigError(
@@ -155,7 +157,7 @@ def _reserved_stdout() -> int:
 
 
 def _app(settings: Settings) -> App:
-    """The app of the settings; what they lack is asked for."""
+    """Return the app in the settings, and ask for missing values."""
     client_id = settings.client_id or _ask("Client id of your app")
     client_secret = settings.client_secret or _ask("Client secret (stays hidden)", hidden=True)
     redirect_uri = settings.redirect_uri
@@ -185,7 +187,7 @@ def _authorize_url(page: str, app: App, state: str) -> str:
 
 
 def _exchange(settings: Settings, app: App, code: str) -> str:
-    """The access token for a code. Raises AuthError where Intercom gives none for it."""
+    """Return the access token for a code. Raises AuthError if Intercom does not issue one."""
     is_own_url = settings.base_url not in REGION_URLS.values()
     client = Client(
         replace(
@@ -209,7 +211,7 @@ def _exchange(settings: Settings, app: App, code: str) -> str:
 
 
 def _verified(settings: Settings) -> Workspace:
-    """The workspace of the new token. Raises AuthError where it is not in the region."""
+    """Return the workspace of the new token. Raises AuthError if it is not in the region."""
     workspace = Client(settings).open_workspace()
     region = (workspace.region or settings.region).lower()
     if region != settings.region:
@@ -221,7 +223,7 @@ def _verified(settings: Settings) -> Workspace:
 
 
 def _keep(config: Path, token: str) -> None:
-    """Set the token in the config file, which from now on only its owner can read."""
+    """Set the token in the config file, which only its owner can read from then on."""
     try:
         text = with_member(config.read_bytes().decode(), "access_token", token)
     except (OSError, ValueError) as error:
@@ -230,7 +232,7 @@ def _keep(config: Path, token: str) -> None:
 
 
 def _ask(what: str, *, hidden: bool = False) -> str:
-    """What a person answers, on stderr, so that stdout stays for the token."""
+    """Ask a person on stderr and return the answer, since stdout is for the token."""
     if hidden and sys.stdin.isatty():
         return getpass.getpass(f"{what}: ").strip()
     print(f"{what}: ", end="", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """Run the tap and a target as one command, and keep the state that the target has confirmed.
 
-A state is kept only once the target printed it: then the target has all rows before it. So the
-state file may be left at any moment, even by a power cut, and the next run misses nothing.
+A state is saved only once the target printed it, since the target then has all rows before it. The
+run may end at any moment, even by a power cut, and the next run misses nothing.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ LOGGER = logging.getLogger("tap_intercom")
 
 Process = subprocess.Popen[bytes]
 
-# How long the output of processes is read that the target left running.
+# How long to read the output of processes that the target left running.
 LEFT_BEHIND_SECONDS = 3
-# A state is much shorter. A target may print anything, also without the end of a line.
+# A state is much shorter. A target may print anything, even without an end of line.
 LONGEST_LINE_BYTES = 4_194_304
-# Exit codes of a tap that was asked to end, or whose target was gone: no fault of its own.
+# Exit codes of a tap that was asked to end, or whose target ended: not its own failure.
 ENDED_EARLY = (130, 141, 143)
 STATE_LINE = b'{"type":"STATE"'
 
@@ -87,9 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run both to their ends; gives the worse of their exit codes."""
+    """Run both to their ends, and return the worse of their exit codes."""
     if not _is_missing(options.state):
-        # Before a lock is made beside a file that is no state.
+        # Before a lock is created beside a file that is not a state.
         read_state(read_json("state", options.state))
     with stopping(), locked(options.state, options.wait) as lock:
         state = StateFile(options.state)
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class StateFile:
-    """The state of the last run, made if it is missing. Raises ConfigError where it is none."""
+    """The state of the last run, created if it is missing. Raises ConfigError if invalid."""
 
     def __init__(self, path: Path) -> None:
         if _is_missing(path):
@@ -118,7 +118,7 @@ class StateFile:
         self._has_previous = False
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Replace the state at once, after what the run began with was put beside it."""
+        """Replace the state atomically, after saving the state of the run's start beside it."""
         if state == self.kept:
             return
         if not self._has_previous:
@@ -133,13 +133,13 @@ class StateFile:
 class Target:
     """The target's process and its stdin.
 
-    ended: the read end of a pipe that is at its end once the process has ended. Processes that the
-    target left running do not hold it.
+    ended: the read end of a pipe that ends when the process does. Processes that the target left
+        running do not hold it.
     """
 
     def __init__(self, command: Sequence[str], lock: int) -> None:
-        # The read end stays open here, too, to see in the end what nobody has read. So a write does
-        # not fail when the target has ended; `ended` is watched instead.
+        # The read end stays open here too, to find what nobody has read. So a write does not fail
+        # when the target has ended; `ended` is watched instead.
         self._output, self._input = os.pipe()
         os.set_blocking(self._input, False)
         self.ended, self._end = os.pipe()
@@ -147,8 +147,8 @@ class Target:
             "target",
             command,
             stdin=self._output,
-            # A target that outlives a killed run still keeps the next run out, whose newer rows
-            # it could overwrite with older ones.
+            # A target that outlives a killed run still keeps the next run out. It could overwrite
+            # that run's newer rows with older ones.
             pass_fds=(lock,),
             env={
                 name: value
@@ -159,10 +159,10 @@ class Target:
         start_thread(self._wait)
 
     def write(self, data: bytes) -> None:
-        """Write to its stdin. Raises TargetGoneError when the process has ended."""
+        """Write to its stdin. Raises TargetGoneError if the process has ended."""
         poller = select.poll()
         poller.register(self._input, select.POLLOUT)
-        poller.register(self.ended, 0)  # its end is reported in any case
+        poller.register(self.ended, 0)  # its end is always reported
         rest = memoryview(data)
         while rest:
             if self.ended in (number for number, _ in poller.poll()):
@@ -171,7 +171,7 @@ class Target:
                 rest = rest[os.write(self._input, rest) :]
 
     def close(self) -> None:
-        """End its stdin."""
+        """Close its stdin."""
         os.close(self._input)
 
     @property
@@ -184,9 +184,10 @@ class Target:
 
 
 class Feed:
-    """Gives each line of the tap to the target.
+    """Passes each line of the tap to the target.
 
-    tap_has_ended: the tap has written all it will. is_whole: all of it was written to the target.
+    tap_has_ended: the tap has written its whole output.
+    is_whole: all of that was written to the target.
     """
 
     def __init__(self, tap: Process, target: Target, states: WrittenStates) -> None:
@@ -201,7 +202,7 @@ class Feed:
         try:
             for lines in whole_lines(read_parts(self._lines.fileno())):
                 if not lines.endswith(b"\n"):
-                    break  # a tap that was killed in the middle of a line ends with a part of it
+                    break  # a tap killed in the middle of a line ends with a part of it
                 for state in _states_of_tap(lines):
                     self._states.add(state)
                 self._target.write(lines)
@@ -214,12 +215,12 @@ class Feed:
 
 
 def worse(tap: int, target: int) -> int:
-    """The exit code of both: what the tap could not do, then what the target could not."""
+    """Return the exit code of both: the tap's failure first, then the target's."""
     return tap if tap not in (0, *ENDED_EARLY) else target or tap
 
 
 def labelled(name: str, line: bytes, style: str) -> bytes:
-    """A line of a log in one of the styles of the log, with the name of the process it is from."""
+    """Return a log line in a log style, with the name of the process that wrote it."""
     text = line.decode(errors="replace").rstrip()
     if style == "text":
         return f"{name}: {log.printable(text)}\n".encode()
@@ -275,7 +276,7 @@ def _run(tap: Process, target: Target, state: StateFile, style: str) -> int:
 
 
 def _keep_confirmed(target: Target, state: StateFile, written: WrittenStates) -> bool:
-    """Keep each state that the target prints; gives whether there was any."""
+    """Save each state that the target prints, and return whether there was any."""
     assert target.process.stdout is not None
     has_confirmed = False
     warnings: set[str] = set()
@@ -313,7 +314,7 @@ def _pass_on_log(name: str, parts: Iterable[bytes], style: str) -> None:
 
 
 def _states_of_tap(lines: bytes) -> Iterator[dict[str, Any]]:
-    """The values of the STATE messages among lines of the tap."""
+    """Yield the values of the STATE messages among the tap's lines."""
     for piece in (b"\n" + lines).split(b"\n" + STATE_LINE)[1:]:
         value: dict[str, Any] = json.loads(STATE_LINE + piece.partition(b"\n")[0])["value"]
         yield value
@@ -326,7 +327,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_seconds.__name__ = "seconds"  # what argparse calls it
+_seconds.__name__ = "seconds"  # the name that argparse shows
 
 
 def _is_missing(path: Path) -> bool:
@@ -341,7 +342,7 @@ def _is_missing(path: Path) -> bool:
 
 
 def _start(role: str, command: Sequence[str], **how: Any) -> Process:
-    """Start a process in a session of its own: Ctrl-C reaches it only as we pass it on."""
+    """Start a process in its own session: Ctrl-C reaches it only through us."""
     try:
         return subprocess.Popen(
             command,
@@ -356,7 +357,7 @@ def _start(role: str, command: Sequence[str], **how: Any) -> Process:
 
 
 def _tap_command(options: argparse.Namespace) -> list[str]:
-    """The command of the tap: this interpreter, with the modules that are in use here."""
+    """Return the command of the tap: this interpreter, with the modules in use here."""
     # An early SIGINT ends it as SIGTERM does, not with Python's traceback.
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
@@ -373,10 +374,10 @@ def _tap_command(options: argparse.Namespace) -> list[str]:
 
 @contextmanager
 def _passing_on_signals() -> Iterator[Callable[[Process, Process], None]]:
-    """Pass the first SIGTERM or SIGINT to the tap, and any more to the target, too.
+    """Pass the first SIGTERM or SIGINT to the tap, and later ones to the target too.
 
-    The tap ends with a last STATE, and the target by itself when it has loaded that. Yields what
-    makes the two processes known. A signal that came before reaches them then.
+    The tap ends with a last STATE, and the target after loading that. Yields the function that
+    registers the two processes; they then get an earlier signal.
     """
     processes: list[Process] = []
     waiting: list[int] = []
@@ -406,6 +407,6 @@ def _passing_on_signals() -> Iterator[Callable[[Process, Process], None]]:
 
 
 def _exit_code(process: Process) -> int:
-    """What a shell would show: 128 and the signal for a process that was killed."""
+    """Return the exit code of a shell: 128 plus the signal for a killed process."""
     code = process.wait()
     return code if code >= 0 else 128 - code

@@ -1,7 +1,7 @@
 """Select streams and fields in a catalog file, and list what is selected.
 
-Changes are made in the order in which they are given. In patterns `*` stands for any text and `?`
-for one character. A field takes along what is inside it, and the objects that it is in.
+Options apply left to right. In patterns, `*` matches any text and `?` one character. Selecting a
+field also selects everything inside it, and the objects that contain it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STDOUT = 1
 
 
 class Change(NamedTuple):
-    """What to select, or not to; field is None for the stream itself. Both are patterns."""
+    """What to select or deselect; field is None for the stream itself. Both are patterns."""
 
     stream: str
     field: str | None
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the changes, and print what is selected then; gives the exit code."""
+    """Make the changes, print the new selection, and return the exit code."""
     catalog = read_json("catalog", options.catalog)
     for change in options.changes:
         apply(change, catalog)
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def apply(change: Change, catalog: Any) -> None:
-    """Make a change in a catalog. Raises ConfigError where there is nothing to change."""
+    """Make a change in a catalog. Raises ConfigError if nothing matches."""
     found = [each for each in entries(catalog) if fnmatchcase(each[0], change.stream)]
     if not found:
         names = [name for name, _ in entries(catalog)]
@@ -125,17 +125,17 @@ def _dotted(place: Breadcrumb) -> str:
 
 
 def _above(place: Breadcrumb) -> list[Breadcrumb]:
-    """The objects that a field is in."""
+    """Return the objects that contain a field."""
     return [place[:end] for end in range(2, len(place), 2)]
 
 
 def _is_in(place: Breadcrumb, pattern: str) -> bool:
-    """Whether a field, or an object that it is in, matches."""
+    """Whether a field, or an object that contains it, matches."""
     return any(fnmatchcase(_dotted(each), pattern) for each in (*_above(place), place))
 
 
 def _mark(name: str, entry: Entry, places: list[Breadcrumb], selected: bool) -> bool:
-    """Mark fields, but not those that are always read; gives whether there were any others."""
+    """Mark fields, except those that are always read; return whether there were any others."""
     marks = marks_of(name, entry)
     chosen = [
         place
@@ -150,7 +150,7 @@ def _mark(name: str, entry: Entry, places: list[Breadcrumb], selected: bool) -> 
 
 
 def _rows(catalog: Any) -> Iterator[dict[str, object]]:
-    """A line of the list for each stream, as a run would take the catalog."""
+    """Yield a row for each stream, as a run would interpret the catalog."""
     selections = select(catalog, Settings(), version=0, is_of_any_version=True)
     for name, entry in entries(catalog):
         fields = ""
@@ -161,9 +161,9 @@ def _rows(catalog: Any) -> Iterator[dict[str, object]]:
 
 
 def _fields_text(places: list[Breadcrumb], taken: list[Breadcrumb]) -> str:
-    """How many fields are taken, and the shorter of two lists: those that are, those that are not.
+    """Return the number of selected fields, and the shorter list: selected or deselected ones.
 
-    An object is counted by what is inside it, and named where all of it is left out.
+    The fields inside an object count, not the object; it is named if all of it is deselected.
     """
     is_taken = set(taken)
     if is_taken.issuperset(places):

@@ -1,4 +1,4 @@
-"""Know the states again that a run passed to its target, when the target prints them."""
+"""Recognize the states that a run passed to its target when the target prints them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any
 
 from tap_intercom.files import documents_in
 
-# A target that is further behind than so many states confirms only newer ones.
+# A target further behind than this many states confirms only newer ones.
 KNOWN_VALUES = 10_000
 
 
 class WrittenStates:
-    """The states that a run passed to its target, known again when the target prints them.
+    """The states that a run passed to its target, recognized when the target prints them.
 
-    A target may print a state with its members in another order. One that loads streams apart
-    prints a state that puts together what was written: of each stream the bookmark that it has
-    reached. So each member and each bookmark is known by itself, as a hash.
+    A target may print a state with its members in another order. One that loads streams separately
+    may combine several states, with the bookmark that each stream has reached. So each member and
+    each bookmark is recognized separately, by a hash.
 
-    begun_with: the state that the run began with. last: the last one that was passed on.
+    begun_with: the state that the run began with.
+    last: the last state passed to the target.
     """
 
     def __init__(self, begun_with: Any) -> None:
         self._begun_with = begun_with
         self._known: defaultdict[tuple[str, ...], dict[int, None]] = defaultdict(dict)
-        # Which streams have a bookmark in all of them.
+        # The streams with a bookmark in all of them.
         self._streams: set[str] | None = None
         self.last: dict[str, Any] | None = None
 
@@ -54,7 +55,7 @@ class WrittenStates:
 
 
 def states_in(line: bytes) -> list[dict[str, Any]]:
-    """The states that a target printed on one line, as values or as STATE messages."""
+    """Return the states that a target printed on one line, as values or as STATE messages."""
     if b'"bookmarks"' not in line:
         return []
     try:
@@ -75,7 +76,7 @@ def states_in(line: bytes) -> list[dict[str, Any]]:
 
 
 def _members(state: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The name and value of each bookmark of a state, and of each member beside the bookmarks."""
+    """Yield name and value of each bookmark of a state, and of each member beside them."""
     for stream, bookmark in state["bookmarks"].items():
         yield ("bookmarks", stream), bookmark
     for name, value in state.items():

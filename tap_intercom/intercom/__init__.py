@@ -1,1 +1,1 @@
-"""The Intercom API: requests, rate limit, pages and export jobs. Nothing here knows of Singer."""
+"""The Intercom API: requests, rate limit, pages and export jobs. Nothing here knows Singer."""

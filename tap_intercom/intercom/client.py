@@ -1,7 +1,7 @@
-"""Requests to Intercom, and what their answers mean.
+"""Requests to Intercom, and what the answers mean.
 
-Each request waits for its turn in the shared budget, is tried again while that can help, and ends
-in a readable answer or in one of the errors of `errors.py`.
+Each request waits for its turn in the shared budget and is retried while that can help. It ends in
+a readable answer or in one of the errors of `errors.py`.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ Parse = Callable[[bytes], Parsed]
 CONNECT_TIMEOUT_SECONDS = 30
 FIRST_RETRY_WAIT_SECONDS = 1.0
 LONGEST_RETRY_WAIT_SECONDS = 60.0
-# Without Intercom's clock, the run is dated by ours, which may be wrong by the minutes or the
-# summer time that machines are commonly wrong by.
+# Without Intercom's clock, this machine's clock dates the run. Machines are commonly wrong by
+# minutes, or by the hour of summer time.
 CLOCK_MARGIN_SECONDS = 3_600
-# The end of a window that X-RateLimit-Reset says is 6 to 16 seconds after Date (API-C1).
+# X-RateLimit-Reset, the end of a window, is 6 to 16 seconds after Date (API-C1).
 RESET_AFTER_DATE_SECONDS = range(-5, 121)
-# Clocks that differ by less are not worth a word.
+# A smaller difference between two clocks is not reported.
 CLOCK_DIFFERENCE_SECONDS = 300
 RETRIED_STATUSES = (408, 429)
-# What an export answers with while others run (API-C1), which no window of ten seconds ends.
+# The refusal of an export while others run (API-C1); no window of ten seconds ends it.
 JOBS_PENDING = re.compile(r"pending .*export jobs")
 DOWNLOAD_BYTES = 65_536
-# A download may take as long as its size needs, while it brings this much in request_timeout.
+# A download may take as long as its size needs, if it gets this much per request_timeout.
 SLOWEST_BYTES_PER_SECOND = 1_000
-# What only Intercom's API adds to its answers.
+# Headers that only Intercom's API adds to answers.
 INTERCOM_HEADERS = ("X-RateLimit-Limit", "X-Intercom-Version", "Intercom-Version")
 CHECK_THE_WAY = "check proxy, firewall, Intercom's IP allowlist and base_url"
 
@@ -72,7 +72,7 @@ RETRYABLE = (
 
 
 class RetryableError(UnavailableError):
-    """One try failed in a way that another try may cure; status is 0 without an answer."""
+    """One attempt failed in a way that a retry may fix; status is 0 without an answer."""
 
     def __init__(self, text: str, rate_limited: bool = False, status: int = 0) -> None:
         super().__init__(text)
@@ -82,9 +82,9 @@ class RetryableError(UnavailableError):
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer: its parsed JSON object, and when Intercom gave it (RFC 3339).
+    """A complete answer: its parsed JSON object, and when Intercom sent it (RFC 3339).
 
-    replaced: how many characters of it no database takes.
+    replaced: number of its characters that no database accepts.
     """
 
     content: bytes
@@ -93,17 +93,20 @@ class Answer:
     replaced: int = 0
 
     def exact(self) -> Answer:
-        """The same answer with integers beyond 64 bits kept to the last digit."""
+        """Return the same answer with all digits of integers beyond 64 bits."""
         return replace(self, body=parse(self.content, exact=True).value)
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Whom a token belongs to, and when Intercom said so. Source: GET /me (API-A4).
+    """The workspace that a token belongs to, at the time of the answer. Source: GET /me (API-A4).
 
-    id is the workspace's `id_code`, admin the name of the token's owner, None where Intercom does
-    not tell; now and latest are in Unix seconds, by the earlier and the later clock where two
-    differ; answer is all that Intercom said.
+    id: the workspace's `id_code`.
+    admin: the name of the token's owner.
+    now, latest: Unix seconds, by the earlier and the later clock if two differ.
+    answer: Intercom's whole answer.
+
+    Values that Intercom does not send are None.
     """
 
     id: str | None
@@ -116,23 +119,23 @@ class Workspace:
     answer: Answer
 
     def mismatch(self, region: str) -> str | None:
-        """What is wrong with the setting region; None where it fits or Intercom does not tell."""
+        """Return why the setting region is wrong, or None if it is right or cannot be checked."""
         if not self.region or self.region.lower() == region:
             return None
         return f"region is {region} in the settings, but the workspace is in {self.region.lower()}"
 
 
-# Where the body of an answer has a bare list, as those of a few endpoints are (API-F1, F3).
+# The key for a bare list in the body of an answer, as a few endpoints return it (API-F1, F3).
 BARE = ""
 
 
 class Client:
     """Sends requests within one budget; safe to use from many threads.
 
-    Raises AuthError (401, 402, 403) and ResponseError (other refusals) where Intercom itself
-    refuses, ContractError for an answer that cannot be read, and UnavailableError without a usable
-    answer for `max_retry_seconds`. A refusal that something on the way made, such as a firewall or
-    a proxy, says nothing about permissions or records, and passes: it is tried again.
+    Raises AuthError (401, 402, 403) and ResponseError (other refusals) if Intercom itself refuses,
+    ContractError for an answer that cannot be read, and UnavailableError if no usable answer comes
+    for `max_retry_seconds`. A refusal from something in between, such as a firewall or a proxy,
+    says nothing about permissions or records and does not last, so it is retried.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -160,7 +163,7 @@ class Client:
         self._send_once = self._retrying(lambda error: True)
 
     def for_stream(self, stream: str) -> Client:
-        """The same client, whose requests count as those of a stream, see `Requests`."""
+        """Return a client whose requests count as those of a stream, see `Requests`."""
         client = copy(self)
         client._stream = stream
         client._hasty = {}
@@ -168,11 +171,11 @@ class Client:
         return client
 
     def hasty(self, seconds: float) -> Client:
-        """The same client, which retries a request for so many seconds, not counting 429 answers.
+        """Return a client that retries a request for this long, not counting 429 answers.
 
-        When one of its requests fails, others are not given up.
+        If one of its requests fails, the others go on.
         """
-        # Kept, since one for each request would be garbage that only a full collection finds.
+        # Keep them: one for each request would be garbage that only a full collection finds.
         if seconds not in self._hasty:
             client = copy(self)
             client._patience_seconds = seconds
@@ -183,41 +186,41 @@ class Client:
 
     @property
     def rate_limit(self) -> RateLimitStatus | None:
-        """What the last answer said of the rate limit; None before one, or without its headers."""
+        """The rate limit in the last answer; None before one, or if a header is missing."""
         return self._rate_limit.last
 
     def get(self, path: str, params: Params = None) -> Answer:
-        """The answer to a GET request."""
+        """Send a GET request and return the answer."""
         return self._send_until_answered("GET", path, params)
 
     def post(
         self, path: str, body: Mapping[str, Any], params: Params = None, *, parse: Parse = parse
     ) -> Answer:
-        """The answer to a POST request; parse is called for one answer at a time."""
+        """Send a POST request and return the answer; `parse` runs for one answer at a time."""
         return self._send_until_answered("POST", path, params, body, parse=parse)
 
     def get_scroll_page(self, path: str, params: Params = None) -> Answer:
-        """Like `get`, but first in the budget, and tried again after a 429 only.
+        """Send a GET request like `get`, but first in the budget, and retried only after a 429.
 
-        A page of a scroll that is asked for twice may be the next one (API-D3), so that any other
+        The second request for a page of a scroll may return the next page (API-D3), so any other
         failure must lead to a new scroll.
         """
         return self._send_until_not_limited("GET", path, params, urgent=True)
 
     def post_once(self, path: str) -> Answer:
-        """Like `post`, without a body, first in the budget and not tried again."""
+        """Send a POST request without a body, first in the budget and without retries."""
         return self._send_once("POST", path, None, urgent=True)
 
     def download(self, path: str, file: BinaryIO, params: Params = None) -> Answer:
-        """Write the body of an answer, as it came, to a file, from its start at each try.
+        """Write the raw body of an answer to a file, from its start at each attempt.
 
-        `Content-Encoding: zip`, which exports come with, is no coding that anybody decodes
-        (API-I1). The answer that this gives has no body.
+        `Content-Encoding: zip`, which exports have, is not an encoding to decode (API-I1). The
+        returned answer has no body.
         """
         return self._send_until_answered("GET", path, params, file=file)
 
     def open_workspace(self) -> Workspace:
-        """Check the token and take over Intercom's clock, with the request that opens a run."""
+        """Check the token and adopt Intercom's clock, with the first request of a run."""
         try:
             answer = self.get("/me")
         except AuthError as error:
@@ -237,7 +240,7 @@ class Client:
         )
 
     def token_works(self) -> bool:
-        """Whether Intercom still takes the token, for a 401 that may mean a permission only."""
+        """Whether Intercom still accepts the token, for a 401 that may only mean a permission."""
         try:
             self.get("/me")
         except AuthError as error:
@@ -247,13 +250,13 @@ class Client:
         return True
 
     def now(self) -> float:
-        """Unix seconds by the clock that dates the run, see `starts`."""
+        """Return Unix seconds by the clock that dates the run, see `starts`."""
         if self._clock_offset is None:
             return time.time()
         return time.monotonic() + self._clock_offset
 
     def _retrying(self, give_up: Callable[[RetryableError], bool]) -> Callable[..., Answer]:
-        """`_send` inside the one retry loop that each request has."""
+        """Return `_send` inside the retry loop that every request has."""
 
         def note_give_up(details: Any) -> None:
             if self._patience_seconds == inf and not give_up(details["exception"]):
@@ -282,7 +285,7 @@ class Client:
         file: BinaryIO | None = None,
         parse: Parse = parse,
     ) -> Answer:
-        """One try: one request in its turn, and what its answer means."""
+        """Make one attempt: send one request in its turn, and interpret its answer."""
         request = f"{method} {path}"
         with self._rate_limit.turn(urgent):
             status = 0
@@ -302,7 +305,8 @@ class Client:
                     content = b""
                     _save(response, file, self._timeout[1])
                 else:
-                    # All at once: by the 10 KB that `content` reads, threads wait for each other.
+                    # Read all at once: `content` reads 10 KB at a time, and threads wait for each
+                    # other.
                     content = b"".join(response.iter_content(None))
                 status = response.status_code
             except requests.exceptions.SSLError as error:
@@ -360,7 +364,7 @@ class Client:
         return Answer(content, body, rfc3339(int(self.now())) or "", replaced)
 
     def _follow_clock(self, headers: Mapping[str, str]) -> None:
-        """Date the run by the first answer; others may have waited in a queue."""
+        """Date the run by the first answer; later ones may have waited in a queue."""
         if self._clock_offset is not None:
             return
         here = time.time()
@@ -381,11 +385,14 @@ class Client:
 
 
 def starts(date: float | None, reset: str, here: float) -> tuple[float, float]:
-    """The earliest and the latest instant that a run may have begun at, in Unix seconds.
+    """Return the earliest and the latest instant when a run may have begun, in Unix seconds.
 
-    date is the Date of an answer, reset its X-RateLimit-Reset, here this machine's clock. Two
-    clocks of Intercom that agree are right. A Date alone may be a gateway's: a bookmark that is too
-    late loses records, and one that is too early repeats some, so the earlier clock dates the run.
+    Two Intercom clocks that agree are right. A Date alone may be a gateway's. A late bookmark loses
+    records and an early one repeats some, so the earlier clock dates the run.
+
+    date: the Date of an answer.
+    reset: its X-RateLimit-Reset.
+    here: this machine's clock.
     """
     if date is None:
         return here - CLOCK_MARGIN_SECONDS, here
@@ -397,14 +404,15 @@ def starts(date: float | None, reset: str, here: float) -> tuple[float, float]:
 
 
 def endpoint(path: str) -> str:
-    """A path with `{id}` in place of what names one record: ids hold more than lower letters."""
+    """Return a path with `{id}` in place of ids, which have more than lower-case letters."""
     return re.sub(r"(?<=/)[^/]*[^a-z_/][^/]*", "{id}", path)
 
 
 def _retry_waits(patience_seconds: float) -> Generator[float, Any, None]:
-    """Seconds to wait before each next try, as backoff asks for them, telling what went wrong.
+    """Yield the seconds to wait before each retry, and receive the error of the last attempt.
 
-    None after a 429: the rate limit makes everybody wait. Ends when patience does.
+    Yield 0 after a 429, since the rate limit makes all requests wait. Stop when `patience_seconds`
+    have passed.
     """
     seconds = FIRST_RETRY_WAIT_SECONDS
     began = time.monotonic()
@@ -421,13 +429,13 @@ def _retry_waits(patience_seconds: float) -> Generator[float, Any, None]:
 
 
 def _log_retry(details: Any) -> None:
-    # After a 429 the rate limit says how long everybody waits: once, not for each request.
+    # After a 429, the rate limit reports the common wait once, not for each request.
     if not details["exception"].rate_limited:
         LOGGER.info("%s; trying again in %.1f s", details["exception"], details["wait"])
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong on the line, without the addresses of objects that requests puts in."""
+    """Return what failed in a connection, without the object addresses that requests adds."""
     cause: BaseException = error
     while cause.args and isinstance(cause.args[0], BaseException):
         cause = cause.args[0]
@@ -450,7 +458,7 @@ def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
 
 
 def _save(response: requests.Response, file: BinaryIO, timeout: float) -> None:
-    """Write the raw body to a file. Raises a retryable error where it is not whole.
+    """Write the raw body to a file. Raises a retryable error if it is incomplete.
 
     It may take longer than the timeout, but each part of it may not.
     """
@@ -473,17 +481,17 @@ def _save(response: requests.Response, file: BinaryIO, timeout: float) -> None:
 
 
 def _is_page(content: bytes) -> bool:
-    """Whether an answer is HTML, which Intercom's API never sends in place of JSON or a file."""
+    """Whether an answer is HTML, which Intercom's API never sends instead of JSON or a file."""
     return content.lstrip()[:1] == b"<"
 
 
 def _waits_for_a_job(response: requests.Response, content: bytes) -> bool:
-    """Whether an answer says of export jobs what waiting for the rate limit cannot cure."""
+    """Whether an answer reports pending export jobs, which no rate limit window ends."""
     return bool(JOBS_PENDING.search(_error_of(response, content)[1]))
 
 
 def _check_status(request: str, response: requests.Response, content: bytes) -> None:
-    """Raise the error that a refusal comes to."""
+    """Raise the exception for a non-2xx response."""
     status = response.status_code
     if 200 <= status < 300:
         return
@@ -503,8 +511,8 @@ def _check_status(request: str, response: requests.Response, content: bytes) -> 
 def _is_of_intercom(response: requests.Response, content: bytes) -> bool:
     """Whether Intercom's API made a refusal: its form of an error, or JSON with its headers.
 
-    A load balancer, firewall or proxy on the way answers with its own page, JSON or nothing, which
-    says nothing about permissions or records (API-C2). Redirects have no body to tell by.
+    A load balancer, firewall or proxy in between answers with its own page, JSON or nothing. That
+    says nothing about permissions or records (API-C2). Redirects have no body to check.
     """
     if response.status_code < 400:
         return True
@@ -520,7 +528,7 @@ def _is_of_intercom(response: requests.Response, content: bytes) -> bool:
 
 
 def _is_of_failed_job(status: int, content: bytes) -> bool:
-    """Whether an answer is that of a failed export, which no other try changes (API-I1)."""
+    """Whether an answer reports a failed export, which no retry changes (API-I1)."""
     try:
         return status == 504 and bool(parse(content).value["status"] == "failed")
     except (ValueError, KeyError, TypeError):
@@ -528,7 +536,10 @@ def _is_of_failed_job(status: int, content: bytes) -> bool:
 
 
 def _refusal(response: requests.Response, content: bytes) -> str:
-    """Status, Intercom's code, message and request id in one line, of JSON, HTML or nothing."""
+    """Return the refusal in one line: status, Intercom's code, message and request id.
+
+    The body may be JSON, HTML or empty.
+    """
     code, message, request_id = _error_of(response, content)
     parts = [str(response.status_code), code, request_id and f"request {request_id}"]
     text = ", ".join(part for part in parts if part)
@@ -536,7 +547,7 @@ def _refusal(response: requests.Response, content: bytes) -> str:
 
 
 def _error_of(response: requests.Response, content: bytes) -> tuple[str, str, str]:
-    """Code, message and request id of an error body (API-C3), each "" where it lacks."""
+    """Return code, message and request id of an error body (API-C3), each "" if missing."""
     try:
         body = parse(content).value
         first = body["errors"][0]
@@ -570,7 +581,7 @@ def _host_of(location: str) -> str:
 
 
 def _meaning_of_refused_me(error: AuthError) -> str:
-    """What it may mean that Intercom does not even say to whom a token belongs (API-A4)."""
+    """Return what it may mean that Intercom does not even name the token's owner (API-A4)."""
     if error.is_of_plan:
         return f"The plan or subscription of the workspace does not include the API ({error})."
     if error.status == 403:

@@ -1,4 +1,4 @@
-"""Connections to Intercom: which proxy they use, and how long an answer may take as a whole."""
+"""Connections to Intercom: which proxy they use, and how long a whole answer may take."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ from tap_intercom import log
 from tap_intercom.errors import ConfigError
 from tap_intercom.settings import Settings, is_loopback
 
-# Names that mean this machine in the hosts files of the common systems, and by RFC 6761.
+# Names of this machine in the hosts files of common systems, and in RFC 6761.
 _LOCAL_NAME = re.compile(r"(.+\.)?localhost6?(\.localdomain6?)?|ip6-(localhost|loopback)", re.I)
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-# Part of a timeout after which the rest of it is set anew, and by which it may be overrun.
+# The share of a timeout after which the socket's timeout is renewed; the deadline may be exceeded
+# by it.
 LOOKS_AT_DEADLINE = 0.1
-# A shorter password would be a part of common words, which the log then could not show.
+# A shorter password would be part of common words, which the log would then hide.
 _SHORTEST_HIDDEN = 4
 
 
 def open_session(settings: Settings) -> requests.Session:
-    """A session for all requests of a client, with what each of them carries.
+    """Return a session for all requests of a client, with its proxy and common headers.
 
     Raises ConfigError for a proxy in the environment that cannot be used.
     """
@@ -56,7 +57,7 @@ def open_session(settings: Settings) -> requests.Session:
             "User-Agent": settings.user_agent,
         }
     )
-    # The environment is read once here: with trust_env it would be read for each request.
+    # The environment is read once here: trust_env would read it for each request.
     session.trust_env = False
     if proxy is not None:
         session.proxies["all"] = proxy.url
@@ -67,14 +68,14 @@ def open_session(settings: Settings) -> requests.Session:
 
 
 class _Session(requests.Session):
-    """A session that does not look at redirects, which may have an address that cannot be read."""
+    """A session that ignores redirects, since their address may be unreadable."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
 class _BearerToken(requests.auth.AuthBase):
-    """The token as the only credentials: requests would let a .netrc file replace a header."""
+    """Sends the token as the only credentials: requests would let .netrc replace a header."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -96,10 +97,10 @@ class _Proxy:
 
 
 def _proxy_for(base_url: str) -> _Proxy | None:
-    """The proxy that the environment names for a URL.
+    """Return the proxy that the environment names for a URL.
 
-    There is none for this machine: over http:// the token would reach the proxy in clear. Raises
-    ConfigError without any part of the proxy's value, in which a password may be anywhere.
+    There is no proxy for this machine: over http:// the token would reach it unencrypted. Raises
+    ConfigError without any part of the proxy's value, since any part may be a password.
     """
     _hide_proxy_passwords(os.environ)
     base = urlsplit(base_url)
@@ -116,15 +117,15 @@ def _proxy_for(base_url: str) -> _Proxy | None:
             "http://user:password@host:port; write special characters of the password as %XX"
         )
     if url.scheme and url.scheme.startswith("socks"):
-        # SOCKS has no headers; its credentials can only be in the URL.
+        # SOCKS has no headers, so its credentials can only be in the URL.
         return _Proxy(url.url, None)
     return _Proxy(url._replace(auth=None).url, _basic_authorization(url.auth))
 
 
 def _parsed(value: str) -> Url | None:
-    """The URL of a proxy; None for one that is not valid, or is read otherwise than it is meant.
+    """Return the URL of a proxy, or None if it is not valid or is read differently than meant.
 
-    A `/`, `?` or `#` in a password ends the host: what follows it would be taken for a path.
+    A `/`, `?` or `#` in a password ends the host, so the rest would be taken for a path.
     """
     text = value.strip()
     try:
@@ -153,7 +154,7 @@ def _basic_authorization(auth: str | None) -> str | None:
 
 
 def _hide_proxy_passwords(environment: Mapping[str, str]) -> None:
-    """Keep the passwords of all proxies out of the log, however they are written there."""
+    """Keep the passwords of all proxies out of the log, in every spelling."""
     for name, value in environment.items():
         if not name.lower().endswith("_proxy") or "@" not in value:
             continue
@@ -170,7 +171,7 @@ def _hide_proxy_passwords(environment: Mapping[str, str]) -> None:
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket until a deadline, however many bytes come meanwhile."""
+    """Reads from a socket until a deadline, no matter how many bytes arrive before it."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
         self._raw = raw
@@ -190,7 +191,7 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         now = time.monotonic()
-        # A timeout is a call of the system: one for each read would cost more than the read.
+        # Setting a timeout is a system call: one for each read would cost more than the read.
         if now >= self._look_again_at:
             if now >= self._deadline:
                 raise TimeoutError("timed out")
@@ -205,9 +206,9 @@ class _Reader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose headers and body must come within the timeout of the socket.
+    """An answer whose headers and body must arrive within the timeout of the socket.
 
-    The timeout alone is for each read: with a byte now and then an answer would never end.
+    The timeout alone applies to each read: an answer of a byte now and then would never end.
     """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **more: Any) -> None:
@@ -220,7 +221,7 @@ class _Response(http.client.HTTPResponse):
 
 
 def renew_deadline(response: requests.Response) -> None:
-    """Let the rest of an answer take as long as all of it may."""
+    """Give the rest of an answer the full timeout again."""
     answer = response.raw._original_response
     assert isinstance(answer, _Response)
     answer.renew_deadline()
@@ -243,7 +244,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _bound(manager: urllib3.PoolManager) -> None:
-    """Give a deadline to the answers of all connections of a manager, those to a proxy too."""
+    """Set a deadline for the answers on all connections of a manager, also those to a proxy."""
     manager.pool_classes_by_scheme = {
         scheme: _bounded(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
     }

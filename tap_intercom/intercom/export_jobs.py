@@ -1,7 +1,7 @@
 """Exports: the jobs that make Intercom write a file, and the rows of that file.
 
-A job is enqueued, asked about until it is complete, and its file downloaded (API-I). Until it ends
-it is pending, and a workspace may have few pending jobs: one that is left behind blocks others.
+A job is enqueued and polled until it is complete; then its file is downloaded (API-I). Until then
+it is pending. A workspace may have only a few pending jobs, so an abandoned one blocks others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOGGER = logging.getLogger("tap_intercom")
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
-# Less than schedulers wait between SIGTERM and SIGKILL.
+# Shorter than the time schedulers allow between SIGTERM and SIGKILL.
 STOP_SECONDS = 5.0
 
 COMPLETE = ("complete", "completed")
@@ -40,10 +40,12 @@ LONGEST_ROW = 16_000_000
 
 
 class Kind(NamedTuple):
-    """Where exports of a kind are enqueued, asked about, downloaded and cancelled.
+    """The endpoints that enqueue, poll, download and cancel exports of one kind.
 
-    `{id}` is the job's. cancel is None where Intercom has no such endpoint. slots: how many jobs a
-    workspace may have pending (API-C1).
+    `{id}` in a path is the job's id.
+
+    cancel: None if Intercom has no such endpoint.
+    slots: how many jobs a workspace may have pending (API-C1).
     """
 
     name: str
@@ -73,7 +75,7 @@ REPORTING = Kind(
 
 
 class Job:
-    """A job that Intercom has started. has_ended: whether Intercom said so."""
+    """A job that Intercom has started. has_ended: whether Intercom has reported its end."""
 
     def __init__(self, client: Client, kind: Kind, identifier: str, parameters: Any) -> None:
         self.kind = kind
@@ -83,9 +85,9 @@ class Job:
         self._parameters = parameters and {**parameters, "job_identifier": identifier}
 
     def has_file(self, within: float) -> bool:
-        """Wait for the end of the job; returns whether it has data.
+        """Wait for the end of the job, and return whether it has data.
 
-        Raises UnavailableError when `within` seconds pass, and when Intercom gives the job up.
+        Raises UnavailableError after `within` seconds, or if Intercom gives up the job.
         """
         deadline = time.monotonic() + within
         for wait in _waits():
@@ -108,7 +110,7 @@ class Job:
         raise AssertionError("waits do not end")
 
     def download(self, file: BinaryIO) -> Answer:
-        """Write the file of a complete job. Raises UnavailableError where there is no room."""
+        """Write the file of a complete job. Raises UnavailableError if there is no room."""
         path = self.kind.download.format(id=self.identifier)
         try:
             return self._client.download(path, file, self._parameters)
@@ -119,7 +121,7 @@ class Job:
             ) from error
 
     def cancel(self) -> bool:
-        """Ask Intercom once to end the job; returns whether it did."""
+        """Ask Intercom once to end the job, and return whether it did."""
         return _cancel(self._client, self.kind, self.identifier)
 
     def _status(self) -> str:
@@ -135,9 +137,10 @@ class Job:
 class ExportJobs:
     """The export jobs of a run.
 
-    A content export that is pending keeps every other one from starting, so it is cancelled when
-    the run ends early. The state keeps the identifier of the one that is pending, as a run that is
-    killed cannot cancel it: left_behind is what an earlier run kept there.
+    A pending content export keeps every other one from starting, so it is cancelled when the run
+    ends early. A killed run cannot cancel it, so the state keeps its identifier.
+
+    left_behind: the identifier from the state of an earlier run.
     """
 
     def __init__(self, left_behind: str | None) -> None:
@@ -162,10 +165,12 @@ class ExportJobs:
         within: float,
         parameters: Mapping[str, Any] | None = None,
     ) -> Iterator[Job]:
-        """Start a job, which is cancelled if it has not ended when the context is left.
+        """Start a job, and cancel it if it has not ended when the context exits.
 
-        parameters: of the requests about the job. Raises UnavailableError when other jobs keep it
-        from starting for more than `within` seconds, at once when they are given up jobs of ours.
+        Raises UnavailableError if other jobs keep it from starting for more than `within` seconds,
+        or at once if those are this run's own abandoned jobs.
+
+        parameters: query parameters of the requests about the job.
         """
         slots = self._slots[kind.name]
         slots.take(kind)
@@ -183,12 +188,12 @@ class ExportJobs:
             slots.ended(is_over)
 
     def stop(self) -> None:
-        """Cancel what is pending, as far as that is done in a few seconds."""
+        """Cancel pending jobs, as far as a few seconds allow."""
         if self._pending or self._starting.locked():
             start_thread(self._cancel_all).join(STOP_SECONDS)
 
     def _cancel_all(self) -> None:
-        # The lock waits for the answer to a job that is being enqueued: only it names the job.
+        # The lock waits for the answer to a job that is being enqueued: only that names the job.
         with self._starting:
             self._is_stopped = True
             pending = list(self._pending)
@@ -203,7 +208,7 @@ class ExportJobs:
         within: float,
         parameters: Mapping[str, Any] | None,
     ) -> Job:
-        """Start a job, after those that keep it from starting have ended."""
+        """Start a job once the jobs that block it have ended."""
         slots = self._slots[kind.name]
         deadline = time.monotonic() + within
         is_logged = False
@@ -256,7 +261,7 @@ class ExportJobs:
             return job
 
     def _cancel_left_behind(self, client: Client, kind: Kind) -> bool:
-        """Cancel the job that a killed run left behind, now that a job cannot start."""
+        """Cancel the job that a killed run left behind, if a job cannot start."""
         identifier, self._left_behind = (
             self._left_behind,
             None if kind.cancel else self._left_behind,
@@ -274,9 +279,9 @@ _GIVEN_UP = (
 
 
 class _Slots:
-    """The jobs of a kind that may be pending.
+    """The slots for pending jobs of one kind.
 
-    One that is given up and cannot be cancelled is still pending at Intercom, so it keeps its slot.
+    An abandoned job that cannot be cancelled is still pending at Intercom, so it keeps its slot.
     """
 
     def __init__(self, count: int) -> None:
@@ -288,11 +293,11 @@ class _Slots:
 
     @property
     def are_lost(self) -> bool:
-        """Whether jobs that were given up hold slots, and no other job of ours will free one."""
+        """Whether abandoned jobs hold slots, and no other job of this run will free one."""
         return self._lost > 0 and self._pending == 0
 
     def take(self, kind: Kind) -> None:
-        """Wait for a slot. Raises UnavailableError when given up jobs hold them all."""
+        """Wait for a slot. Raises UnavailableError if abandoned jobs hold all of them."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken < self._count or self._lost == self._count)
             if self._lost == self._count:
@@ -332,7 +337,7 @@ def _cancel(client: Client, kind: Kind, identifier: str) -> bool:
 
 
 def _waits() -> Iterator[float]:
-    """Yield seconds to wait before each next look, without end."""
+    """Yield the seconds to wait before each poll, without end."""
     seconds = FIRST_WAIT_SECONDS
     while True:
         yield seconds
@@ -343,13 +348,13 @@ def _waits() -> Iterator[float]:
 
 
 class CsvFile(NamedTuple):
-    """A file of an export: its name in the archive, "" for a file alone, and how to open it."""
+    """A file of an export: its name in the archive ("" for a single file), and how to open it."""
 
     name: str
     open: Callable[[], IO[bytes]]
 
     def rows(self) -> Iterator[list[str]]:
-        """Yield the rows, the header first. Raises ContractError for a file that is broken."""
+        """Yield the rows, header first. Raises ContractError for a broken file."""
         with readable(self.name):
             content = self.open()
             if self.name:
@@ -358,9 +363,9 @@ class CsvFile(NamedTuple):
 
 
 def csv_files(file: BinaryIO) -> Iterator[CsvFile]:
-    """Yield the files of an export, each to be read before the next one. Raises ContractError.
+    """Yield the files of an export; read each one before the next. Raises ContractError.
 
-    Descriptions differ in how it is packed (API-I1), so its first bytes decide.
+    Descriptions of the packing differ (API-I1), so the first bytes decide.
     """
     if _magic(file) != ZIP_MAGIC:
         with readable():
@@ -390,7 +395,7 @@ def _unpacked(file: IO[bytes]) -> IO[bytes]:
 
 
 def csv_rows(file: IO[bytes], name: str = "") -> Iterator[list[str]]:
-    """Yield the rows of a CSV file, its header first. Raises ContractError for a broken one."""
+    """Yield the rows of a CSV file, header first. Raises ContractError for a broken file."""
     csv.field_size_limit(LONGEST_ROW)
     width = None
     with readable(name):
@@ -411,13 +416,13 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     while line := text.readline(LONGEST_ROW):
         if len(line) == LONGEST_ROW:
             raise ContractError(f"a line has more than {LONGEST_ROW} characters")
-        # No database takes NUL, nor does the reader of older Pythons.
+        # No database accepts NUL, and neither does the csv reader of older Python versions.
         yield line.replace("\0", "\ufffd")
 
 
 @contextmanager
 def readable(name: str = "") -> Iterator[None]:
-    """Raise ContractError for what goes wrong with a file: unpacking raises errors of any kind."""
+    """Raise ContractError for any failure of a file: unpacking raises many kinds of errors."""
     try:
         yield
     except Exception as error:

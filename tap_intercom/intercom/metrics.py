@@ -1,9 +1,9 @@
-"""Singer metrics: what a run did, as lines of the log that programs read.
+"""Singer metrics: what a run did, as log lines for programs.
 
     METRIC: {"type": "counter", "metric": "record_count", "value": 20, "tags": {"endpoint": "tags"}}
 
-The form is that of `singer.metrics`. Requests are told together, by endpoint and minute: a line for
-each would hide everything else.
+The form is that of `singer.metrics`. Requests are reported together, by endpoint and minute: a line
+for each would hide everything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INTERVAL_SECONDS = 60.0
 def emit(
     kind: Literal["counter", "timer"], metric: str, value: float, tags: dict[str, Any]
 ) -> None:
-    """Log a point; the value of a timer is in seconds."""
+    """Log one metric; the value of a timer is in seconds."""
     point = {"type": kind, "metric": metric, "value": round(value, 6), "tags": tags}
     METRICS.info("METRIC: %s", json.dumps(point), extra={"fields": {"metric": point}})
 
@@ -37,8 +37,8 @@ class _Timing:
 class Requests:
     """Counts and times requests; safe to use from many threads.
 
-    A reader is the stream, or the parent of a group of streams, that a request is sent for; ""
-    stands for the run itself.
+    A reader is the stream, or the parent of a group of streams, that a request is sent for; "" is
+    the run itself.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Requests:
             return self._counts.total()
 
     def count(self, reader: str, endpoint: str | None = None) -> int:
-        """How many requests were sent for a reader, to one endpoint or to all."""
+        """Return how many requests were sent for a reader, to one endpoint or to all."""
         with self._lock:
             return sum(
                 count
@@ -63,13 +63,13 @@ class Requests:
             )
 
     def seconds_since_first(self, reader: str) -> float:
-        """How long ago the first request for a reader was sent; 0.0 without one."""
+        """Return how long ago a reader's first request was sent, or 0.0 without a request."""
         with self._lock:
             now = time.monotonic()
             return now - self._began_at.get(reader, now)
 
     def note(self, reader: str, endpoint: str, seconds: float, is_answered: bool) -> None:
-        """Count a request that was answered, or failed, within some seconds."""
+        """Count a request and the seconds after which it was answered or failed."""
         with self._lock:
             self._counts[reader, endpoint] += 1
             self._began_at.setdefault(reader, time.monotonic() - seconds)
@@ -81,7 +81,7 @@ class Requests:
             self.emit()
 
     def emit(self) -> None:
-        """Log the mean duration of the requests to each endpoint since this was last done."""
+        """Log the mean request duration of each endpoint since the last call."""
         with self._lock:
             timings, self._timings = self._timings, {}
             self._emitted_at = time.monotonic()

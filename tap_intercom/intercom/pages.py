@@ -1,4 +1,4 @@
-"""How Intercom's lists go on: cursors, page numbers, and the words they use (API-D1)."""
+"""How Intercom's lists continue: cursors, page numbers and their field names (API-D1)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tap_intercom.intercom.client import Answer
 from tap_intercom.records.typed_records import values_of
 
 CURSORS = ("starting_after", "before", "cursor")
-"""The parameters that go on after a page, in the order in which they are preferred."""
-# So many records may come again in a row: those that move while they are read make a small page
-# look like an earlier one. An empty page counts as a few, since Intercom may filter records after
-# it cut the list into pages.
+"""The parameters that continue after a page, in order of preference."""
+# How many records in a row may repeat: records that move during a read make a small page look like
+# an earlier one. An empty page counts as a few, since Intercom may filter records after it cut the
+# list into pages.
 MAX_REPEATED_RECORDS = 300
 EMPTY_PAGE_COUNTS_AS = 3
 
 
 class BrokenOffError(ContractError):
-    """A list ended before its last page; another read of it may get further."""
+    """A list ended before its last page; another read may get further."""
 
 
 class Position(NamedTuple):
-    """Where a page begins: the parameter that asks for it, and the page's number in this read."""
+    """Where a page begins: the parameter that requests it, and the page's number in this read."""
 
     parameter: str
     value: str
@@ -36,9 +36,11 @@ class Position(NamedTuple):
 class Step(NamedTuple):
     """What an answer says about its list.
 
-    following: where the next page begins; None after the last one. total_pages: how many pages
-    Intercom counts. content: a hash of the records; None on the only page. size: how many they are.
-    is_another: whether the page says that it is not the one that was asked for.
+    following: where the next page begins; None after the last one.
+    total_pages: how many pages Intercom counts.
+    content: a hash of the records; None on the only page.
+    size: number of records.
+    is_another: whether the page says that it is not the requested one.
     """
 
     following: Position | None = None
@@ -49,7 +51,7 @@ class Step(NamedTuple):
 
 
 def total_count(body: Mapping[str, Any]) -> int | None:
-    """How many records Intercom counts in the whole list; None where it sends no number."""
+    """Return how many records Intercom counts in the whole list, or None without a number."""
     try:
         return _whole_number(body.get("total_count"))
     except ValueError:
@@ -57,7 +59,7 @@ def total_count(body: Mapping[str, Any]) -> int | None:
 
 
 def pages_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an answer says about its pages. Raises ContractError where that is no object."""
+    """Return what an answer says about its pages. Raises ContractError if that is not an object."""
     pages = body.get("pages") or {}
     if not isinstance(pages, dict):
         raise ContractError("pages has an unknown form, so the list may go on")
@@ -65,7 +67,7 @@ def pages_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _whole_number(value: Any) -> int | None:
-    """A number, which may be text or a float; None for null. Raises ValueError for other values."""
+    """Convert a number, text or float; None for null. Raises ValueError for other values."""
     if value is None:
         return None
     if isinstance(value, str) and value.isdecimal():
@@ -76,7 +78,7 @@ def _whole_number(value: Any) -> int | None:
 
 
 def _total_pages(body: Mapping[str, Any]) -> int | None:
-    """How many pages Intercom counts, in `pages` or beside it (audiences)."""
+    """Return how many pages Intercom counts, in `pages` or beside it (audiences)."""
     total = pages_of(body).get("total_pages")
     try:
         return _whole_number(body.get("total_pages") if total is None else total)
@@ -85,9 +87,9 @@ def _total_pages(body: Mapping[str, Any]) -> int | None:
 
 
 def _named_by(following: Any, is_numbered: bool) -> Mapping[str, Any]:
-    """The parameters that `pages.next` names: an object, a URL with them, or a bare value.
+    """Return the parameters in `pages.next`: an object, a URL with them, or a bare value.
 
-    The host of a URL may be another region's (API-K22): only its parameters are taken. Raises
+    Only the parameters of a URL are used, since its host may be another region's (API-K22). Raises
     ContractError for other forms.
     """
     if isinstance(following, dict):
@@ -105,7 +107,7 @@ def _named_by(following: Any, is_numbered: bool) -> Mapping[str, Any]:
 
 
 def content_of(records: Sequence[Any]) -> int:
-    """A hash of which records a page has, and when they changed."""
+    """Return a hash of the ids of a page's records, and of when they changed."""
     try:
         ids = values_of(records, "id")
         if None not in ids:
@@ -116,16 +118,16 @@ def content_of(records: Sequence[Any]) -> int:
 
 
 class Repeats:
-    """Sees that the pages of a list get on."""
+    """Checks that the pages of a list make progress."""
 
     def __init__(self) -> None:
         self._contents: set[int] = set()
         self._in_a_row = 0
 
     def note(self, content: int | None, size: int) -> bool:
-        """Note a page; returns whether an earlier one had the same records.
+        """Note a page, and return whether an earlier one had the same records.
 
-        Raises ContractError when too many did, one after the other.
+        Raises ContractError if too many pages in a row did.
         """
         is_repeated = content in self._contents
         count = size or EMPTY_PAGE_COUNTS_AS
@@ -141,11 +143,14 @@ def pages_in_turn(
     send: Callable[[Position | None], Answer],
     step_of: Callable[[Answer, Position | None], Step],
 ) -> Iterator[Answer]:
-    """Yield each page of a list. send asks for the page at a position, None for the first.
+    """Yield each page of a list.
 
-    step_of says what an answer says about its list. Raises ContractError when the pages go round
-    in a circle, and BrokenOffError, after the last page that can be had, when the list goes on: a
-    cursor died, or Intercom counts more pages. How long a cursor lives is not known (API-K27).
+    Raises ContractError if the pages form a circle. Raises BrokenOffError after the last available
+    page if the list goes on: a cursor expired, or Intercom counts more pages. The lifetime of a
+    cursor is not known (API-K27).
+
+    send: requests the page at a position, None for the first.
+    step_of: returns what an answer says about its list.
     """
     position = None
     positions: set[tuple[str, str]] = set()
@@ -160,14 +165,14 @@ def pages_in_turn(
             if error.status != 400 or not is_by_cursor:
                 raise
             raise BrokenOffError(f"the page cursor expired ({error})") from error
-        # Before anybody reads the answer, who may change its records.
+        # Before the caller gets the answer and may change its records.
         step = step_of(answer, position)
         count += 1
         is_repeated = repeats.note(step.content, step.size)
         if is_repeated and step.is_another and step.size:
             raise ContractError("Intercom sent the same page for another page number")
         yield answer
-        del answer  # it is not kept in memory while the next one is waited for
+        del answer  # free its memory while waiting for the next one
         if step.total_pages is not None:
             least_pages = min(least_pages, step.total_pages)
         if step.following is None:
@@ -183,11 +188,13 @@ def pages_in_turn(
 
 
 class Paging:
-    """How a list goes on.
+    """How a list continues.
 
-    This one is for a list without pages: it asks for none, and follows them where they come after
-    all. has_guessed_size: whether Intercom may refuse the page size, since the largest is not
-    known (API-D2). is_numbered: whether pages can be asked for by number.
+    This class is for a list without pages: it does not request any, but follows them if they come.
+
+    has_guessed_size: whether Intercom may refuse the page size, since the maximum is not known
+        (API-D2).
+    is_numbered: whether pages can be requested by number.
     """
 
     has_guessed_size = False
@@ -195,21 +202,21 @@ class Paging:
 
     @property
     def smallest(self) -> Mapping[str, Any]:
-        """The parameters that ask for one record."""
+        """The parameters that request one record."""
         return {}
 
     def limited(self, size: int | None) -> Paging:
-        """The same with pages of at most `size` records; None sets no limit."""
+        """Return the same paging with at most `size` records a page; None sets no limit."""
         return self
 
     def params(self, position: Position | None, is_sized: bool = True) -> Mapping[str, Any]:
-        """The parameters that ask for a page; without its size unless `is_sized`."""
+        """Return the parameters that request a page; without its size unless `is_sized`."""
         return {} if position is None else {position.parameter: position.value}
 
     def step(self, body: Mapping[str, Any], position: Position | None) -> Step:
-        """What the answer at a position says about its list.
+        """Return what the answer at a position says about its list.
 
-        Raises ContractError where the list may go on in a way that is not known.
+        Raises ContractError if the list may continue in an unknown way.
         """
         following = self._following(body, position)
         total = _total_pages(body)
@@ -233,7 +240,7 @@ class Paging:
             if cursor := named.get(name):
                 return Position(name, str(cursor), page + 1)
         next_page = Position("page", str(page + 1), page + 1)
-        # After a cursor the number of a page says nothing.
+        # After a cursor, the number of a page means nothing.
         is_by_number = self.is_numbered and (position is None or position.parameter == "page")
         is_last = total is not None and page >= total
         if is_by_number and total is not None and not is_last:
@@ -250,7 +257,7 @@ class Paging:
 
 @dataclass(frozen=True)
 class Sized(Paging):
-    """Pages whose size is asked for, in records."""
+    """Pages with a requested size, in records."""
 
     size: int
     has_guessed_size: bool = False
@@ -268,20 +275,20 @@ class Sized(Paging):
 
 
 class Numbered(Sized):
-    """Pages by number, unless an answer names a cursor, as some lists do (API-D2)."""
+    """Pages by number, unless an answer has a cursor, as in some lists (API-D2)."""
 
     def params(self, position: Position | None, is_sized: bool = True) -> Mapping[str, Any]:
         return super().params(position or Position("page", "1", 1), is_sized)
 
 
 class ByCursor(Sized):
-    """Pages by the cursor that the one before names."""
+    """Pages by the cursor in the previous page."""
 
     is_numbered = False
 
 
 class ByTime(Paging):
-    """Pages by the `before` of the URL that the one before names (events)."""
+    """Pages by the `before` parameter of the URL in the previous page (events)."""
 
     is_numbered = False
 
@@ -290,14 +297,14 @@ WHOLE = Paging()
 
 
 def only_page(answer: Answer) -> Answer:
-    """The answer, when it is all of its list. Raises ContractError where the list goes on."""
+    """Return the answer if it is the whole list. Raises ContractError if the list continues."""
     if WHOLE.step(answer.body, None).following is not None:
         raise ContractError("the list goes on, although it is documented to have no pages")
     return answer
 
 
 class Send(Protocol):
-    """`Client.get`, or what asks for a page in another way."""
+    """`Client.get`, or a function that requests a page in another way."""
 
     def __call__(self, path: str, params: Mapping[str, Any]) -> Answer: ...
 

@@ -1,7 +1,7 @@
 """One budget of requests for all threads, paced within Intercom's 10-second windows.
 
-Intercom cuts its limit of requests a minute into windows of 10 seconds and tells limit, rest and
-end of the running window in the headers of every answer.
+Intercom splits its limit of requests per minute into windows of 10 seconds. The headers of each
+answer have the limit, the remaining requests and the end of the current window.
 Source: https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting
 """
 
@@ -21,14 +21,14 @@ LOGGER = logging.getLogger("tap_intercom")
 
 WINDOW_SECONDS = 10.0
 LIMIT_WITHOUT_HEADERS = 150
-# Part of the allowance that may be used in a burst, so that a thread that comes late does not
-# leave its turn unused. The pace is lowered by as much: no window gets more than its allowance.
+# The part of the allowance that may be used in a burst, so a late thread does not waste its turn.
+# The pace is lowered by the same amount: no window gets more than its allowance.
 BURST = 0.02
-# What is left of a window is not spread over less: it may have ended by then.
+# The rest of a window is never spread over less time: it may have ended by then.
 SHORTEST_REST_SECONDS = 0.2
-# A wait that a person may wonder about.
+# A wait that a user may wonder about.
 LONG_WAIT_SECONDS = 5.0
-# Without a line in the log nobody waits longer.
+# Nobody waits longer without a line in the log.
 LONGEST_WAIT_SECONDS = 60.0
 # Above every limit, and every Unix time of this millennium.
 LARGEST_NUMBER = 1e11
@@ -36,9 +36,9 @@ LARGEST_NUMBER = 1e11
 
 @dataclass(frozen=True)
 class RateLimitStatus:
-    """What one answer says of the running window: requests, and seconds until it ends.
+    """What one answer says about the current window: requests, and seconds until it ends.
 
-    window tells windows apart: when it ends, as the answer says it.
+    window: identifies the window by its end, as the answer states it.
     """
 
     limit: int
@@ -49,17 +49,17 @@ class RateLimitStatus:
 
 @lru_cache(maxsize=64)
 def date_seconds(date: str) -> float | None:
-    """Unix seconds of an HTTP Date header, or None where it cannot be read."""
+    """Return the Unix seconds of an HTTP Date header, or None if it cannot be read."""
     try:
         instant = parsedate_to_datetime(date)
-        # A date with -0000 has no time zone in Python, and would be read as local time.
+        # Python reads a date with -0000 as local time, without a time zone.
         return (instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def _number(text: str) -> float:
-    """A number in a header. Raises ValueError for what no header of a rate limit can mean."""
+    """Return a number in a header. Raises ValueError for a value that no rate limit can have."""
     number = float(text)
     if not 0 <= number <= LARGEST_NUMBER:
         raise ValueError
@@ -67,10 +67,10 @@ def _number(text: str) -> float:
 
 
 def read_headers(headers: Mapping[str, str]) -> RateLimitStatus | None:
-    """The rate limit as the headers of an answer state it, or None where one of them lacks.
+    """Return the rate limit in the headers of an answer, or None if a header is missing.
 
-    The end of the window is measured against the same answer's Date, since the clock of this
-    machine may be wrong, and lies 0 to 10 seconds ahead.
+    The end of the window is 0 to 10 seconds ahead. It is compared with the Date of the same answer,
+    since this machine's clock may be wrong.
     """
     try:
         limit = int(_number(headers["X-RateLimit-Limit"]))
@@ -86,9 +86,9 @@ def read_headers(headers: Mapping[str, str]) -> RateLimitStatus | None:
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:
-    """Seconds that an answer with status 429 asks everybody to wait, at most a minute.
+    """Return how many seconds a 429 answer asks everybody to wait, at most 60.
 
-    Retry-After is a number of seconds or a date, which is measured against the answer's own.
+    Retry-After is a number of seconds or a date, which is compared with the answer's own.
     """
     retry_after = headers.get("Retry-After", "")
     try:
@@ -104,10 +104,10 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float:
 
 
 def allowed_interval(status: RateLimitStatus | None, share: float, in_flight: int) -> float:
-    """Seconds between two requests that keep within the share and leave others their part.
+    """Return the seconds between two requests that keep to the share and leave others theirs.
 
-    Alone, the share of the limit decides. When others use the window too, what remains of it,
-    less the requests whose answers are still out, is spread over the time that is left.
+    Without other users, the share of the limit decides. Otherwise, the remaining requests of the
+    window, less those still unanswered, are spread over its remaining time.
     """
     limit = LIMIT_WITHOUT_HEADERS if status is None else max(status.limit, 1)
     per_second = limit * share * (1 - BURST) / WINDOW_SECONDS
@@ -118,10 +118,11 @@ def allowed_interval(status: RateLimitStatus | None, share: float, in_flight: in
 
 
 def next_turn(now: float, due: float, interval: float) -> tuple[float, float]:
-    """When the next request may start, and when the one after it is due.
+    """Return when the next request may start, and when the one after it is due.
 
-    `due` is what the last call returned second. A turn missed by less than the burst is made
-    good; one missed by more is lost.
+    A turn missed by less than the burst is made up for; one missed by more is lost.
+
+    due: the second result of the previous call.
     """
     burst_seconds = WINDOW_SECONDS * BURST
     at = max(due, now - burst_seconds)
@@ -129,7 +130,7 @@ def next_turn(now: float, due: float, interval: float) -> tuple[float, float]:
 
 
 class RateLimit:
-    """Hands out turns to all threads of a run; knows no request, only when one may start."""
+    """Assigns turns to all threads of a run; it knows no requests, only when one may start."""
 
     def __init__(
         self,
@@ -154,10 +155,10 @@ class RateLimit:
 
     @contextmanager
     def turn(self, urgent: bool = False) -> Iterator[None]:
-        """Wait until a request may start; the body of the `with` sends it.
+        """Wait until a request may start; the `with` body sends it.
 
-        An urgent request goes before all that wait, and the others make room for it: a scroll
-        ends a minute after its last page was asked for (API-D3).
+        An urgent request goes before all waiting ones, and others leave room for it: a scroll ends
+        one minute after its last page was requested (API-D3).
         """
         if not urgent:
             self._places.acquire()
@@ -191,7 +192,7 @@ class RateLimit:
             self._sleep(min(at - now, LONGEST_WAIT_SECONDS / 2))
 
     def _tell_long_wait(self, now: float, at: float) -> None:
-        """Log why nothing is sent, once for all who wait; at: when this one may be sent."""
+        """Log why nothing is sent, once for all waiting threads; at: when this one may send."""
         seconds = self._blocked_until - now
         if seconds > LONG_WAIT_SECONDS and self._blocked_until > self._told_until + 1.0:
             self._told_until = self._blocked_until
@@ -201,7 +202,7 @@ class RateLimit:
             LOGGER.info("the rate limit allows a request every %.1f s; waiting", self._interval)
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Set the pace by the headers of an answer."""
+        """Set the pace from the headers of an answer."""
         status = read_headers(headers)
         if status is None:
             return
@@ -212,10 +213,10 @@ class RateLimit:
                 self._block(status.reset_seconds)
 
     def _narrowed(self, status: RateLimitStatus) -> RateLimitStatus:
-        """A reading with the earliest end that any answer of its window told.
+        """Return a status with the earliest end that any answer of its window stated.
 
-        Date has whole seconds and comes late, so that each answer tells an end that is up to a
-        second after the true one, never one before it.
+        Date has whole seconds and comes late, so an answer's end is up to a second after the true
+        end and never before it.
         """
         now = self._clock()
         end = now + status.reset_seconds
@@ -225,10 +226,10 @@ class RateLimit:
         return replace(status, reset_seconds=max(end - now, 0.0))
 
     def refused(self, headers: Mapping[str, str]) -> float:
-        """Stop everybody after an answer with status 429; returns the seconds to wait."""
+        """Make all requests wait after a 429 answer, and return the seconds to wait."""
         seconds = seconds_to_wait(headers)
         with self._lock:
-            # Each wait may be too short for a line, and all of them together long.
+            # Each wait may be too short for a log line, yet long together.
             now = self._clock()
             if now > self._told_refusal_at + LONGEST_WAIT_SECONDS / 2:
                 self._told_refusal_at = now

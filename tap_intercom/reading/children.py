@@ -1,7 +1,7 @@
-"""What comes with the records of a table: rows that stand inside them, and rows read for each.
+"""What comes with the records of a table: rows inside them, and rows requested for each.
 
-A parent and all that comes with it are read together, so that no list is read twice. Each keeps a
-bookmark of its own, in terms of when its parents changed.
+A parent is read together with its embedded and child streams, so no list is read twice. Each of
+these streams keeps its own bookmark, in terms of when its parents changed.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from tap_intercom.reading.unreadable import (
 )
 
 Places = Mapping[str, Sequence[int]]
-"""Which records of an answer each stream wants, by the places that they have in it."""
+"""The indexes of the records of an answer that each stream wants."""
 
 
 class Parent(NamedTuple):
-    """As much of a record as the rows that come with it carry."""
+    """The fields of a record that its child rows repeat."""
 
     id: Any
     updated_at: Any
 
 
 class Case(NamedTuple):
-    """A nested list of a record with entries missing."""
+    """A nested list of a record with missing entries."""
 
     record_id: str
     nested: NestedList
     found: Found
 
     def report(self, run: StreamRun, name: str) -> None:
-        """Report it for a stream that shows the list. Raises ContractError with strict."""
+        """Report the case for a stream that shows the list. Raises ContractError with strict."""
         missing = self.found.missing
         kind, is_cap = self.nested.shortfall(self.found)
         total = len(self.found.readable) + missing
@@ -58,7 +58,7 @@ Cases = Mapping[str, Sequence[Case]]
 
 
 class Cut(NamedTuple):
-    """A nested list that is not whole, by the place of its record in an answer and its name."""
+    """An incomplete nested list: the index of its record in an answer, and the list's name."""
 
     at: int
     name: str
@@ -66,10 +66,10 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class RenderedPage:
-    """What a page comes to: its lines, and the parents that each child is to be read for.
+    """The result of reading a page: its lines, and the parents to read each child for.
 
-    Where nested lists have to be read first, there are no lines yet: answer, places and cut say of
-    what they are to be made.
+    If nested lists must be read first, there are no lines yet; answer, places and cut are the input
+    for them.
     """
 
     batch: Batch = field(default_factory=Batch)
@@ -85,10 +85,11 @@ class RenderedPage:
 
 
 class ParentStream(Stream):
-    """A table with others that come with it.
+    """A table with embedded or child streams.
 
-    embedded: streams whose rows are inside this one's records. children: streams that cost a
-    request for each record. lists: the nested lists that columns and embedded streams are made of.
+    embedded: streams whose rows are inside the records of this one.
+    children: streams that cost a request for each record.
+    lists: the nested lists that columns and embedded streams are made of.
     """
 
     embedded: ClassVar[Sequence[EmbeddedStream]] = ()
@@ -106,7 +107,7 @@ class ParentStream(Stream):
         return any(child.is_among(names) for child in self.children)
 
     def places(self, run: StreamRun, records: Sequence[Record]) -> Places:
-        """The records that each stream's plan wants, for a table without a filter of its own."""
+        """Return the records that each stream's plan wants, for a table without its own filter."""
         instants = [self.instant(record) for record in records]
         found: dict[str, Sequence[int]] = {}
         for stream in self.with_children():
@@ -119,7 +120,7 @@ class ParentStream(Stream):
         return found
 
     def read_page(self, run: StreamRun, answer: Answer, places: Places) -> RenderedPage:
-        """Make lines of an answer, unless nested lists have to be read first."""
+        """Make the lines of an answer, unless nested lists must be read first."""
         records = self.parse_response(answer)
         cut = self.cut_lists(run, records, places)
         if any(self._is_to_be_read(each, records) for each in cut):
@@ -127,16 +128,16 @@ class ParentStream(Stream):
         return self._made(run, answer, places, dict.fromkeys(cut))
 
     def emit(self, run: StreamRun, page: RenderedPage) -> Iterator[Batch]:
-        """What is to be written of a page, its own lines before those of children.
+        """Yield the batches of a page: first its own lines, then those of the children.
 
-        A parent has passed with its rows of the last child.
+        A parent counts as passed with its rows of the last child.
         """
         page = self.with_lists(run, page)
         yield page.batch
         yield from self.emit_children(run, page.parents)
 
     def with_lists(self, run: StreamRun, page: RenderedPage) -> RenderedPage:
-        """The page, once the nested lists are read that its lines wait for."""
+        """Return the page with its lines, after reading the nested lists that they need."""
         if page.answer is None:
             return page
         lists = self._read_lists(run, page.answer, page.cut)
@@ -145,7 +146,7 @@ class ParentStream(Stream):
     def emit_children(
         self, run: StreamRun, parents: Mapping[str, Sequence[Parent]]
     ) -> Iterator[Batch]:
-        """The rows of all children of these parents."""
+        """Yield the rows of all children of these parents."""
         read = [
             child
             for child in self.children
@@ -157,23 +158,23 @@ class ParentStream(Stream):
                 yield batch if child is read[-1] else replace(batch, passed=0)
 
     def complete(self, run: StreamRun) -> Batch:
-        """What a read to the end makes complete: all that the run may bookmark."""
+        """Return a batch that completes all streams that the run may bookmark."""
         return Batch(reached=dict.fromkeys(run.plans, run.origin.limit))
 
     # Nested lists
 
     def cut_lists(self, run: StreamRun, records: Sequence[Record], places: Places) -> Sequence[Cut]:
-        """The lists that are not whole, or not where they are expected, and that anybody wants."""
+        """Return the wanted lists that are incomplete or not where they are expected."""
         found = []
         for nested in self.lists:
             users = self._users(run, nested, places)
-            # One alone, as nearly always, costs no sets.
+            # One user is the usual case and needs no sets.
             wanted = places[users[0]] if len(users) == 1 else _union(places[user] for user in users)
             found += [Cut(at, nested.name) for at in nested.cut(records, wanted)]
         return found
 
     def _users(self, run: StreamRun, nested: NestedList, names: Collection[str]) -> list[str]:
-        """Which of these streams show a nested list."""
+        """Return which of these streams show a nested list."""
         users = [each.name for each in self.embedded if each.nested_list is nested]
         if run.shows(self.name, nested.column):
             users.append(self.name)
@@ -192,7 +193,7 @@ class ParentStream(Stream):
     def _read_lists(
         self, run: StreamRun, answer: Answer, cut: Sequence[Cut]
     ) -> dict[Cut, Found | None]:
-        """What is found of each list that is cut, read where an endpoint has more of it."""
+        """Return the content of each cut list, read from an endpoint if that has more."""
         records = self.parse_response(answer)
         wanted = [each for each in cut if self._is_to_be_read(each, records)]
 
@@ -207,9 +208,10 @@ class ParentStream(Stream):
         return found
 
     def _read_list(self, run: StreamRun, cut: Cut, records: Sequence[Record]) -> Found:
-        """The whole of a list, or what the record has of it where that is all that can be had.
+        """Return the whole list, or the part in the record if the rest cannot be read.
 
-        A record may be gone by now, or its list cannot be read while others can.
+        The record may be deleted meanwhile, or Intercom cannot send this list while it sends
+        others.
         """
         nested, record = self._list(cut.name), records[cut.at]
         assert nested.whole is not None
@@ -239,7 +241,7 @@ class ParentStream(Stream):
     def _unread(
         self, run: StreamRun, nested: NestedList, record: Record, error: Exception
     ) -> Found:
-        """Give up the streams that show a list which cannot be read."""
+        """Give up the streams that show an unreadable list."""
         give_up(run, self._users(run, nested, run.selections), error)
         return Found(nested.read(record).entries, 0)
 
@@ -250,7 +252,7 @@ class ParentStream(Stream):
         places: Places,
         lists: Mapping[Cut, Found | None],
     ) -> Cases:
-        """What is missing of the lists that are cut, by the streams that show them."""
+        """Return the cut lists with missing entries, by the streams that show them."""
         cases: dict[str, list[Case]] = {}
         for (at, name), found in lists.items():
             nested = self._list(name)
@@ -271,7 +273,7 @@ class ParentStream(Stream):
         places: Places,
         lists: Mapping[Cut, Found | None],
     ) -> RenderedPage:
-        """The lines of an answer, with what is found of the lists that are cut in it."""
+        """Return the lines of an answer, with the content found for its cut lists."""
 
         def wanted(answer: Answer, name: str) -> list[Record]:
             records = self.parse_response(answer)
@@ -292,10 +294,11 @@ class ParentStream(Stream):
         names: Collection[str],
         cases: Cases,
     ) -> Batch:
-        """The lines of the records that are wanted of an answer, and of the rows inside them.
+        """Return the lines of the wanted records of an answer, and of the rows inside them.
 
-        cases: the lists that are cut, to be reported, by stream. Each table stands alone: one that
-        cannot be made is given up, and the others go on.
+        Tables are independent: one that fails is given up, and the others go on.
+
+        cases: the cut lists to report, by stream.
         """
 
         def rows(stream: EmbeddedStream, answer: Answer) -> list[Record]:
@@ -308,7 +311,7 @@ class ParentStream(Stream):
         def own(answer: Answer) -> list[Record]:
             return [self.post_process(record) for record in wanted(answer, self.name)]
 
-        # Rows are taken out first, since `post_process` changes a record.
+        # Make rows first, since `post_process` changes a record.
         tables: list[tuple[str, Callable[[Answer], list[Record]]]] = [
             (stream.name, partial(rows, stream)) for stream in self.embedded
         ]
@@ -316,7 +319,7 @@ class ParentStream(Stream):
         for name, make in [*tables, (self.name, own)]:
             if name not in names:
                 continue
-            # Each page that leaves rows out says so, so none passes for complete.
+            # Each page that omits rows says so, so it never counts as complete.
             batches[name] = Batch(failed=frozenset([name]))
             if name in run.given_up:
                 continue
@@ -331,7 +334,7 @@ class ParentStream(Stream):
     def parents(
         self, run: StreamRun, records: Sequence[Record], places: Places
     ) -> dict[str, list[Parent]]:
-        """The parents of each child that is read: those that it or what comes with it wants."""
+        """Return the parents to read each child for: those that it or its own children want."""
         found: dict[str, list[Parent]] = {}
         for child in self.children:
             wanted = {at for each in child.with_children() for at in places.get(each.name, ())}
@@ -350,10 +353,10 @@ class ParentStream(Stream):
     def _emit_child(
         self, run: StreamRun, child: ChildStream, parents: Sequence[Parent]
     ) -> Iterator[Batch]:
-        """The rows of a child for each parent, in order; when they fail, the others go on.
+        """Yield the rows of a child for each parent, in order; if they fail, other streams go on.
 
-        Pages are read side by side, so that a later one may have failed first: each that leaves
-        children out says so, before anything of it passes for complete.
+        Pages are read concurrently, so a later one may fail first. Each page without its child rows
+        says so, before anything of it counts as complete.
         """
         names = child.names(run)
         run.parents[child.name] = parents
@@ -375,10 +378,11 @@ class ParentStream(Stream):
 
 
 class EmbeddedStream(Stream):
-    """A table whose rows stand inside the records of its parent, so that it costs no request.
+    """A table whose rows are inside the records of its parent, so it costs no request.
 
-    from_parent: the fields of the parent that each row repeats, by column. nested_list: where in a
-    record the rows are. select: the fields of a row to take, by column; all of them if empty.
+    from_parent: the fields of the parent that each row repeats, by column.
+    nested_list: the list in the parent's record that holds the rows.
+    select: the fields of a row to take, by column; all of them if empty.
     """
 
     path = ""
@@ -388,25 +392,29 @@ class EmbeddedStream(Stream):
     select: ClassVar[Mapping[str, str]] = {}
 
     def child_records(self, parent: Record) -> list[Record]:
-        """The rows inside a record of the parent, with what they carry of it."""
+        """Return the rows inside a parent's record, with the fields that they repeat from it."""
         repeated = {column: parent.get(name) for column, name in self.from_parent.items()}
         entries = self.nested_list.rows(parent)
         return [columns_of(entry, self.select) | repeated for entry in entries]
 
     def count(self, answer: Answer) -> int | None:
-        """Unknown: the probe is that of the parent."""
+        """Return None: the probe belongs to the parent."""
         return None
 
 
 class ChildStream(ParentStream):
     """A table whose rows cost a request for each record of its parent.
 
-    It is complete up to where the parent's windows were read for it, whether or not the parent is
-    selected itself. path holds `{id}` of the parent. params: what is asked for beside the page.
-    from_parent: the fields of `Parent` that each row repeats, by column. select: as of an embedded
-    stream. parents_at_once: how many a request may ask for.
-    follows_parent: whether rows come up when their parent changes; if not, all parents are asked.
-    may_be_absent: whether a 404 says that a parent has none, rather than that it is gone.
+    It is complete up to where the parent's windows were read for it, whether or not the parent
+    itself is selected.
+
+    path: contains `{id}` of the parent.
+    params: the query parameters.
+    from_parent: the fields of `Parent` that each row repeats, by column.
+    select: the fields of a row to take, by column; all of them if empty.
+    parents_at_once: how many parents one request may ask for.
+    follows_parent: whether the parent changes when its rows do; if not, all parents are asked.
+    may_be_absent: whether a 404 says that a parent has no rows, not that the parent is gone.
     """
 
     params: ClassVar[Mapping[str, Any]] = {}
@@ -418,11 +426,11 @@ class ChildStream(ParentStream):
     may_be_absent: ClassVar[bool] = False
 
     def names(self, run: StreamRun) -> list[str]:
-        """The streams that are read with it, itself perhaps among them."""
+        """Return the selected streams that are read with this one, including itself."""
         return [stream.name for stream in self.with_children() if stream.name in run.selections]
 
     def is_among(self, names: Collection[str]) -> bool:
-        """Whether this table or one that comes with it is among these streams."""
+        """Whether this table, or one that comes with it, is among these streams."""
         return any(stream.name in names for stream in self.with_children())
 
     def may_have_any(self, parent: Record) -> bool:
@@ -430,9 +438,9 @@ class ChildStream(ParentStream):
         return True
 
     def read(self, run: StreamRun, parents: Sequence[Parent]) -> Iterator[Batch]:
-        """The rows of parents, page by page.
+        """Yield the rows of parents, page by page.
 
-        Parents that are gone by now (API-J9), or that cannot be read while others can, have none.
+        Skip parents that no longer exist (API-J9), or that cannot be read while others can.
         """
         client = run.client
         try:
@@ -441,7 +449,7 @@ class ChildStream(ParentStream):
             if not may_be_of_one_record(error):
                 raise
             if len(parents) > 1:
-                # One of them does not stand for the others.
+                # The failure of one parent says nothing about the others.
                 for parent in parents:
                     yield from self.read(run, [parent])
             else:
@@ -451,7 +459,7 @@ class ChildStream(ParentStream):
             run.note_read(self.name, parent)
 
     def _skip(self, run: StreamRun, parent: Parent, error: TapError) -> Batch:
-        """Leave out a parent that is gone; or one that cannot be read, while others can."""
+        """Skip a parent that no longer exists, or that cannot be read while others can."""
         if isinstance(error, ResponseError) and error.is_gone:
             if not self.may_be_absent:
                 run.note_gone(self.name, True, str(parent.id))
@@ -470,12 +478,12 @@ class ChildStream(ParentStream):
     def read_rows(
         self, client: Client, run: StreamRun, parents: Sequence[Parent]
     ) -> Iterator[Batch]:
-        """The rows of as many parents as a request may ask for, page by page."""
+        """Yield the rows of as many parents as one request may ask for, page by page."""
         (parent,) = parents
         yield from self.pages(replace(run, client=client), parent)
 
     def pages(self, run: StreamRun, parent: Parent) -> Iterator[Batch]:
-        """The rows of a parent, a batch for each page."""
+        """Yield the rows of a parent, one batch for each page."""
         path, params = self.path.format(id=parent.id), self.url_params(run, parent)
         if self.paging is WHOLE:
             for answer in read_pages(run.client.get, path, WHOLE, params):
@@ -491,7 +499,7 @@ class ChildStream(ParentStream):
         answer: Answer,
         is_new: Callable[[Record], bool] | None = None,
     ) -> Batch:
-        """The lines of an answer, or of its new records, with what they carry of their parent."""
+        """Return the lines of an answer's records, or of its new ones, with the parent's fields."""
         names = [each.name for each in (self, *self.embedded) if each.name in run.selections]
         kept = (
             None if is_new is None else [is_new(record) for record in self.parse_response(answer)]
@@ -512,9 +520,9 @@ class ChildStream(ParentStream):
         names: Sequence[str],
         kept: Sequence[bool] | None,
     ) -> Cases:
-        """What is missing of nested lists in an answer, by the streams that show them.
+        """Return the nested lists with missing entries in an answer, by the streams that show them.
 
-        kept: which of the records are looked at; None for all.
+        kept: which records to look at; None for all.
         """
         if not self.lists:
             return {}
@@ -525,7 +533,7 @@ class ChildStream(ParentStream):
         return self._cases(run, records, places, dict.fromkeys(cut))
 
     def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
-        """The records of an answer with the columns of their parent."""
+        """Return the records of an answer with the columns of their parent."""
         repeated = {column: getattr(parent, name) for column, name in self.from_parent.items()}
         found = self.parse_response(answer)
         if self.select:
@@ -535,16 +543,16 @@ class ChildStream(ParentStream):
         return found
 
     def count(self, answer: Answer) -> int | None:
-        """Unknown: the probe is that of the parent."""
+        """Return None: the probe belongs to the parent."""
         return None
 
     def url_params(self, run: StreamRun, parent: Parent) -> Mapping[str, Any]:
-        """What to ask for beside the page."""
+        """Return the query parameters, without those for the page."""
         return self.params
 
 
 def give_up(run: StreamRun, names: Sequence[str], error: Exception) -> None:
-    """Read these streams no further; raises the error where no other is left to read."""
+    """Stop reading these streams. Raises the error if no other stream is left to read."""
     for name in names:
         run.given_up.setdefault(name, error)
     if run.given_up.keys() >= run.selections.keys():
@@ -556,14 +564,14 @@ def _union(places: Iterable[Sequence[int]]) -> list[int]:
 
 
 def columns_of(entry: Record, columns: Mapping[str, str]) -> Record:
-    """What is taken of an entry, by the columns it becomes; all of it where there are none."""
+    """Return the fields of an entry by column name, or all fields if there are no columns."""
     if not columns:
         return dict(entry)
     return {column: entry.get(name) for column, name in columns.items()}
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """The lines of several batches as one."""
+    """Join several batches into one."""
     if len(batches) == 1:
         return batches[0]
     counts: Counter[str] = Counter()

@@ -13,15 +13,16 @@ from tap_intercom.reading.passes import ListPass, read_until_whole
 from tap_intercom.reading.stream import Batch, Probe, Record, StreamRun, instant_of
 from tap_intercom.settings import Settings
 
-# An interruption repeats at most so many, each of which costs a request.
+# The maximum number of parents to repeat after an interruption; each one costs a request.
 PARENTS_AT_ONCE = 200
 
 
 class ListStream(ParentStream):
-    """A table that Intercom lists without filter, so that an incremental one is filtered here.
+    """A table that Intercom lists without a filter, so an incremental read filters here.
 
-    params: what is asked for. paging: how the list goes on. newest_first: whether what changed last
-    comes first, so that a read may stop where its plan begins.
+    params: the query parameters.
+    paging: how the list continues on the next page.
+    newest_first: whether the latest change comes first, so a read may stop where its plan begins.
     """
 
     params: ClassVar[dict[str, Any]] = {}
@@ -40,14 +41,14 @@ class ListStream(ParentStream):
         yield self.complete(run)
 
     def url_params(self, run: StreamRun) -> Mapping[str, Any]:
-        """What to ask for beside the page."""
+        """Return the query parameters, without those for the page."""
         return self.params
 
     def read_list(self, run: StreamRun, send: Send, path: str) -> Iterator[Batch]:
-        """Read a list until a pass over it was complete, or showed all that is wanted.
+        """Read a list until one pass over it is complete, or has shown all wanted records.
 
-        Children come after the list, in the order in which their parents changed: an interrupted
-        run goes on from there, whatever the order of the list.
+        Children come after the list, in the order in which their parents changed. An interrupted
+        run can continue from there, even if the list has another order.
         """
         since = self._wanted_since(run) if self.newest_first else None
         params = self.url_params(run)
@@ -66,7 +67,7 @@ class ListStream(ParentStream):
                 yield from self._read_child(run, child, parents.pop(child.name))
 
     def _new_places(self, run: StreamRun, answer: Answer, tally: ListPass) -> Places:
-        """The records of a page that are wanted and did not come in an earlier pass."""
+        """Return the wanted records of a page that did not come in an earlier pass."""
         records = self.parse_response(answer)
         places = self.places(run, records)
         if not tally.known:
@@ -79,7 +80,7 @@ class ListStream(ParentStream):
     def _read_child(
         self, run: StreamRun, child: ChildStream, parents: list[Parent]
     ) -> Iterator[Batch]:
-        """The rows of a child, and up to where they are complete after every few parents."""
+        """Yield the rows of a child, and after every few parents how far they are complete."""
         parents.sort(key=lambda parent: instant_of(parent.updated_at) or 0)
         names = [name for name in child.names(run) if name in run.plans]
         pieces = chunks(parents, PARENTS_AT_ONCE) or [()]
@@ -90,7 +91,7 @@ class ListStream(ParentStream):
                 yield Batch(reached=dict.fromkeys(names, reached))
 
     def _wanted_since(self, run: StreamRun) -> int | None:
-        """The instant before which no plan wants anything; None where a stream is read in full."""
+        """Return the instant before which no plan wants anything, or None for a full read."""
         names = [stream.name for stream in self.with_children() if stream.name in run.selections]
         if any(name not in run.plans for name in names):
             return None
@@ -101,7 +102,7 @@ class ListStream(ParentStream):
 
 
 class ObjectStream(ListStream):
-    """A table with one row, an object that stands under `records_key`, or is the answer itself."""
+    """A table with one row: the object under `records_key`, or the answer itself."""
 
     def parse_response(self, answer: Answer) -> list[Record]:
         found = answer.body.get(self.records_key) if self.records_key else answer.body

@@ -1,7 +1,7 @@
-"""Lists inside records: where they are, what of them came, and where the rest is.
+"""Lists inside records: where they are, which entries came, and where to read the rest.
 
-Rows and columns that are made of such a list all read it here, so none of them takes a list that is
-cut, null or under another key for a whole one.
+All rows and columns made of such a list read it here, so none of them mistakes a list that is cut,
+null or under another key for a whole one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tap_intercom.reading.stream import Record, StreamRun
 from tap_intercom.records.typed_records import TypedList, TypedRecord, as_plain, values_of
 
 _OBJECTS = (dict, TypedRecord)
-# How an object says that its list goes on (API-D1).
+# The keys by which an object says that its list goes on (API-D1).
 _ENDS = ("has_more", "next_cursor", "pages")
-# Entries that no row can be made of.
+# Types of entries that cannot become rows.
 _NO_ROWS = frozenset({type(None), list})
 
 
 class Found(NamedTuple):
-    """What a record holds of a list: its entries, and how many more there are at least.
+    """The content of a list in a record: its entries, and at least how many are missing.
 
     has_more: whether Intercom says that it left entries out.
     """
@@ -37,16 +37,18 @@ class Found(NamedTuple):
 
     @property
     def readable(self) -> list[Any]:
-        """The entries that rows can be made of: records and bare ids."""
+        """The entries that can become rows: records and bare ids."""
         return [each for each in self.entries if each is not None and not isinstance(each, list)]
 
 
 @dataclass(frozen=True)
 class WholeList:
-    """The endpoint that returns all of a list; path holds `{id}` of the record.
+    """The endpoint that returns a whole list.
 
-    keys: where in an answer the list is. link: the URL of an entry, where the record itself holds
-    links only. consent_type: that of the subscriptions that belong to the list.
+    path: contains `{id}` of the record.
+    keys: the keys of the list in an answer.
+    link: the URL of an entry, if the record itself holds only links.
+    consent_type: the type of the subscriptions that belong to the list.
     """
 
     path: str
@@ -56,7 +58,7 @@ class WholeList:
     consent_type: str | None = None
 
     def read(self, run: StreamRun, field: NestedList, record: Any) -> Found:
-        """The whole list. Raises ResponseError where the record is gone."""
+        """Return the whole list. Raises ResponseError if the record no longer exists."""
         path = self.path.format(id=record.get("id"))
         fetched = [
             entry
@@ -77,14 +79,14 @@ class WholeList:
         return Found(fetched, max((field.total(record) or 0) - len(fetched), 0))
 
     def _entries(self, answer: Answer) -> list[Record]:
-        # Exact, since these entries stand in an answer that may be parsed exactly once more.
+        # Exact, since these entries go into an answer that may later be parsed exactly.
         found = _lists(answer.exact().body, self.keys)
         if not found:
             raise ContractError(f"{self.path}: the answer has no list {self.keys[0]!r}")
         return found[0]
 
     def _linked(self, entry: Record) -> Record:
-        """A whole record as the entry that links to it."""
+        """Convert a whole record to an entry that links to it."""
         url = entry.get("url") or self.link.format(id=entry.get("id"))
         return {"type": entry.get("type"), "id": entry.get("id"), "url": url}
 
@@ -96,7 +98,7 @@ class WholeRecord:
     path: str
 
     def read(self, run: StreamRun, field: NestedList, record: Any) -> Found:
-        """The list of the record. Raises ResponseError where the record is gone."""
+        """Return the list of the record. Raises ResponseError if the record no longer exists."""
         path = self.path.format(id=record.get("id"))
         return max(
             field.read(run.client.get(path).exact().body),
@@ -109,13 +111,16 @@ class WholeRecord:
 class NestedList:
     """A list inside the records of a stream.
 
-    name: the field, or the path to it with dots. keys: where in the object around it the entries
-    are, where the table has them first; has_all_keys: whether the table has them all. is_bare:
-    whether the table has the list without an object. count_field: the field of the record that
-    counts the entries, where there is no object. whole: where all of it can be had. limit: the most
-    entries that the API returns. is_always_sent: whether a null or absent list says nothing of how
-    many there are. uncounted_limit: how long a list without a count may be and still be taken for
-    whole. counts_hidden: whether Intercom also counts entries that no endpoint returns (API-J4).
+    name: the field, or the dotted path to it.
+    keys: the keys of the entries in the surrounding object; the table uses the first one.
+    has_all_keys: whether the table has all of these keys.
+    is_bare: whether the table has the list without a surrounding object.
+    count_field: the field of the record that counts the entries, if there is no object.
+    whole: the endpoint that returns the whole list.
+    limit: the maximum number of entries that the API returns.
+    is_always_sent: whether a null or absent list leaves the number of entries unknown.
+    uncounted_limit: the length from which a list without a count may be incomplete.
+    counts_hidden: whether Intercom also counts entries that no endpoint returns (API-J4).
     """
 
     name: str
@@ -131,11 +136,11 @@ class NestedList:
 
     @property
     def column(self) -> str:
-        """The column that the list is in."""
+        """The column that holds the list."""
         return self.name.partition(".")[0]
 
     def value(self, record: Any) -> Any:
-        """What stands in the place of the list, with the object around it."""
+        """Return the value of the list's field, with its surrounding object."""
         if "." not in self.name:
             return record.get(self.name)
         value = record
@@ -144,7 +149,7 @@ class NestedList:
         return value
 
     def cut(self, records: Sequence[Any], places: Sequence[int]) -> list[int]:
-        """Of these places, those of records whose list is not whole, or not where it belongs."""
+        """Return the places of the records whose list is incomplete or not where it is expected."""
         wanted = records if len(places) == len(records) else [records[at] for at in places]
         if "." in self.name:
             values = [self.value(record) for record in wanted]
@@ -156,9 +161,9 @@ class NestedList:
         return [at for at in odd if not self.is_whole(records[at])]
 
     def _are_plain(self, values: Sequence[Any]) -> bool:
-        """Whether the lists of a page are all as nearly all are.
+        """Whether all lists of a page have the usual form.
 
-        It looks at all of them at once, so that a list costs a fraction of what reading it does.
+        Checking them together costs a fraction of reading each one.
         """
         kinds = {*map(type, values)} - {type(None)}
         if len(kinds) > 1 or not self._is_plain(None):
@@ -187,11 +192,11 @@ class NestedList:
         )
 
     def is_whole(self, record: Any) -> bool:
-        """Whether nothing is missing, and the entries are where the table expects them."""
+        """Whether no entry is missing, and the entries are where the table expects them."""
         return self._is_in_place(self.value(record)) and not self.read(record).missing
 
     def _is_plain(self, value: Any) -> bool:
-        """Whether a list is as nearly all are, which costs less to see than to read it."""
+        """Whether a list has the usual form; this check is cheaper than reading it."""
         if value is None:
             return self.count_field is None and not self.is_always_sent
         if isinstance(value, list):
@@ -217,7 +222,7 @@ class NestedList:
         return True
 
     def shortfall(self, found: Found) -> tuple[str, bool]:
-        """How entries are missing, and whether the API returns them nowhere."""
+        """Return how entries are missing, and whether the API never returns them."""
         entries = f"entries of {self.name}"
         if self.limit is not None and len(found.entries) >= self.limit:
             return f"{entries} beyond the {self.limit:,} that the API returns", True
@@ -226,7 +231,7 @@ class NestedList:
         return f"{entries} that Intercom counts did not come", False
 
     def read(self, record: Any) -> Found:
-        """The entries in a record, and how many are missing there."""
+        """Return the entries in a record, and how many are missing there."""
         value = self.value(record)
         total, has_more = self.total(record), _has_more(value)
         if isinstance(value, list):
@@ -237,7 +242,7 @@ class NestedList:
         elif isinstance(value, _OBJECTS):
             found = _lists(value, self.keys)
             entries = found[0] if found else []
-            # A list under a key that nobody knows may hold anything.
+            # A list under an unknown key may hold anything.
             others = [] if found else [each for each in _values(value) if isinstance(each, list)]
             is_empty = total == 0 or not any(_values(value))
             is_readable = not any(others) and bool(found or (is_empty and not self.is_always_sent))
@@ -251,14 +256,14 @@ class NestedList:
         return Found(entries, missing, has_more)
 
     def rows(self, record: Any) -> list[Record]:
-        """The entries as objects; one that is a bare id becomes an object with that."""
+        """Return the entries as objects; a bare id becomes an object with that id."""
         return [
             entry if isinstance(entry, dict) else {"id": entry}
             for entry in self.read(record).readable
         ]
 
     def put(self, record: Any, found: Found | None) -> None:
-        """Put the entries where the table expects them: those that were found, or the record's."""
+        """Put the found entries, or the record's own, where the table expects them."""
         known = self.read(record)
         entries = [as_plain(each) for each in (found or known).entries]
         if "." in self.name or not (entries or known.entries):
@@ -275,7 +280,7 @@ class NestedList:
         record[self.name] = {**around, key: entries}
 
     def total(self, record: Any) -> int | None:
-        """How many entries Intercom counts; None where it says nothing."""
+        """Return how many entries Intercom counts, or None if it does not say."""
         value = self.value(record)
         if self.count_field is not None:
             total = record.get(self.count_field)
@@ -291,15 +296,15 @@ def _are_rows(entries: Iterable[Any]) -> bool:
 
 
 def _lists(value: Any, keys: Iterable[str]) -> list[list[Any]]:
-    """The lists under these keys, the ones with entries first."""
+    """Return the lists under these keys, non-empty ones first."""
     found = [each for key in keys if isinstance(each := value.get(key), list)]
     return sorted(found, key=lambda each: not each)
 
 
 def _has_more(value: Any) -> bool:
-    """Whether Intercom says that a list goes on, in any of its ways (API-D1)."""
+    """Whether Intercom says, in any of its ways, that a list goes on (API-D1)."""
     if isinstance(value, TypedRecord) and not isinstance(value, TypedList):
-        # Any other name would not have fitted.
+        # A typed record has no other key.
         return bool(value.get("has_more"))
     if not isinstance(value, _OBJECTS):
         return False

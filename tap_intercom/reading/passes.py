@@ -1,6 +1,6 @@
-"""Lists in pages that move while they are read, read until a pass over them was complete.
+"""Paged lists that change during a read, read until one pass over them is complete.
 
-Pages by number move when records leave: what stood on the next page is on the one that was read.
+Numbered pages shift when records leave: a record of the next page moves to the one just read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ MAX_PASSES = 5
 
 
 class ListPass(PassCheck):
-    """A tally of one pass over a list that may change meanwhile.
+    """The tally of one pass over a list that may change meanwhile.
 
-    since: what changed before is not wanted; None where all is. known: hashes of the ids that came
-    in passes before. is_cut: whether the pass ended early, when it had shown all that is wanted.
+    since: the instant before which changes are not wanted; None if all are.
+    known: hashes of the ids that came in earlier passes.
+    is_cut: whether the pass ended early, after all wanted records.
     """
 
     def __init__(self, stream: Stream, since: int | None, known: set[int]) -> None:
@@ -34,7 +35,7 @@ class ListPass(PassCheck):
         self.is_cut = False
         self._instant = stream.instant
         self._since = since
-        # Where the order is not documented: which orders of ids it may be instead.
+        # If the order is not documented: the orders of ids that it may be instead.
         self._id_orders = [] if stream.has_documented_order else [True, False]
         self._only_grows = stream.is_append_only
         self._wanted = array("q")
@@ -53,25 +54,25 @@ class ListPass(PassCheck):
 
     @property
     def shows_all_wanted(self) -> bool:
-        """Whether every record that is wanted came, by the order of the list.
+        """Whether every wanted record came, according to the order of the list.
 
-        The order has to show often enough. One that may be the order of ids as well proves nothing:
-        what is sorted by id may be in order for long, until an old record that changed just now.
+        The order must show often enough. One that may also be the order of ids proves nothing: a
+        list sorted by id may look sorted by time, until an old record that just changed.
         """
         is_proven = self.is_sorted and not self._id_orders
         return self._since is not None and is_proven and (self.last or 0) < self._since
 
     @property
     def ids(self) -> set[int]:
-        """Hashes of the ids of the records that came and are wanted."""
+        """Hashes of the ids of the wanted records that came."""
         return set(self._wanted)
 
     def has_all_with(self, previous: ListPass | None) -> bool:
-        """Whether no record that was there all the time can be missing.
+        """Whether no record that existed all the time can be missing.
 
-        One page is one moment. In several, a record slips past only when one that was read before
-        leaves its place. A count does not show that, since another one may show up anywhere at the
-        same time. The next pass does, where one that came is missing.
+        One page shows one moment. With several pages, a record slips past only if an earlier one
+        leaves its place. The count does not show that, since another record may appear at the same
+        time. The next pass does: a record that came before is missing from it.
         """
         is_whole = self.is_cut or self.is_complete
         if is_whole and (self.pages == 1 or self._only_grows):
@@ -81,9 +82,9 @@ class ListPass(PassCheck):
         return is_whole or self.shows_the_same(previous)
 
     def is_new(self, record: Record) -> bool:
-        """Whether a record did not come in a pass before.
+        """Whether a record did not come in an earlier pass.
 
-        One that did and changed since is the next run's.
+        The next run reads a record that came and has changed since.
         """
         return hash(record.get(self.id_field)) not in self.known
 
@@ -97,10 +98,12 @@ def read_until_whole(
     params: Mapping[str, Any],
     since: int | None = None,
 ) -> Iterator[tuple[Answer, ListPass]]:
-    """Yield each page of a list with its pass, in as many passes as it takes to have all.
+    """Yield each page of a list with its pass, in as many passes as completeness needs.
 
-    since: for a list that is newest first, the instant before which nothing is wanted: a pass ends
-    when it has shown all that is. Raises ContractError where the passes do not come to rest.
+    Raises ContractError if no pass is complete.
+
+    since: for a list that is newest first, the instant before which nothing is wanted. A pass ends
+        once it has shown all wanted records.
     """
     paging = paging.limited(run.settings.page_size)
     previous: ListPass | None = None
@@ -130,7 +133,7 @@ def read_until_whole(
 
 
 def _order_of_id(value: Any) -> tuple[int, str]:
-    """A key that sorts ids by when they were given: digits by their number, others as text."""
+    """Return a sort key for ids in creation order: digits as numbers, others as text."""
     text = str(value)
     return len(text), text
 

@@ -1,9 +1,8 @@
 """Concurrency behind one ordered iterator.
 
-Jobs run in threads and get ahead of the reader; their items come out in the order of the jobs,
-whatever the order in which answers arrive. What is ahead is kept in memory up to a limit, and in
-unnamed temporary files beyond it, so that no job has to wait for a slow reader: a scroll would
-expire meanwhile.
+Jobs run in threads ahead of the reader; their items come out in the order of the jobs, not of the
+answers. Waiting items are kept in memory up to a limit, then in unnamed temporary files. No job has
+to wait for a slow reader: a scroll would expire meanwhile.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from tap_intercom.signals import start_thread
 LOGGER = logging.getLogger("tap_intercom")
 
 
-# Each job may hold a page. Jobs that run jobs side by side would multiply that; beyond so many in
-# all they run them one after the other.
+# Each job may hold a page, and jobs that start jobs would multiply that. Beyond this total, they
+# run one after the other.
 MAX_JOBS = 24
-# Less than a request takes from anywhere but Intercom's own data center.
+# Shorter than a request from anywhere but Intercom's own data center.
 IDLE_SECONDS = 0.01
 BUSY_SHARE = 0.8
-# Longer than the next look at whether the processor is idle takes.
+# Longer than the time until the next check for an idle processor.
 STARVED_SECONDS = 0.1
-# The least that a file takes before the next one begins; many waiting items make it larger.
+# The minimum size of a file before the next one begins; many waiting items increase it.
 SEGMENT_BYTES = 2_000_000
-# Of what belongs to one record: a hundred of them may be read side by side.
+# Limits the items of one record: a hundred records may be read concurrently.
 STEP_BYTES = 100_000
-# How long a page cursor lives is not known (API-K27).
+# The lifetime of a page cursor is not known (API-K27).
 PATIENCE_SECONDS = 5
 
 
 class Sized(Protocol):
     @property
     def size(self) -> int:
-        """Bytes that the item holds."""
+        """The number of bytes that the item holds."""
 
 
 Item = TypeVar("Item", bound=Sized)
@@ -82,7 +81,7 @@ class _Segment:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where an item of a lane is kept in a file."""
+    """Where a file keeps an item of a lane."""
 
     segment: _Segment
     offset: int
@@ -90,9 +89,9 @@ class _Stored:
 
 
 class _Lane(Generic[Item]):
-    """The items of one job that were not read yet.
+    """The unread items of one job.
 
-    is_patient: whether it waits a while for room in memory rather than use a file.
+    is_patient: whether it waits a while for room in memory before it uses a file.
     """
 
     def __init__(self, is_patient: bool) -> None:
@@ -107,10 +106,10 @@ class _Lane(Generic[Item]):
         self._stored_bytes = 0
 
     def store(self, item: Item) -> _Stored:
-        """Move an item to a file. Raises OSError where there is no room for it.
+        """Move an item to a file. Raises OSError if there is no room for it.
 
-        Several files follow one another, and each is given back when all in it has been read. They
-        grow with what is waiting, as the number of open files is limited.
+        A lane uses several files in turn, and closes each one once all its items are read. They
+        grow with the waiting items, since the number of open files is limited.
         """
         data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
         with self._lock:
@@ -143,7 +142,7 @@ class _Lane(Generic[Item]):
         with self._lock:
             segment.unread -= 1
             self._stored_bytes -= entry.size
-            # The last one is written on: to make a file costs more than to write an item.
+            # Keep writing to the last file: creating one costs more than writing an item.
             if segment.unread == 0 and segment is not self._segment:
                 segment.close()
 
@@ -154,10 +153,10 @@ class _Lane(Generic[Item]):
 
 
 class _Workers:
-    """Threads for short calls, started while all others are busy: each keeps memory that it used.
+    """Threads for short calls. A new one starts only if all are busy, since each keeps its memory.
 
-    They are daemons, unlike those of an executor: a run that ends does not wait for the last tries
-    of requests that nobody needs any more.
+    They are daemons, unlike those of an executor. A run that ends does not wait for the last
+    attempts of requests that are no longer needed.
     """
 
     def __init__(self, threads: int) -> None:
@@ -189,7 +188,7 @@ class _Workers:
                 result = function(argument)
             except BaseException as caught:
                 error = caught
-        # Before anybody knows the result, and submits the next call.
+        # Before anybody gets the result and submits the next call.
         self._idle.release()
         if error is not None:
             future.set_exception(error)
@@ -198,7 +197,7 @@ class _Workers:
 
 
 def _step(iterator: Iterator[Item]) -> tuple[list[Item], bool]:
-    """The next items of an iterator, and whether they are its last ones."""
+    """Return the next items of an iterator, and whether they are its last ones."""
     items: list[Item] = []
     size = 0
     for item in iterator:
@@ -210,17 +209,18 @@ def _step(iterator: Iterator[Item]) -> tuple[list[Item], bool]:
 
 
 def _is_idle(since: float, processor_since: float) -> bool:
-    """Whether a part of the processor was free since two instants, of `monotonic` and its own."""
+    """Whether the processor was partly free since two instants: wall time and process time."""
     seconds = time.monotonic() - since
     return time.process_time() - processor_since < BUSY_SHARE * seconds
 
 
 class ReadAhead:
-    """Shared by all that read in a run, so that together they hold no more than the limits.
+    """Keeps the items of all readers of a run within common limits.
 
-    memory_bytes: what is kept in memory. file_bytes: what is kept in files besides; beyond that
-    jobs wait. The job that is being read may always hold one item, so that somebody can go on at
-    any time.
+    The job that is being read may always hold one item, so one reader can always go on.
+
+    memory_bytes: the limit for items in memory.
+    file_bytes: the limit for items in files; beyond it, jobs wait.
     """
 
     def __init__(self, memory_bytes: int, file_bytes: int, threads: int) -> None:
@@ -231,7 +231,7 @@ class ReadAhead:
         self._jobs = 0
         lock = threading.RLock()
         self._changed = threading.Condition(lock)
-        # For patient lanes: each item that leaves the memory makes room for one of them.
+        # For patient lanes: each item that leaves memory makes room for one of them.
         self._room = threading.Condition(lock)
         self._starved_until = 0.0
         self._workers = _Workers(threads)
@@ -241,12 +241,12 @@ class ReadAhead:
     ) -> Iterator[Iterator[Item]]:
         """Yield one iterator for each job, in order; up to `width` jobs run at the same time.
 
-        With `at_first`, only so many do until a reader waits while the processor has nothing to do,
-        and those that are ahead wait for room in memory: on a busy processor they would only fill
-        the files with what is not wanted yet.
+        With `at_first`, only that many run until a reader waits while the processor is idle. Jobs
+        ahead of the reader then wait for room in memory: on a busy processor they would only fill
+        the files with items that are not needed yet.
 
-        What a job raises is raised by its own iterator, after the items before it. An iterator
-        must be read to its end before the next one is taken, or is given up by then.
+        An error of a job is raised by its own iterator, after the items before it. An iterator must
+        be read to its end, or given up, before the next one is taken.
         """
         waiting = iter(jobs)
         lanes: deque[_Lane[Item]] = deque()
@@ -281,7 +281,7 @@ class ReadAhead:
     def map(
         self, function: Callable[[Argument], Result], arguments: Sequence[Argument]
     ) -> Iterator[Result]:
-        """Yield function(argument) in order, computed side by side."""
+        """Yield function(argument) in order, computed concurrently."""
         futures: deque[Future[Result]] = deque()
         try:
             for argument in arguments:
@@ -295,10 +295,10 @@ class ReadAhead:
     def map_each(
         self, function: Callable[[Argument], Iterator[Item]], arguments: Sequence[Argument]
     ) -> Iterator[Iterator[Item]]:
-        """Yield the items of function(argument) in order, taken from all of them side by side.
+        """Yield the items of function(argument) in order, read from all of them concurrently.
 
-        Each gets ahead by a step of at most `STEP_BYTES` and one item; only the one that is read
-        goes on. So no thread ever waits for a reader.
+        Each gets ahead by at most `STEP_BYTES` and one item; only the one that is being read goes
+        on. So no thread ever waits for a reader.
         """
         iterators = deque(function(argument) for argument in arguments)
         steps = deque(self._workers.submit(_step, iterator) for iterator in iterators)
@@ -312,7 +312,7 @@ class ReadAhead:
     def _rest(
         self, iterator: Iterator[Item], step: Future[tuple[list[Item], bool]]
     ) -> Iterator[Item]:
-        """The items of an iterator whose first step was begun."""
+        """Yield the items of an iterator whose first step was started."""
         is_finished = False
         while not is_finished:
             items, is_finished = step.result()
@@ -380,7 +380,7 @@ class ReadAhead:
             self._append(lane, item)
 
     def _is_welcome(self, lane: _Lane[Item]) -> bool:
-        """Whether an item of a patient lane is wanted now, wherever it has to be kept."""
+        """Whether a patient lane may store an item now, in memory or in a file."""
         is_starved = time.monotonic() < self._starved_until
         return is_starved or lane.is_cancelled or lane.is_first or self._has_room(lane)
 
@@ -400,7 +400,7 @@ class ReadAhead:
             self._in_memory += sign * entry.size
 
     def _read(self, lane: _Lane[Item], widen: Callable[[], None]) -> Iterator[Item]:
-        """Yield the items of a lane. widen: called whenever they are waited for in vain."""
+        """Yield the items of a lane. Call `widen` each time a wait for them finds none."""
         while True:
             with self._changed:
                 since = time.monotonic(), time.process_time()

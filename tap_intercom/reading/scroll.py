@@ -1,4 +1,4 @@
-"""The scroll over all companies: one for each workspace, and it ends a minute after its last use.
+"""The scroll over all companies: one per workspace; it ends one minute after its last use.
 
 Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/companies/scrolloverallcompanies
 """
@@ -16,7 +16,7 @@ from tap_intercom.reading.stream import list_of
 
 LOGGER = logging.getLogger("tap_intercom")
 
-# Another scroll ends a minute after its last use (API-D3); asking earlier is harmless.
+# Another scroll ends one minute after its last use (API-D3); asking earlier is harmless.
 CONFLICT_WAITS_SECONDS = (5.0, 10.0, 20.0)
 CONFLICT_WAIT_SECONDS = 30.0
 SCROLL_EXISTS = "scroll_exists"
@@ -25,14 +25,14 @@ SCROLL_EXISTS = "scroll_exists"
 def scroll_pages(
     client: Client, path: str, records_key: str, patience_seconds: float
 ) -> Iterator[Answer]:
-    """Yield each page of a scroll, until an empty one ends it.
+    """Yield each page of a scroll, until an empty page ends it.
 
-    Raises ContractError when a scroll sends the same companies again and again. Its token proves
-    nothing: all pages may have the same one.
+    A failed page makes the scroll start again, so pages may come more than once: a second request
+    with the same token may return the next page.
 
-    A page that fails makes the scroll begin again, so that pages may come more than once: one
-    that is asked for twice with the same token may be the next one. Raises UnavailableError when
-    another app holds the scroll, or no scroll gets further, for `patience_seconds`.
+    Raises ContractError if a scroll repeats the same companies again and again. Its token proves
+    nothing, since all pages may have the same one. Raises UnavailableError if another app holds the
+    scroll, or no scroll makes progress, for `patience_seconds`.
     """
     furthest = 0
     deadline = time.monotonic() + patience_seconds
@@ -77,7 +77,7 @@ def _one_scroll(
 
 
 def _first_page(client: Client, path: str, patience_seconds: float) -> Answer:
-    """Start a scroll, after another app's has ended."""
+    """Start a scroll once another app's scroll has ended."""
     deadline = time.monotonic() + patience_seconds
     waits = iter(CONFLICT_WAITS_SECONDS)
     while True:

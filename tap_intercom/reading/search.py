@@ -1,7 +1,7 @@
 """Streams read by Intercom's search, in windows of updated_at.
 
-Closed windows are read side by side and cut by what they hold. The last window is open and read
-when all others are, so that a record that changes while it is read still comes (API-J6).
+Closed windows are read concurrently and split by their number of records. The open window is read
+last, so it includes records that change during the run (API-J6).
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ from tap_intercom.windows import Span, Window, cut, spans, split, start_of_day
 LOGGER = logging.getLogger("tap_intercom")
 
 # Contact search compares days of the workspace's timezone, or of UTC, or seconds (API-E4, K1). A
-# local day has up to 25 hours; two whole days on either side hold it in each case.
+# local day has up to 25 hours; two whole days on each side cover it in all three cases.
 DAY_MARGIN = 2 * DAY_SECONDS
-# A window of days costs its margins, about three days of records: 11 % of 28 days, 22 % of 14.
+# The margins of a window cost about three days of records: 11 % of 28 days, 22 % of 14.
 WINDOW_OF_DAYS = 28 * DAY_SECONDS
 SHORTEST_WINDOW_OF_DAYS = 14 * DAY_SECONDS
 CROWDED_WINDOW_OF_DAYS = 15_000
@@ -59,15 +59,15 @@ WINDOWS_AT_FIRST = 2
 # Each of these keeps up to 225 requests for children waiting.
 WINDOWS_WITH_CHILDREN_AT_ONCE = 3
 MAX_PARTS = 64
-# An interruption repeats at most the window that it came in.
+# An interruption repeats at most the current window.
 RECORDS_IN_WINDOW = 900
 RECORDS_WITH_CHILDREN_IN_WINDOW = 225
 RECORDS_IN_WINDOW_OF_DAYS = 1_500
 MAX_PASSES = 10
 FOLLOW_SECONDS = 600
-# Fewer of them where one of the first answers, as it does unless Intercom is down.
+# The first spots answer unless Intercom is down, so the others are rarely tried.
 MAX_SPOTS = 9
-# Records of one second, or day of contacts, that may be given up together.
+# How many records of one second (one day for contacts) may be skipped together.
 MAX_UNREADABLE_AT_ONCE = 10
 CURSOR = CURSORS[0]
 PAGING = ByCursor(PAGE_SIZE)
@@ -75,10 +75,11 @@ PAGING = ByCursor(PAGE_SIZE)
 
 @dataclass(frozen=True)
 class _SearchPage:
-    """What one page of a search comes to.
+    """The result of reading one page of a search.
 
-    parts: how its window is to be cut instead of read on. count: records that are the window's;
-    page: what they come to.
+    parts: the windows to read instead of the rest of this one.
+    count: number of records that belong to the window.
+    page: the rendered page.
     """
 
     parts: Sequence[Window] = ()
@@ -95,7 +96,7 @@ class Spot(NamedTuple):
 
 
 def probe_search(path: str) -> Probe:
-    """A search for one record, whose answer counts all."""
+    """Return a search for one record; its answer counts all records."""
     query = {"field": "updated_at", "operator": ">", "value": 0}
     return Probe(path, body={"query": query, "pagination": {"per_page": 1}})
 
@@ -113,10 +114,11 @@ class SearchStream(ParentStream):
         return probe_search(self.path)
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
-        """Every record that the plans want: closed windows first, then where records still come."""
+        """Yield all records that the plans want: closed windows first, then the open one."""
         last = run.origin.safe
         if self.searches_by_day:
-            # Here the margin of the last closed window ends before anything can still move.
+            # The margin of the last closed window ends before the time when records can still
+            # change.
             last = start_of_day(last) - DAY_MARGIN
         for span in spans({name: plan.windows for name, plan in run.plans.items()}, [last]):
             if span.window.end is None or span.window.end > last:
@@ -127,10 +129,10 @@ class SearchStream(ParentStream):
     def _read_closed(
         self, run: StreamRun, span: Span, seen: Seen, is_part: bool = False
     ) -> Iterator[Batch]:
-        """Read a window until a pass over it was complete.
+        """Read a window until one pass over it is complete.
 
-        After one that was not, the window is cut, so that less can move while it is read. One that
-        cannot be cut is read again; two passes that show the same are all that can be had.
+        After an incomplete pass, the window is split, so less can change during a read. A window
+        that cannot be split is read again; two passes with the same records are accepted.
         """
         window = span.window
         assert window.end is not None
@@ -153,7 +155,7 @@ class SearchStream(ParentStream):
                 continue
             if tally.has_all:
                 break
-            # Without a count the second pass may prove what cutting would cost more to prove.
+            # Without a count, a second pass may prove completeness for less than a split costs.
             if tally.pages > 1 and (tally.is_counted or previous is not None):
                 parts = split(window, min(tally.pages, MAX_PARTS), self._unit)
                 if len(parts) > 1:
@@ -174,7 +176,7 @@ class SearchStream(ParentStream):
     def _read_parts(
         self, run: StreamRun, span: Span, parts: Sequence[Window], seen: Seen
     ) -> Iterator[Batch]:
-        # Made one by one: what came in a part is kept for as long as the part is read.
+        # Create these one at a time: each keeps the versions that it saw until its part is read.
         reads = (
             partial(self._read_closed, run, Span(part, span.streams), seen.fork(), True)
             for part in parts
@@ -186,11 +188,11 @@ class SearchStream(ParentStream):
             yield from batches
 
     def _read_open(self, run: StreamRun, span: Span) -> Iterator[Batch]:
-        """Read the last window, into which records still come, from its newest record on.
+        """Read the last window from its newest record on, while new changes still arrive.
 
-        What changes meanwhile comes to the front and moves the others away from the cursor, where
-        they are not lost but repeated. The front is read again for it, though the next run would
-        read it too: whoever looks at this run alone misses no record.
+        A change moves its record to the front and pushes the others away from the cursor, so pages
+        repeat records but lose none. The front is then read again. The next run would read it too,
+        but this way no record is missing from this run alone.
         """
         reached = run.origin.limit
         if span.window.end is not None:
@@ -230,9 +232,9 @@ class SearchStream(ParentStream):
     ) -> Generator[Batch, None, bool]:
         """Read the rest of a closed window in which Intercom cannot send a record.
 
-        All before it came; from the other end all behind it does. Where more than one is missing
-        then, the window is cut around them, until each is alone or all share a second. Returns
-        whether all came but for those.
+        All records before it have come; a pass from the other end gets all records after it. If
+        more than one record is then missing, the window is split around them until each is alone or
+        all share a second. Return whether only those are missing.
         """
         other = yield from self._from_other_end(run, span, tally, seen)
         if other.unreadable is None:
@@ -255,7 +257,7 @@ class SearchStream(ParentStream):
     ) -> Generator[Batch, None, bool]:
         """Read the rest of the open window in which Intercom cannot send a record.
 
-        Returns whether that record alone is missing. If not, the window is cut once it is closed.
+        Return whether only that record is missing. If not, the window is split once it is closed.
         """
         other = yield from self._from_other_end(run, span, tally, seen)
         missing = _missing_of_both(tally, other)
@@ -275,10 +277,10 @@ class SearchStream(ParentStream):
         return other
 
     def _follow(self, run: StreamRun, span: Span, tally: PassCheck, seen: Seen) -> Iterator[Batch]:
-        """Read what came to the front during a pass, until it shows nothing that the run owes.
+        """Read what came to the front during a pass, until no owed record is left there.
 
-        That is a record that was there when the run began and was not read yet. Reports that fewer
-        records came than Intercom counts, when nothing moved that explains it.
+        A record is owed if it existed when the run began and has not been read. Report a shortfall
+        if fewer records came than Intercom counts and no change explains it.
         """
         known = tally.ids
         deadline = time.monotonic() + FOLLOW_SECONDS
@@ -308,9 +310,11 @@ class SearchStream(ParentStream):
         seen: Seen,
         parts_of: Callable[[int], list[Window]] | None = None,
     ) -> Iterator[_SearchPage]:
-        """Yield each page of a window, counted; the tally is broken off where a cursor died.
+        """Yield each page of a window and count its records in the tally.
 
-        parts_of says, by the count on the first page, how the window is to be cut instead.
+        A dead cursor ends the pass and is noted in the tally.
+
+        parts_of: returns the windows to read instead, from the count on the first page.
         """
         body = self.query(run, span.window, tally.newest_first)
 
@@ -366,16 +370,16 @@ class SearchStream(ParentStream):
             raise
 
     def _any_record(self, run: StreamRun, client: Client, spot: Spot) -> None:
-        """Ask for the first record from a spot on. Raises UnavailableError where there is none."""
+        """Ask for the first record from a spot. Raises UnavailableError if there is none."""
         time = {"field": "updated_at", "operator": spot.operator, "value": spot.instant}
         body = self._body(run, [time], spot.order)
         if not self.parse_response(client.post(self.path, {**body, "pagination": {"per_page": 1}})):
             raise UnavailableError(f"{self.path}: there are no records")
 
     def query(self, run: StreamRun, window: Window, newest_first: bool = False) -> dict[str, Any]:
-        """The body that finds what changed in a window, and perhaps more around it (API-E1).
+        """Return a body that finds all changes in a window, and perhaps more around it (API-E1).
 
-        `>` may or may not include equality (API-K2), so it starts a second early.
+        `>` may or may not include equality (API-K2), so the search starts one second earlier.
         """
         margin = DAY_MARGIN if self.searches_by_day else 0
         start = max(window.start - (margin or 1), 0)
@@ -386,7 +390,7 @@ class SearchStream(ParentStream):
         return self._body(run, times, "descending" if newest_first else "ascending")
 
     def _body(self, run: StreamRun, times: list[dict[str, Any]], order: str) -> dict[str, Any]:
-        """A search for what these filters and those of the settings find, in order of change."""
+        """Return a search with these filters and those of the settings, in order of change."""
         query: dict[str, Any] = {"operator": "AND", "value": times}
         theirs = run.settings.search_filters.get(self.name)
         if theirs is not None:
@@ -396,13 +400,14 @@ class SearchStream(ParentStream):
         return {"query": query, "sort": {"field": "updated_at", "order": order}}
 
     def url_params(self, run: StreamRun) -> dict[str, Any]:
-        """What the address of a search says beside its body."""
+        """Return the query parameters of a search."""
         return {}
 
     def _parse(self, run: StreamRun, span: Span) -> Parse:
-        """How to parse pages: to suit the table, unless something else looks inside its records.
+        """Return the parser for pages: the table's own, or the generic one.
 
-        So do tables that are made of them, and a stream with more to prepare than what is nested.
+        The generic parser is needed if other tables use the records, or if the stream changes more
+        in them than nested fields.
         """
         is_alone = span.streams.isdisjoint(each.name for each in self.embedded)
         prepares_more = type(self).post_process is not Stream.post_process
@@ -419,16 +424,16 @@ class SearchStream(ParentStream):
         return min(run.settings.page_size or PAGE_SIZE, largest)
 
     def _parts(self, span: Span, is_part: bool, total: int) -> list[Window]:
-        """How to cut a window of `total` records, so that its parts are read side by side."""
+        """Return the parts of a window of `total` records, to be read concurrently."""
         most, limit = MAX_PARTS, RECORDS_IN_WINDOW
         if self.has_children(span.streams):
             limit = RECORDS_WITH_CHILDREN_IN_WINDOW
         if self.searches_by_day:
-            # Wide ones even with children: margins cost searches, and checkpoints keep progress.
+            # Wide windows even with children: margins cost searches, and checkpoints save progress.
             limit = RECORDS_IN_WINDOW_OF_DAYS
             assert span.window.end is not None
             length = span.window.end - span.window.start
-            # A part is read beside others already: more would cost memory, and their margins.
+            # Other parts are already read concurrently: more would cost memory and margins.
             most = 1 if is_part else _most_windows_of_days(length, total)
         if total <= limit:
             return [span.window]
@@ -437,7 +442,7 @@ class SearchStream(ParentStream):
     def _places(
         self, run: StreamRun, span: Span, answer: Answer, seen: Seen, tally: PassCheck
     ) -> Sequence[int]:
-        """Which records of a page are the window's and did not come before."""
+        """Return the indexes of the records that belong to the window and did not come before."""
         records = self.parse_response(answer)
         kept: Sequence[int] = [
             at
@@ -445,12 +450,12 @@ class SearchStream(ParentStream):
             if self._belongs(run, span.window, instant) and not tally.repeats(records[at])
         ]
         if self.has_children(span.streams):
-            # A child costs a request: what came unchanged before is left out.
+            # A child costs a request: skip records that came before and did not change.
             kept = seen.unseen(records, kept, begins_pass=tally.pages == 1)
         return kept
 
     def _emit(self, run: StreamRun, span: Span, page: _SearchPage) -> Iterator[Batch]:
-        """What is to be written of a page, with what needs more requests."""
+        """Yield the batches of a page, including those that need more requests."""
         passed = 0
         is_last = not self.has_children(span.streams)
         for batch in self.emit(run, page.page):
@@ -462,11 +467,12 @@ class SearchStream(ParentStream):
             yield Batch(passed=page.count - passed)
 
     def _belongs(self, run: StreamRun, window: Window, instant: int | None) -> bool:
-        """Whether a record is this window's to write.
+        """Whether a record belongs to this window.
 
-        One before the window, or just behind it within the margin, is its neighbour's, and was
-        there when that one was read. One that is newer still came from an index behind its
-        records, and is written here. A period with an end ends for all.
+        A record before the window, or after it but within the margin, belongs to a neighbour and
+        existed when that one was read. A still newer record comes from a search index that is
+        behind its records, and belongs here. Nothing belongs here after the end of the run's
+        period.
         """
         if instant is None or window.holds(instant):
             return True
@@ -490,7 +496,7 @@ class SearchStream(ParentStream):
 
 
 def _step(answer: Answer, position: Position | None) -> Step:
-    """What a page of a search says about the next one."""
+    """Return what a page of a search says about the next page."""
     step = PAGING.step(answer.body, position)
     if step.following is not None and step.following.parameter != CURSOR:
         raise ContractError(f"pages.next has no {CURSOR}, so the search may go on")
@@ -498,10 +504,10 @@ def _step(answer: Answer, position: Position | None) -> Step:
 
 
 def _most_windows_of_days(length: int, total: int) -> int:
-    """How many windows a period of `length` seconds with `total` records is worth cutting into.
+    """Return the number of windows for a period of `length` seconds with `total` records.
 
-    Wide ones where there are enough to read side by side, else shorter ones; a period of about the
-    width of one only when it is crowded.
+    Use wide windows if there are enough to read concurrently, otherwise shorter ones. Split a
+    period about as long as one wide window only if it is crowded.
     """
     if length // WINDOW_OF_DAYS >= WINDOWS_AT_ONCE:
         return length // WINDOW_OF_DAYS
@@ -511,7 +517,7 @@ def _most_windows_of_days(length: int, total: int) -> int:
 
 
 def _spots(run: StreamRun, window: Window) -> list[Spot]:
-    """Both ends of a table, where the record may be that cannot be had, and what lies between."""
+    """Return spots at both ends of a table, where the unreadable record may be, and in between."""
     end = run.origin.now if window.end is None else window.end
     between = [end - (end - window.start) // 2**power for power in range(1, MAX_SPOTS)]
     ends = [Spot(">", 0, "descending"), Spot(">", 0, "ascending")]
@@ -519,7 +525,7 @@ def _spots(run: StreamRun, window: Window) -> list[Spot]:
 
 
 def _missing_of_both(tally: PassCheck, other: PassCheck) -> int | None:
-    """How many records neither pass showed; None where Intercom does not count them."""
+    """Return how many records neither pass returned, or None if Intercom does not count them."""
     counted = [each for each in (tally, other) if each.pages]
     if not counted or not all(each.is_counted for each in counted):
         return None
@@ -527,7 +533,7 @@ def _missing_of_both(tally: PassCheck, other: PassCheck) -> int | None:
 
 
 def _edges_around(window: Window, low: int | None, high: int | None, unit: int) -> list[int]:
-    """Where to cut a window so that what lies from `low` to `high` is alone, and in halves."""
+    """Return where to cut a window to isolate the range `low` to `high` and halve it."""
     assert window.end is not None
     first = window.start if low is None else low
     last = window.end if high is None else high + 1
@@ -536,7 +542,7 @@ def _edges_around(window: Window, low: int | None, high: int | None, unit: int) 
 
 
 def _is_beside(window: Window, low: int | None, high: int | None) -> bool:
-    """Whether what lies from `low` to `high` is a neighbour's, which reports it."""
+    """Whether the range `low` to `high` is in a neighbouring window, which reports it."""
     assert window.end is not None
     return (high is not None and high < window.start) or (low is not None and low >= window.end)
 

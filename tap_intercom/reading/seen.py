@@ -1,4 +1,4 @@
-"""Which records of a window came before, as they are."""
+"""Which records of a window already came unchanged."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tap_intercom.reading.stream import Record, updated_at
 
 
 class Seen:
-    """The versions of records that came in a window, in eight bytes for each.
+    """The versions of the records that came in a window, in eight bytes each.
 
-    What came in earlier passes is known, and what came on the page before: a pass may repeat that.
+    It remembers earlier passes and the previous page, since a page may repeat records of it.
     """
 
     def __init__(self, earlier: array[int] | None = None) -> None:
@@ -21,13 +21,13 @@ class Seen:
         self._page: set[int] = set()
 
     def fork(self) -> Seen:
-        """The same for a part of the window, which then goes on alone."""
+        """Return a copy for a part of the window; both then change independently."""
         return Seen(self._all())
 
     def unseen(
         self, records: Sequence[Record], places: Sequence[int], begins_pass: bool
     ) -> list[int]:
-        """Of these places in a page, those of records that did not come before; notes them."""
+        """Return the places of a page whose records did not come before, and note all records."""
         if begins_pass:
             self._earlier, self._pass, self._page = self._all(), array("q"), set()
         found, page = [], set()

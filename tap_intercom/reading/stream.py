@@ -1,4 +1,4 @@
-"""What all streams share: a table's description, and the batches that reading it gives."""
+"""What all streams share: the description of a table, and the batches that reading it returns."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ from tap_intercom.times import epoch_seconds
 Record = dict[str, Any]
 
 SKIPPED_SAMPLE = 20
-# So many other records are asked for before one is skipped that cannot be read.
+# How many other records to try before skipping one that cannot be read.
 MAX_OTHERS = 3
 
 
 @dataclass(frozen=True)
 class Batch:
-    """RECORD lines in the order to write them, and what is complete once they are written.
+    """RECORD lines in the order to write them, and what is complete after them.
 
-    counts: records in the lines, by stream. reached: the instant (Unix seconds) up to which a
-    stream is complete. failed: streams that are given up, while others go on; why is in
-    `Reading.given_up`, as not every error survives the way through a file. expected: records of the
-    reader that Intercom counts and that begin to come; passed: how many of them came with all that
-    belongs to them.
+    counts: number of records in the lines, by stream.
+    reached: the instant (Unix seconds) up to which a stream is complete.
+    failed: streams that are given up while others go on. The reason is in `StreamRun.given_up`,
+        since not every error survives a file.
+    expected: number of records that Intercom counts in what the reader now begins.
+    passed: how many of those have come with all rows that belong to them.
     """
 
     lines: bytes = b""
@@ -59,12 +60,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Selection:
-    """What the catalog wants of a stream: its fields, and how it is replicated.
+    """What the catalog selects of a stream: its fields, and how it is replicated.
 
-    schema: what the SCHEMA message says. replication_key: None where it is always read in full.
-    version: of a full read, else None. transform: makes a record fit the schema. parser: of pages
-    that no other table is made of. attributes: what Intercom calls the columns of a dataset that
-    discovery found.
+    schema: the schema of the SCHEMA message.
+    replication_key: None if the stream is always read in full.
+    version: the version of a full read, otherwise None.
+    transform: makes a record fit the schema.
+    parser: parses pages that no other table uses.
+    attributes: Intercom's names for the columns of a dataset that discovery found.
     """
 
     name: str
@@ -83,16 +86,20 @@ class Selection:
 
 @dataclass(frozen=True)
 class StreamRun:
-    """All that reading a group of streams needs: a parent and its child, or a stream alone.
+    """Everything needed to read a group of streams: a parent and its children, or one stream.
 
-    selections and plans hold those that are selected, by stream name. jobs: the run's exports.
-    shared is the run's place for what one stream leaves to another. covers: what each stream
-    covers, see `Stream.covers`. error: why the group cannot be read at all. given_up: why a stream
-    is not read any more. unfinished: streams that records changed in faster than they were read, so
-    that the next run has to bring some. last_skipped: whether each of the last records was skipped,
-    by stream. parents: records that a child is read for, by its name; last_read: the last one that
-    it was read for. page_sizes: the largest pages that a stream's search can send, where they are
-    smaller than what is asked for.
+    selections, plans: those of the selected streams, by stream name.
+    jobs: the run's export jobs.
+    shared: the run's place for results that one stream leaves to another.
+    covers: what each stream covers, see `Stream.covers`.
+    error: why the group cannot be read at all.
+    given_up: why a stream is no longer read.
+    unfinished: streams whose records changed faster than they were read; the next run reads the
+        rest.
+    last_skipped: whether each of the last records was skipped, by stream.
+    parents: the records that a child is read for, by child name.
+    last_read: the last record that a child was read for.
+    page_sizes: the largest page that a stream's search can send, if smaller than the requested one.
     """
 
     client: Client
@@ -117,20 +124,21 @@ class StreamRun:
     def note_shortfall(
         self, name: str, kind: str, case: str, count: int = 1, *, is_cap: bool = False
     ) -> None:
-        """Note records that Intercom counts and did not send.
+        """Note records that Intercom counts but did not send. Raises ContractError with strict.
 
-        kind is the same for all cases of its kind, case names the record. is_cap: the API never
-        sends them, so the setting strict does not apply. Raises ContractError with strict.
+        kind: the same text for all cases of one kind.
+        case: identifies the record.
+        is_cap: the API never sends these records, so the setting strict does not apply.
         """
         if self.settings.strict and not is_cap:
             raise ContractError(f"{name}: {kind}: {case} (setting strict)")
         self.shortfalls.add(name, kind, case, count)
 
     def note_gone(self, name: str, is_gone: bool, record_id: str) -> None:
-        """Note whether a record was still there when its details were asked for.
+        """Note whether a record still existed when its details were requested.
 
-        Raises ContractError when more than half of the last ones are gone: nobody deletes so
-        many in a moment, so that the host or a permission is wrong.
+        Raises ContractError if more than half of the last records are gone. Nobody deletes that
+        many in a moment, so the host or a permission must be wrong.
         """
         if is_gone:
             kind = "records skipped, since they were deleted meanwhile"
@@ -139,19 +147,19 @@ class StreamRun:
         self._note_last(name, is_gone, reason)
 
     def note_read(self, name: str, record: Any = None) -> None:
-        """Note that a record was read, or a page with some."""
+        """Note that a record, or a page with records, was read."""
         self.last_read[name] = record
         self._note_last(name, False)
 
     def others_than(self, name: str, parent: Any) -> list[Any]:
-        """A few other records that a child is read for, first one that it was read for."""
+        """Return a few other records that a child is read for, starting with the last one read."""
         known = [self.last_read.get(name), *self.parents.get(name, ())[: MAX_OTHERS + 1]]
         return [each for each in dict.fromkeys(known) if each not in (None, parent)][:MAX_OTHERS]
 
     def note_unreadable(self, name: str, case: str, count: int, error: TapError) -> None:
-        """Note records that Intercom cannot send, while it sends others.
+        """Note records that Intercom cannot send while it sends others.
 
-        Raises ContractError when more than half of the last ones are so, and with strict.
+        Raises ContractError with strict, or if more than half of the last records are unreadable.
         """
         self._note_last(name, True, f"cannot be read: {error}")
         kind = "records that Intercom cannot send, while it sends others"
@@ -168,10 +176,10 @@ class StreamRun:
     def render(
         self, name: str, answer: Answer, post_process: Callable[[Answer], Sequence[Record]]
     ) -> Batch:
-        """The records that `prepare` takes out of an answer, as RECORD lines of a stream.
+        """Return the records that `post_process` takes from an answer, as RECORD lines of a stream.
 
-        prepare is called once more with the exact answer where it held a number that a double
-        cannot keep.
+        If the answer holds a number that a double cannot represent, `post_process` is called again
+        with the exact answer.
         """
         selection = self.selections[name]
         try:
@@ -198,20 +206,24 @@ class StreamRun:
         return Batch(lines, {selection.name: len(records)})
 
     def shows(self, name: str, column: str) -> bool:
-        """Whether a stream is selected, with this column."""
+        """Whether a stream is selected with this column."""
         return name in self.selections and self.selections[name].has(column)
 
     def wants(self, name: str, instant: int | None) -> bool:
-        """Whether the plan of a stream wants what changed at an instant; a full read wants all."""
+        """Whether a stream's plan includes changes at an instant; a full read includes all."""
         plan = self.plans.get(name)
         return plan is None or plan.wants(instant)
 
 
 class Shared:
-    """What one stream leaves to another one of the same run, once it was read to its end.
+    """Results that one stream leaves to another stream of the same run.
 
-    selections are those of the whole run; streams are what is read for them. written: the ids that
-    the run made lines of, for the tables that are in it.
+    They are complete once the stream that left them has ended.
+
+    selections: those of the whole run.
+    streams: the streams that are read for the selected ones.
+    written: ids of the records written in this run, by table; only tables with an entry are
+        tracked.
     """
 
     def __init__(self, selections: Mapping[str, Selection], streams: Iterable[str]) -> None:
@@ -224,11 +236,11 @@ class Shared:
         self._left[stream] = what
 
     def end(self, stream: str) -> None:
-        """Note that a stream will leave nothing more, as it was read or failed."""
+        """Note that a stream leaves nothing more, because it was read or failed."""
         self._ended[stream].set()
 
     def wait_for(self, stream: str) -> Any:
-        """What a stream left after it ended; None where it failed or is not read in this run."""
+        """Return what a stream left, once it ends, or None if it failed or is not in this run."""
         if stream in self._ended:
             self._ended[stream].wait()
         return self._left.get(stream)
@@ -239,7 +251,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Opening:
-    """What a run knows before any stream is read."""
+    """What a run knows before it reads any stream."""
 
     client: Client
     settings: Settings
@@ -249,9 +261,10 @@ class Opening:
 
 @dataclass(frozen=True)
 class Probe:
-    """One small request that shows whether a token may read a table; body is None for a GET.
+    """One small request that shows whether a token may read a table.
 
-    may_be_absent: whether a 404 shows it as well.
+    body: None for a GET request.
+    may_be_absent: whether a 404 also shows that the token may read it.
     """
 
     path: str
@@ -271,37 +284,41 @@ class Probe:
 
 
 class MissingPermission(NamedTuple):
-    """A permission that a token lacks, and what Intercom leaves out for that without a word."""
+    """A permission that a token does not have, and what Intercom silently leaves out without it."""
 
     permission: str
     left_out: str
 
 
 class OlderColumn(NamedTuple):
-    """The schema that a column has until an API version, which is the first without it."""
+    """The schema of a column in API versions before `until`, the first version without it."""
 
     until: tuple[int, int]
     schema: Mapping[str, Any]
 
 
 class Stream:
-    """One table: what it is called, where it comes from, how it is kept up to date.
+    """One table: its name, its endpoint, and how it is kept up to date.
 
-    A subclass is data; a method appears only where a table truly differs. permission: the box in
-    Developer Hub that lets an app read it (API-B2). cost: the requests that a run spends on it.
+    A subclass is data; it has a method only if its table truly differs.
+
+    nested: fields that Intercom wraps in an object, and the key inside that the table keeps.
+    permission: the box in Developer Hub that lets an app read the table (API-B2).
+    request_cost: the requests that a run spends on it.
     first_version, last_version: the API versions that have it.
-    nested: fields that Intercom wraps in an object, and the key of what the table has of it.
-    older_columns: columns that only older API versions have, or have with another type. attributes:
-    the model whose custom attributes type the field attributes_field. parent: the stream whose
-    records this one's come from or are read for. after: the streams that leave
-    something to this one. is_snapshot: whether it tells what is so now, once, so that neither a
-    period nor a full read applies. instant_field: when Intercom says that a record changed.
-    lookback_seconds: the least that a bookmark stays behind the start of its run.
-    id_field: what tells a record of a list from the others. has_documented_order: whether Intercom
-    says how a list is sorted that is newest first. is_append_only: whether records neither
-    leave that list nor change in it. is_selected_by_default: whether a run without a catalog reads
-    it. not_sent_again: rows that Intercom once sent and does not send any more, though they are not
-    deleted.
+    older_columns: columns that only older API versions have, or have with another type.
+    attributes: the model whose custom attributes define the types inside `attributes_field`.
+    parent: the stream whose records contain this one's rows, or for which they are read.
+    after: the streams that leave results to this one.
+    is_snapshot: whether it shows only the present state, so neither a period nor a full read
+        applies.
+    lookback_seconds: the minimum time that a bookmark stays behind the start of its run.
+    instant_field: the field with the time when a record changed.
+    id_field: the field that identifies a record of a list.
+    has_documented_order: whether Intercom documents the order of a list that is newest first.
+    is_append_only: whether records neither leave that list nor change in it.
+    is_selected_by_default: whether a run without a catalog reads it.
+    not_sent_again: rows that Intercom once sent and no longer sends, although they are not deleted.
     """
 
     name: ClassVar[str]
@@ -333,89 +350,89 @@ class Stream:
         return self.replication_key is not None
 
     def is_in(self, settings: Settings) -> bool:
-        """Whether the API version of the settings has it."""
+        """Whether the API version of the settings has this table."""
         return self.first_version <= settings.version <= self.last_version
 
     def is_default(self, settings: Settings) -> bool:
-        """Whether a run without a catalog reads it, with these settings."""
+        """Whether a run without a catalog reads this table, with these settings."""
         return self.is_selected_by_default
 
     def begin(self, settings: Settings, workspace_id: str | None, shared: Shared) -> None:
-        """Make ready before any stream is read. Raises ConfigError where this one cannot be."""
+        """Prepare before any stream is read. Raises ConfigError if this stream cannot be read."""
 
     def covers(self, opening: Opening) -> frozenset[str] | None:
-        """The rows that come with some settings, permissions or versions only, and come now.
+        """Return the rows that depend on settings, permissions or versions, and that come now.
 
-        None if the table has no such rows. They are in the bookmark, in words, so that a later run
-        reads what it covers beyond that from the start. What comes with the table has its parents'
-        as well. Raises TapError where Intercom has to be asked and does not answer.
+        Return None if the table has no such rows. The bookmark names them in words, so a later run
+        that covers more reads the additional rows from the start. Embedded and child streams also
+        have those of their parents. Raises TapError if a request to Intercom is needed and fails.
         """
         return None
 
     def leaves_out(self, settings: Settings) -> str | None:
-        """What Intercom may have sent to earlier runs, and does not send to this one."""
+        """Return what Intercom may have sent to earlier runs and does not send to this one."""
         return self.not_sent_again
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
-        """Read the stream as planned, in order, and say what is complete on the way."""
+        """Read the stream as planned and in order, reporting what is complete on the way."""
         raise NotImplementedError
 
     def required_permission(self, settings: Settings) -> str:
-        """The permission that reading needs with these settings."""
+        """Return the permission that these settings need to read the stream."""
         return self.permission
 
     def probe(self, settings: Settings) -> Probe:
-        """What to ask to learn whether the stream can be read; same paths are asked once."""
+        """Return the request that shows whether the stream can be read; equal paths run once."""
         return Probe(self.path)
 
     def count(self, answer: Answer) -> int | None:
-        """How many records Intercom has, where the answer to the probe tells."""
+        """Return how many records Intercom has, if the answer to the probe says so."""
         return total_count(answer.body)
 
     def missing_permissions(
         self, ask: Callable[[Probe], Answer], settings: Settings
     ) -> Iterator[MissingPermission]:
-        """Yield what a token that may read the stream lacks to read all of it."""
+        """Yield the permissions missing from a token that can read only part of the stream."""
         yield from ()
 
     def parse_response(self, answer: Answer) -> list[Record]:
-        """The records of an answer. Raises ContractError where their list is not there."""
+        """Return the records of an answer. Raises ContractError if their list is missing."""
         return list_of(answer.body, self.records_key, self.path)
 
     def instant(self, record: Record) -> int | None:
-        """When a record changed, in Unix seconds; None where Intercom does not tell."""
+        """Return when a record changed, in Unix seconds, or None if Intercom does not say."""
         return instant_of(record.get(self.instant_field))
 
     def instants(self, records: Sequence[Record]) -> list[int | None]:
-        """When each record changed."""
+        """Return when each record changed."""
         return [self.instant(record) for record in records]
 
     def with_children(self) -> Iterator[Stream]:
-        """Yield the stream, and all that are read with it."""
+        """Yield the stream and all streams that are read with it."""
         yield self
 
     def post_process(self, record: Record) -> Record:
-        """Bring a record from Intercom's shape to the table's, in place, beyond what is nested."""
+        """Change a record in place from Intercom's shape to the table's, beyond nested fields."""
         return record
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """The schema file of a stream."""
+    """Return the schema file of a stream."""
     text = (files("tap_intercom") / "schemas" / f"{name}.json").read_bytes()
     schema: dict[str, Any] = orjson.loads(text)
     return schema
 
 
 def record_hash(values: Sequence[Any]) -> str:
-    """A key for a record without one, made of the values that distinguish it from others.
+    """Return a key for a record without one, made of the values that distinguish it.
 
-    Raises ImpreciseNumber for a number that was rounded: two records may differ in its last digits.
+    Raises ImpreciseNumber for a rounded number: two records may differ in its last digits.
     """
     return hashlib.sha256(exact_json(values, sort_keys=True)).hexdigest()
 
 
 def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
-    """The list of records of an answer; an absent or null one cannot be read as "no records"."""
+    """Return the list of records of an answer. Raises ContractError if it is absent or null."""
     found = body.get(key)
     if not isinstance(found, list):
         raise ContractError(f"{path}: the answer has no list {key!r}, so records may be missing")
@@ -425,7 +442,7 @@ def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
 
 
 def instant_of(value: Any) -> int | None:
-    """A time of Intercom's, a number or ISO text (API-G1), in whole Unix seconds."""
+    """Convert an Intercom time, a number or ISO text (API-G1), to whole Unix seconds."""
     if isinstance(value, str):
         try:
             return int(epoch_seconds(value) // 1)
@@ -435,7 +452,7 @@ def instant_of(value: Any) -> int | None:
 
 
 def times_of_change(records: Sequence[Record]) -> list[int | None]:
-    """`updated_at` of each record of a page."""
+    """Return `updated_at` of each record of a page."""
     values = values_of(records, "updated_at")
     if set(map(type, values)) == {int}:
         return values
@@ -443,6 +460,6 @@ def times_of_change(records: Sequence[Record]) -> list[int | None]:
 
 
 def updated_at(record: Mapping[str, Any]) -> int | None:
-    """When a record was last changed, in Unix seconds; None where Intercom does not tell."""
+    """Return when a record last changed, in Unix seconds, or None if Intercom does not say."""
     instant = record.get("updated_at")
     return instant if isinstance(instant, int) else None

@@ -1,4 +1,4 @@
-"""Which records the pages of a search gave, and whether any can be missing."""
+"""Which records the pages of a search returned, and whether any can be missing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ STEPS_THAT_SHOW_ORDER = 20
 
 
 class PassCheck:
-    """Which records came, against how many Intercom counts.
+    """The records that came, compared with Intercom's count.
 
-    Keeps eight bytes for a record, since a window of days may hold millions. instants tells when
-    records changed, id_field which ones they are; last is the instant of the last one that came and
-    told. is_counted: whether every page has a count that can be true, tells_times whether every
-    record told when. broken_off: why the pass ended before its last page; unreadable: the
-    record that it ended at, since Intercom cannot send it.
+    It keeps eight bytes for each record, since a window of days may hold millions.
+
+    instants: returns when records changed.
+    id_field: the field that identifies a record.
+    is_counted: whether every page has a plausible count.
+    tells_times: whether every record has a time of change.
+    last: the last time of change that came.
+    broken_off: why the pass ended before its last page.
+    unreadable: the error for a record that Intercom cannot send, at which the pass ended.
     """
 
     def __init__(
@@ -63,10 +67,10 @@ class PassCheck:
             self._is_in_order = False
 
     def _goes_on(self, instants: list[int]) -> bool:
-        """Whether a page goes on in the order of the ones before.
+        """Whether a page continues the order of the pages before.
 
-        Newest first, it may repeat some of them: what changes comes to the front and pushes them
-        behind the cursor.
+        Newest first, it may repeat some records: a change moves its record to the front and pushes
+        them past the cursor.
         """
         last = self.last
         if not instants:
@@ -86,21 +90,21 @@ class PassCheck:
 
     @property
     def is_sorted(self) -> bool:
-        """Whether so many records came in order that it is no accident."""
+        """Whether so many records came in order that it cannot be by chance."""
         return self._is_in_order and self._steps >= STEPS_THAT_SHOW_ORDER
 
     @property
     def is_steady(self) -> bool:
         """Whether no record can have slipped past the cursor, which may be a position.
 
-        Where records come in order, only one that leaves can draw others past it, and then the
+        If records come in order, only one that leaves can move others past the cursor, and then the
         count falls.
         """
         return self.is_sorted and not self._falls
 
     @property
     def distinct(self) -> int:
-        """How many different records came, counted in slices, which keeps the sets small."""
+        """The number of different records, counted in slices to keep the sets small."""
         slices = len(self._hashes) // 50_000 + 1
         return sum(
             len({each for each in self._hashes if each % slices == part}) for part in range(slices)
@@ -113,19 +117,19 @@ class PassCheck:
 
     @property
     def has_all(self) -> bool:
-        """Whether no record can be missing, while records only leave.
+        """Whether no record can be missing, if records only leave.
 
-        One page is one moment. A count that is missing or wrong proves nothing about several.
+        One page shows one moment. With several pages, a missing or wrong count proves nothing.
         """
         if self.pages == 1:
             return self.is_complete
         return self.is_counted and not self.is_broken_off and self.distinct == self.total
 
     def has_all_before(self, safe: int) -> bool:
-        """Whether no record from before `safe` can be missing, while others came.
+        """Whether no record from before `safe` can be missing, if other records arrive.
 
-        One page is one moment. Where the order is not sure, a record that comes may hide from the
-        count that another one left; then no record that is new may be among them.
+        One page shows one moment. If the order is not certain, a record that arrives may hide from
+        the count that another one left; then none of the records may be new.
         """
         if self.pages == 1 or self.is_steady:
             return True
@@ -137,16 +141,16 @@ class PassCheck:
         return len(self._hashes) > 2 * (self.first_total + PAGE_SIZE)
 
     def repeats(self, record: Record) -> bool:
-        """Whether a record that is the window's came before, as it is, by another tally."""
+        """Whether another tally already has this version of a record of the window."""
         return False
 
     @property
     def ids(self) -> set[int]:
-        """What stands for the ids of the records that came."""
+        """Hashes of the ids of the records that came."""
         return set(self._hashes)
 
     def shows_the_same(self, other: PassCheck | None) -> bool:
-        """Whether two whole passes came to the same, which is all that can be had."""
+        """Whether two whole passes returned the same records, so no more can be expected."""
         return (
             other is not None
             and not self.is_broken_off
@@ -156,10 +160,12 @@ class PassCheck:
 
 
 class TailPass(PassCheck):
-    """A tally of what changed while others were read, newest first.
+    """The tally of records that changed while others were read, newest first.
 
-    since: what is older was read already. known: hashes of the ids that came. now: when the run
-    began; it owes what was there then. is_past: the page shows nothing more of that.
+    since: older records have already been read.
+    known: hashes of the ids that came.
+    now: when the run began; records that existed then are owed.
+    is_past: the page shows no more owed records.
     """
 
     def __init__(self, since: int, known: set[int], now: int) -> None:

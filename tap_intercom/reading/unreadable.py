@@ -1,7 +1,7 @@
-"""Records that Intercom cannot send, while it sends others.
+"""Records that Intercom cannot send while it sends others.
 
-One that answers 404, 500 or 504 for weeks must not hold up a table. It is skipped only between two
-requests for other records that succeed: during an outage nothing is.
+A record that answers 404, 500 or 504 for weeks must not block a table. It is skipped only between
+two successful requests for other records, so an outage skips nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Result = TypeVar("Result")
 Parent = TypeVar("Parent")
 Spot = TypeVar("Spot")
 
-# How long a request is retried before others are asked for, and again after that.
+# How long to retry a request before other records are asked for, and after that.
 FIRST_PATIENCE_SECONDS = 60.0
 PATIENCE_SECONDS = 5.0
-# A page that takes Intercom too long comes when it is a fraction of its size.
+# Intercom can often send a fraction of a page that takes it too long.
 SHRINK = 4
 
-# What Intercom answers to a query that it cannot read (API-C4); a dead cursor is `client_error`.
+# Intercom's answers to an invalid query (API-C4); a dead cursor is `client_error`.
 CODES_OF_A_WRONG_QUERY = {
     "data_invalid",
     "field_not_found",
@@ -40,11 +40,11 @@ FAILURES = (AuthError, ResponseError, UnavailableError)
 
 
 class UnreadableError(ContractError):
-    """Intercom cannot send a record, while it sends others."""
+    """Intercom cannot send a record while it sends others."""
 
 
 def may_be_of_one_record(error: TapError) -> bool:
-    """Whether details that fail so may do it for one record alone."""
+    """Whether this failure of details may concern one record alone."""
     if isinstance(error, AuthError):
         return error.status == 403 and not error.is_of_plan
     if isinstance(error, ResponseError):
@@ -53,7 +53,7 @@ def may_be_of_one_record(error: TapError) -> bool:
 
 
 def may_be_of_one_page(error: TapError) -> bool:
-    """Whether a search that fails so may do it for one page alone (API-C2)."""
+    """Whether this failure of a search may concern one page alone (API-C2)."""
     if isinstance(error, ResponseError):
         return error.status == 404 and error.code not in CODES_OF_A_WRONG_QUERY
     return _is_of_answer(error)
@@ -71,9 +71,9 @@ def read_again(
     others: Sequence[Parent],
     error: TapError,
 ) -> Result:
-    """What reading a parent comes to, which failed.
+    """Read a parent again after a failure.
 
-    Raises UnreadableError where it fails while others succeed, and the error where they do not.
+    Raises UnreadableError if it fails while others succeed, and the error if the others fail too.
     """
     check_others(read, client, others, error)
     try:
@@ -91,7 +91,7 @@ def check_others(
     others: Sequence[Parent],
     error: TapError,
 ) -> None:
-    """Return when one of the others can be read, however long it takes. Raises the error if not."""
+    """Return once one of the others can be read, with all retries. Raises the error if none can."""
     patient = [(client.hasty(PATIENCE_SECONDS), other) for other in others]
     for its_client, other in [*patient, *((client, other) for other in others[:1])]:
         try:
@@ -103,10 +103,12 @@ def check_others(
 
 
 class Narrowing(Generic[Spot]):
-    """Asks for the pages of one search, in smaller ones where Intercom cannot send them.
+    """Requests the pages of one search, and smaller ones if Intercom cannot send them.
 
-    control asks for a record at one of several spots; size is that of the next page. A size never
-    grows, since a cursor may depend on it.
+    A size never grows, since a cursor may depend on it.
+
+    control: requests any record at one of the spots.
+    size: the size of the next page.
     """
 
     def __init__(
@@ -122,9 +124,9 @@ class Narrowing(Generic[Spot]):
         self._spots = spots
 
     def send(self, ask: Callable[[Client, int], Result]) -> Result:
-        """The page that `ask` gets, of a size.
+        """Return the page that `ask` gets at the current size.
 
-        Raises UnreadableError where its first record cannot be had while others can.
+        Raises UnreadableError if its first record cannot be read while others can.
         """
         try:
             return ask(self._client.hasty(FIRST_PATIENCE_SECONDS), self.size)
@@ -151,7 +153,7 @@ class Narrowing(Generic[Spot]):
 
 
 def _succeeds(ask: Callable[[Client, int], object], client: Client) -> bool:
-    """Whether a page with one record can be had."""
+    """Whether a page with one record can be read."""
     try:
         ask(client, 1)
     except FAILURES as error:

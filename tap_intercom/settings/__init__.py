@@ -1,4 +1,4 @@
-"""What the user wants, from files and the environment, checked as a whole."""
+"""The user's settings, from files and the environment, checked as a whole."""
 
 from tap_intercom.settings.declaration import (
     LOOKBACK_SECONDS,

@@ -1,4 +1,4 @@
-"""All settings: one declaration feeds parsing, `--about`, the documents and the sample."""
+"""All settings: one declaration for parsing, `--about`, the documents and the sample."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ REGION_URLS = {
     "eu": "https://api.eu.intercom.io",
     "au": "https://api.au.intercom.io",
 }
-# Keys that runners of Singer taps add to every config; they mean nothing to this tap.
+# Keys that runners of Singer taps add to every config; this tap ignores them.
 _RUNNER_KEYS = {"disable_collection"}
 
 
@@ -57,7 +57,7 @@ def _default_text(default: Any) -> str:
 def _setting(
     help_text: str, kind: Kind, default: Any = None, *, note: str = "", secret: bool = False
 ) -> Any:
-    """A field with all that is known of a setting; note stands for the default in documents."""
+    """Return a field with all facts about a setting; documents show `note` as its default."""
     return field(
         default_factory=lambda: default,
         repr=not secret,
@@ -72,7 +72,7 @@ def _setting(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the user wants, checked. Instants are Unix seconds, UTC; None means not limited."""
+    """The user's checked settings. Instants are Unix seconds, UTC; None means no limit."""
 
     access_token: str = _setting(
         "Access token of the workspace.", TOKEN, "", note="required", secret=True
@@ -190,14 +190,14 @@ class Settings:
 
     @property
     def version(self) -> tuple[int, int]:
-        """`api_version` as numbers that compare, (2, 9) < (2, 16); Preview is above all."""
+        """`api_version` as comparable numbers, (2, 9) < (2, 16); Preview is above all."""
         if self.api_version == "Preview":
             return (sys.maxsize, 0)
         major, minor = self.api_version.split(".")
         return (int(major), int(minor))
 
     def lookback(self, stream: str) -> int:
-        """Seconds that the bookmark of a stream stays behind the start of its run."""
+        """Return how many seconds a stream's bookmark stays behind the start of its run."""
         if isinstance(self.lookback_seconds, int):
             return self.lookback_seconds
         return self.lookback_seconds.get(stream, LOOKBACK_SECONDS)
@@ -217,7 +217,7 @@ class Row(NamedTuple):
 
 
 def document() -> list[Row]:
-    """One row for each setting, in the order of declaration."""
+    """Return one row for each setting, in the order of declaration."""
     return [
         Row(
             name,
@@ -238,13 +238,14 @@ def load(
     required: Collection[str] = ("access_token", "start_date"),
     stream_names: Collection[str] | None = None,
 ) -> Settings:
-    """The settings that the sources give together; a later source wins.
+    """Return the settings of all sources; a later source wins.
+
+    Raises ConfigError with all faults at once, never with the value of a secret.
 
     sources: paths of JSON files, or `ENV` for the variables TAP_INTERCOM_<NAME> of `environment`
-    and, below these, of a file `.env` in the working directory.
-    now: Unix seconds; a start_date after it is refused.
-    stream_names: what `lookback_seconds` may name; None when that is not known.
-    Raises ConfigError with all faults at once, never with the value of a secret.
+        and, with lower priority, of a file `.env` in the working directory.
+    now: Unix seconds; a later start_date is refused.
+    stream_names: the names allowed in `lookback_seconds`; None if they are not known.
     """
     given: dict[str, Given] = {}
     faults: list[str] = []
@@ -277,7 +278,7 @@ def load(
 def _check_together(
     name: str, values: Mapping[str, Any], now: float, stream_names: Collection[str] | None
 ) -> None:
-    """Refuse a value that is right in itself but not beside the clock or the other values."""
+    """Refuse a value that is valid itself but not with the clock or the other values."""
     value = values[name]
     if name == "start_date" and value > now:
         raise Reason("is in the future")
@@ -298,7 +299,7 @@ def _fault(name: str, given: Given, error: Exception) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value short enough for one line, without the password of a URL."""
+    """Return a value short enough for one line, without the password of a URL."""
     text = re.sub(r"//[^/\s]*@", "//***@", repr(value))
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -311,6 +312,6 @@ def _warn_of_unknown_names(given: Mapping[str, Given]) -> None:
 
 
 def did_you_mean(name: str, names: Collection[str]) -> str:
-    """The end of a sentence that says what was probably meant; "" where nothing is close."""
+    """Return the end of a sentence with the probable name, or "" if no name is close."""
     close = get_close_matches(name, names, n=1)
     return f", did you mean {close[0]}?" if close else ""

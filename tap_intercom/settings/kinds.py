@@ -1,4 +1,4 @@
-"""The kinds of values that settings take, and how each is read."""
+"""The kinds of values that settings accept, and how to read each."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _ISO_INSTANT = re.compile(
 
 
 class Reason(ValueError):
-    """Why a value is refused, where "is not <what is allowed>" would say too little."""
+    """Why a value is refused, if "is not <what is allowed>" would say too little."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """The values that a setting takes.
+    """The values that a setting accepts.
 
     allowed: completes "the value is not ...".
-    read: turns what JSON or an environment variable holds into the setting; raises ValueError.
+    read: converts a value from JSON or an environment variable; raises ValueError.
     """
 
     allowed: str
@@ -118,7 +118,7 @@ def _instant(value: Any) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, in whatever way its address is written."""
+    """Whether a host is this machine, in any form of its address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -135,7 +135,7 @@ def _base_url(value: Any) -> str:
         raise ValueError
     if "@" in url.netloc or url.query or url.fragment:
         raise Reason("holds more than scheme, host, port and path")
-    # The token is in every request: in clear it may travel inside this machine only.
+    # Each request contains the token: it may travel unencrypted only inside this machine.
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
         raise ValueError
     return url.geturl().rstrip("/")
@@ -160,7 +160,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _names(value: Any) -> Sequence[str]:
-    """A list of texts; in one text, as the environment has it, commas part them."""
+    """Return a list of texts; one text, as in the environment, is split at commas."""
     if isinstance(value, str):
         value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
     if not isinstance(value, list | tuple):
@@ -182,7 +182,7 @@ def _lookback(value: Any) -> int | Mapping[str, int]:
 
 
 def _detection(value: Any) -> str:
-    """A choice; YAML reads `off` as false."""
+    """Return a choice; YAML reads `off` as false."""
     try:
         return "table" if _boolean(value) else "off"
     except ValueError:

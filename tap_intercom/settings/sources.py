@@ -20,7 +20,7 @@ _DOTENV_LINE = re.compile(
 
 
 class Given(NamedTuple):
-    """A value and the file or environment variable that it came from."""
+    """A value, and the file or environment variable that it came from."""
 
     value: Any
     origin: str
@@ -85,7 +85,7 @@ def _read_object(path: str) -> dict[str, Any]:
 
 
 def _read_dotenv() -> Iterator[tuple[str, str]]:
-    """Yield the variables of `.env` in the working directory that are ours, if it is there."""
+    """Yield this tap's variables from `.env` in the working directory, if it exists."""
     if not Path(".env").is_file():
         return
     for number, line in enumerate(_read_text(".env").splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""All tables, by name; datasets of the reporting export are there besides, as a workspace has."""
+"""All tables by name, plus the datasets of the reporting export that a workspace has."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tap_intercom.streams.workspace import (
     Teams,
 )
 
-# Each is read with all that comes with it.
+# Each is read together with its embedded and child streams.
 ROOT_STREAMS: list[Stream] = [
     ActivityLogEventTypes(),
     ActivityLogs(),
@@ -101,12 +101,12 @@ STREAMS: dict[str, Stream] = {
 
 
 def stream_of(name: str) -> Stream:
-    """The stream of a name, which may be that of a dataset. Raises KeyError."""
+    """Return the stream with a name, which may be a dataset's. Raises KeyError."""
     return dataset_stream(name) if is_dataset(name) else STREAMS[name]
 
 
 def lineage(name: str) -> Iterator[Stream]:
-    """A stream, its parent, and so on up to the one that it is read with."""
+    """Yield a stream, its parent, and so on up to its root."""
     stream = stream_of(name)
     yield stream
     if stream.parent is not None:
@@ -114,6 +114,6 @@ def lineage(name: str) -> Iterator[Stream]:
 
 
 def root_of(name: str) -> str:
-    """The stream that a stream is read with: itself, or the first of its parents."""
+    """Return the stream that a stream is read with: itself, or the first of its parents."""
     *_, root = lineage(name)
     return root.name

@@ -1,4 +1,4 @@
-"""Companies, and what the workspace knows of them in general."""
+"""Companies, with their attributes and segments."""
 
 from __future__ import annotations
 
@@ -94,9 +94,10 @@ class CompanyContact(ChildStream):
 
 
 class CompanyLeftovers(NamedTuple):
-    """What companies leave to others: the segments that they name, by id.
+    """The results of companies for other streams.
 
-    And their own ids, where deletes are detected: they may be millions.
+    segments: the segments that companies name, by id.
+    ids: the ids of companies, if deletes are detected; there may be millions.
     """
 
     segments: dict[str, Record]
@@ -127,7 +128,7 @@ class Companies(ParentStream):
         return WRITE_COMPANIES if settings.companies_source == "list" else self.permission
 
     def covers(self, opening: Opening) -> frozenset[str]:
-        """The list leaves out companies without users (API-D3)."""
+        """The list omits companies without users (API-D3)."""
         return frozenset() if opening.settings.companies_source == "list" else WITHOUT_USERS
 
     def leaves_out(self, settings: Settings) -> str | None:
@@ -139,10 +140,11 @@ class Companies(ParentStream):
         )
 
     def probe(self, settings: Settings) -> Probe:
-        """The list, since a probe of the scroll would keep others from it for a minute (API-D3).
+        """Return a request to the list.
 
-        It counts companies with users only. Source: GET /companies, which the permission of the
-        scroll opens (API-B2), and POST /companies/list where that is what is read.
+        A probe of the scroll would block others for a minute (API-D3). The list counts only
+        companies with users. Source: GET /companies, which needs the scroll's permission (API-B2),
+        or POST /companies/list if that is the source.
         """
         first = {"page": 1, "per_page": 1}
         if settings.companies_source == "list":
@@ -150,9 +152,9 @@ class Companies(ParentStream):
         return Probe("/companies", first)
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
-        """All pages; the segments in them, and all ids, are left to others."""
+        """Read all pages, and leave their segments and all ids to other streams."""
         left = CompanyLeftovers({}, set())
-        # Read ahead: a scroll ends a minute after its last use, however long its children take.
+        # Read ahead: a scroll ends one minute after its last use, and children may take longer.
         for pages in run.ahead.run([partial(self._pages, run, left)], 1):
             for page in pages:
                 yield from self.emit(run, page)
@@ -198,7 +200,7 @@ class CompanySegments(ListStream):
     after = ("companies",)
 
     def covers(self, opening: Opening) -> frozenset[str]:
-        """Segments that only companies name come where companies are read."""
+        """Segments that only companies name come if companies are read."""
         is_told = opening.shared.reads(COMPANIES.name)
         return OF_COMPANIES | COMPANIES.covers(opening) if is_told else frozenset()
 
@@ -206,11 +208,11 @@ class CompanySegments(ListStream):
         return COMPANIES.leaves_out(settings)
 
     def count(self, answer: Answer) -> int | None:
-        """Unknown: the probe is that of segments, and does not tell whose they are."""
+        """Return None: the probe counts all segments, without their kind."""
         return None
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
-        """Segments of the list, then those that only companies name, as poor as they come there."""
+        """Read the segments of the list, then those that only companies name, with fewer fields."""
         params = {"type": "company", "include_count": "true"}
         of_contacts = only_page(run.client.get(self.path))
         answer = only_page(run.client.get(self.path, params))
@@ -237,9 +239,10 @@ class CompanySegments(ListStream):
             yield self.complete(run)
 
     def _carried(self, run: StreamRun, is_needed: bool) -> Mapping[str, Record] | None:
-        """Segments that companies name; companies are read for it where nothing else tells.
+        """Return the segments that companies name; read companies if no other source has them.
 
-        None if companies failed: the bookmark stays, as it would say that their segments came.
+        Return None if companies failed. The bookmark then stays, since moving it would claim that
+        their segments came.
         """
         if run.shared.reads(COMPANIES.name):
             left: CompanyLeftovers | None = run.shared.wait_for(COMPANIES.name)
@@ -261,12 +264,12 @@ COMPANIES = Companies()
 
 
 def read_companies(run: StreamRun) -> Iterator[Answer]:
-    """Every page of companies from the source that the settings name."""
+    """Return every page of companies from the source in the settings."""
     return (answer for answer, _ in _company_pages(run))
 
 
 CompanyPage = tuple[Answer, Callable[[Record], bool]]
-"""A page of companies, and whether one of its records did not come before."""
+"""A page of companies, and a function that says whether a record is new."""
 
 
 def _company_pages(run: StreamRun) -> Iterator[CompanyPage]:
@@ -286,9 +289,9 @@ def _collect_segments(companies: list[Record], found: dict[str, Record]) -> None
 
 
 def _list_pages(run: StreamRun) -> Iterator[CompanyPage]:
-    """Pages by number of a list that may move while it is read, until a pass was whole.
+    """Yield numbered pages of a list that may change meanwhile, until one pass is complete.
 
-    Source: POST /companies/list, whose parameters stand in the query (API-D3).
+    Source: POST /companies/list, which takes its parameters in the URL (API-D3).
     """
 
     def send(path: str, params: Mapping[str, Any]) -> Answer:

@@ -1,4 +1,4 @@
-"""Contacts, and what the workspace knows of them in general."""
+"""Contacts, with their attributes, segments, events and custom objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ USERS_AND_COMPANIES = "Read and list users and companies"
 OF_CONTACT = {"contact_id": "id", "contact_updated_at": "updated_at"}
 TYPE = "type:"
 
-# Search shows ten entries of each of these lists (API-J10).
+# Search returns at most ten entries of each of these lists (API-J10).
 TAGS = NestedList(
     "tags",
     ("data", "tags"),
@@ -39,7 +39,7 @@ TAGS = NestedList(
 COMPANIES = NestedList(
     "companies",
     ("data", "companies"),
-    # The first in real answers, the second in the description (API-F2).
+    # Real answers use the first key, the documentation the second (API-F2).
     whole=WholeList(
         "/contacts/{id}/companies", Numbered(60), ("data", "companies"), link="/companies/{id}"
     ),
@@ -64,7 +64,7 @@ MERGE_HISTORY = NestedList(
     "merge_history",
     is_bare=True,
     whole=WholeList("/contacts/{id}/merge_history", ByCursor(150)),
-    # Search sends it without a count: a long one may be cut.
+    # Search sends it without a count, so a long list may be cut.
     uncounted_limit=10,
 )
 
@@ -340,7 +340,7 @@ class CustomObjectInstances(ListStream):
         return Probe(f"{self.path}/{quote(types[0], safe='')}", {"per_page": 1})
 
     def count(self, answer: Answer) -> int | None:
-        """Unknown: the probe is of one type at most."""
+        """Return None: the probe covers one type at most."""
         return None
 
     def covers(self, opening: Opening) -> frozenset[str]:
@@ -364,7 +364,7 @@ class CustomObjectInstances(ListStream):
 
     @staticmethod
     def _referred(client: Client) -> list[str]:
-        """The types that conversation attributes refer to (API-F2)."""
+        """Return the types that conversation attributes refer to (API-F2)."""
         path = "/conversations/attributes"
         answers = read_pages(client.get, path, WHOLE, {"include_archived": "true"})
         references = [

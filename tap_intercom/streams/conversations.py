@@ -34,11 +34,11 @@ from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 
 LOGGER = logging.getLogger("tap_intercom")
 
-# GET /conversations/{id} holds the newest parts only.
+# GET /conversations/{id} has only the newest parts.
 # Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/conversations/retrieveconversation
 MAX_PARTS = 500
 READ_CONVERSATIONS = "Read conversations"
-# From here on some fields come only when they are asked for (API-L1).
+# From this version on, some fields come only on request (API-L1).
 ADDED_ON_REQUEST = (2, 16)
 OF_CONVERSATION = {"conversation_id": "id", "conversation_updated_at": "updated_at"}
 TICKETS = frozenset({"conversations that are tickets"})
@@ -47,7 +47,7 @@ ALL_PART_TYPES = frozenset({"part types of 2.13"})
 
 
 def part_types(settings: Settings) -> frozenset[str]:
-    """Versions before 2.13 leave parts of many types out (API-A3)."""
+    """Return the part types of a version: before 2.13 Intercom omits many (API-A3)."""
     return ALL_PART_TYPES if settings.version >= (2, 13) else frozenset()
 
 
@@ -63,9 +63,9 @@ PARTS_OF_SIDE_CONVERSATION = NestedList(
 )
 CONTACTS = NestedList("contacts", ("contacts", "data"))
 TAGS = NestedList("tags", ("tags", "data"))
-# The description calls the list teammates, real answers admins (API-G3).
+# The documentation calls the list teammates, real answers admins (API-G3).
 TEAMMATES = NestedList("teammates", ("admins", "teammates", "data"))
-# Up to 1,000 can be returned, the description says.
+# The documentation says that at most 1,000 are returned.
 LINKS = NestedList("linked_objects", limit=1000)
 TOPICS = NestedList("topics", ("topics", "data"))
 CONTENT_SOURCES = NestedList("ai_agent.content_sources", ("content_sources", "data"))
@@ -105,12 +105,12 @@ class ConversationParts(ChildStream):
         names: Sequence[str],
         kept: Sequence[bool] | None,
     ) -> Cases:
-        """Parts that Intercom counts but does not return, or of which it says nothing."""
+        """Return parts that Intercom counts but does not return, and lists that it omits."""
         found = PARTS.read(answer.body)
         return {self.name: [Case(str(parent.id), PARTS, found)]} if found.missing else {}
 
     def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
-        # What the answer itself says is newer than what the search said of the parent.
+        # The answer itself is newer than the parent from the search.
         conversation = answer.body
         parts = PARTS.rows(conversation)
         total = PARTS.total(conversation)
@@ -187,12 +187,12 @@ class SideConversations(ChildStream):
     embedded = (SideConversationParts(),)
 
     def instant(self, record: Record) -> int | None:
-        """When its newest part was made."""
+        """Return when its newest part was created."""
         parts = PARTS_OF_SIDE_CONVERSATION.rows(record)
         return max((instant_of(part.get("created_at")) or 0 for part in parts), default=None)
 
     def post_process(self, record: Record) -> Record:
-        record.pop("conversation_parts", None)  # they have a table of their own
+        record.pop("conversation_parts", None)  # they have their own table
         return record
 
 
@@ -216,7 +216,7 @@ class CallTranscripts(ChildStream):
     def read_rows(
         self, client: Client, run: StreamRun, parents: Sequence[Parent]
     ) -> Iterator[Batch]:
-        """The calls of several conversations."""
+        """Yield the calls of several conversations."""
         updated_at = {str(parent.id): parent.updated_at for parent in parents}
 
         def rows(answer: Answer) -> list[Record]:
@@ -344,7 +344,7 @@ class Conversations(SearchStream):
         missing_permissions = list(
             self.missing_permissions(lambda probe: probe.send(opening.client), settings)
         )
-        # Before 2.10 no request shows whether the permission is there.
+        # Before 2.10 no request shows whether the token has the permission.
         return TICKETS if settings.version >= (2, 10) and not missing_permissions else frozenset()
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
@@ -361,7 +361,7 @@ class Conversations(SearchStream):
     def missing_permissions(
         self, ask: Callable[[Probe], Answer], settings: Settings
     ) -> Iterator[MissingPermission]:
-        """Yield the permission for tickets, without which search leaves them out (API-A2)."""
+        """Yield the permission for tickets if it is missing: search then omits them (API-A2)."""
         if settings.version < (2, 10):
             return
         try:
@@ -431,10 +431,10 @@ class Macros(ListStream):
     paging = ByCursor(150)
 
     def covers(self, opening: Opening) -> frozenset[str]:
-        """Macros of other teams are not shown (API-F1)."""
+        """Intercom does not show macros of other teams (API-F1)."""
         return frozenset({f"macros of teammate {opening.workspace.answer.body.get('id')}"})
 
     def url_params(self, run: StreamRun) -> Mapping[str, Any]:
         starts = [window.start for window in run.plans[self.name].windows]
-        # Whether the bound is included is not said.
+        # The documentation does not say whether the bound is included.
         return {"updated_since": max(min(starts) - 1, 0)}

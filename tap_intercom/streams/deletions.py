@@ -1,7 +1,7 @@
-"""Which contacts, companies and conversations are gone, as no answer of Intercom's tells it.
+"""Which contacts, companies and conversations no longer exist, since Intercom does not say.
 
-All ids that there are now are compared with those of the last detection, and with what this run
-wrote. Lists move while they are read, so that each id that is missing is asked for by itself.
+All current ids are compared with those of the last detection and of the records written in this
+run. Lists change while they are read, so each missing id is requested separately.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LIST_PAGE_SIZE = 150
 MAX_WITHOUT_CONTROL = 20
 CONTROLS = 3
 DETECTED = {"companies": "data", "contacts": "data", "conversations": "conversations"}
-"""The streams whose records are looked for, and the key of their lists."""
+"""The streams to detect deletes for, and the keys of their lists."""
 SEARCHES: Mapping[str, SearchStream] = {
     stream.name: stream for stream in (Contacts(), Conversations())
 }
@@ -48,7 +48,7 @@ CANONICAL = re.compile(r'</contacts/([^/>]+)>;\s*rel="?canonical')
 
 @dataclass(frozen=True)
 class DetectedDeletions:
-    """What a detection found of a stream: rows for what is gone, and the ids to keep."""
+    """The result of a detection for one stream: rows for deleted records, and ids to keep."""
 
     rows: Sequence[Record]
     ids: set[str]
@@ -77,11 +77,11 @@ class Deletions(Stream):
         return settings.detect_deletes != "off"
 
     def count(self, answer: Answer) -> int | None:
-        """Unknown: the probe counts contacts."""
+        """Return None: the probe counts contacts."""
         return None
 
     def begin(self, settings: Settings, workspace_id: str | None, shared: Shared) -> None:
-        """Look at the file, and have the ids kept that the run writes."""
+        """Check the file, and start collecting the ids that the run writes."""
         if settings.detect_deletes == "off":
             LOGGER.warning("%s: nothing is detected, since detect_deletes is off", self.name)
             return
@@ -114,8 +114,8 @@ class Deletions(Stream):
             except AuthError as error:
                 error.stream = name
                 raise
-            # The list of 2.16 leaves no ids to compare with. What goes before an older version kept
-            # some is in no comparison, so the next list begins where the last one ended.
+            # The list of 2.16 leaves no ids to compare with. A deletion before an older version has
+            # kept ids is in no comparison, so the next list begins where the last one ended.
             is_after_list = {name, DeletedConversations.name} <= ids.keys()
             if name == "conversations" and not is_after_list:
                 until = now
@@ -128,7 +128,7 @@ class Deletions(Stream):
         bookmark = run.plans[self.name].floor
         base = known.base(bookmark)
         if bookmark is not None and known.is_older_than(bookmark):
-            # What an older file knows is still compared: rows may come again, none is left out.
+            # Ids of an older file are still compared: rows may repeat but are never lost.
             fault = "is not there" if base is None else "is older than the state"
             LOGGER.warning("%s: %s %s, so detection begins again", self.name, known.path, fault)
             run.shortfalls.add(self.name, "known ids are lost", str(known.path))
@@ -140,9 +140,9 @@ class Deletions(Stream):
 
 
 def _marks(run: StreamRun, name: str, rows: Sequence[Record]) -> Batch:
-    """What marks the records themselves as gone: their keys and DELETED_AT, and nothing else.
+    """Return lines that mark the records as deleted, with only their keys and DELETED_AT.
 
-    In a full read ACTIVATE_VERSION has removed them.
+    After a full read there are none: ACTIVATE_VERSION has removed the records.
     """
     selection = run.shared.selections[name]
     is_wanted = run.settings.detect_deletes == "column" and selection.has(DELETED_AT)
@@ -182,10 +182,10 @@ def _row(run: StreamRun, name: str, record_id: str, kind: str, into: str | None 
 
 
 def _missing(run: StreamRun, name: str, known: Collection[str] | None) -> DetectedDeletions:
-    """What was known, or written by this run, and is listed no more, if it is really gone.
+    """Find records that were known or written in this run, are not listed and no longer exist.
 
-    What search_filters leave out is in no table: then only what is written becomes known, and at
-    first what the search finds.
+    Records outside search_filters are in no table. With filters, only written records become known,
+    plus those that the first search finds.
     """
     shared = run.shared
     left = shared.wait_for(name)
@@ -205,7 +205,7 @@ def _missing(run: StreamRun, name: str, known: Collection[str] | None) -> Detect
 
 
 def _found(run: StreamRun, stream: SearchStream) -> set[str]:
-    """The ids of all records that the search finds with its filter."""
+    """Return the ids of all records that the search finds with its filter."""
     body = stream.query(run, Window(0, None))
     size = min(run.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
 
@@ -217,7 +217,10 @@ def _found(run: StreamRun, stream: SearchStream) -> set[str]:
 
 
 def _listed(run: StreamRun, name: str) -> set[str]:
-    """The ids of all records. Source: GET /contacts, GET /conversations (API-D2), or the scroll."""
+    """Return the ids of all records.
+
+    Source: GET /contacts, GET /conversations (API-D2), or the scroll.
+    """
     path = f"/{name}"
     size = min(run.settings.page_size or LIST_PAGE_SIZE, LIST_PAGE_SIZE)
     answers = (
@@ -233,9 +236,9 @@ def _listed(run: StreamRun, name: str) -> set[str]:
 
 
 def _gone(run: StreamRun, name: str, record_id: str) -> Record | None:
-    """The row for a record that is not listed; None where it is there all the same.
+    """Return the row for a record that is not listed, or None if it still exists.
 
-    An archived contact is still found by its id, but no search shows it (API-H).
+    An archived contact is still found by its id, but by no search (API-H).
     """
     try:
         _ask(run, name, record_id)
@@ -261,7 +264,7 @@ def _ask(run: StreamRun, name: str, record_id: str) -> None:
 def _check_that_a_record_is_found(
     run: StreamRun, name: str, listed: set[str], missing: int
 ) -> None:
-    """Raise ContractError where a 404 says nothing: then not even what is listed is found."""
+    """Raise ContractError if a 404 proves nothing, since even listed records return one."""
     for record_id in islice(listed, CONTROLS):
         try:
             _ask(run, name, record_id)
@@ -281,7 +284,7 @@ def _check_that_a_record_is_found(
 
 
 def _lists_deleted(run: StreamRun) -> bool:
-    """Whether Intercom lists what is deleted, and all of that may have been written."""
+    """Whether Intercom lists deleted conversations, and any of them may have been written."""
     is_filtered = "conversations" in run.settings.search_filters
     return run.settings.version >= (2, 16) and not is_filtered
 
@@ -289,9 +292,9 @@ def _lists_deleted(run: StreamRun) -> bool:
 def _deleted_conversations(
     run: StreamRun, known: dict[str, Any], until: int | None
 ) -> DetectedDeletions:
-    """Conversations that were deleted since `until`, by the list that 2.16 has of them.
+    """Find conversations deleted since `until`, in the list that 2.16 has of them.
 
-    The list may lag, so that it is read from a lookback before, and the ids in that are kept.
+    The list may lag, so it is read from a lookback before, and the ids in that time are kept.
     """
     stream = DeletedConversations()
     now = run.origin.now
@@ -304,7 +307,7 @@ def _deleted_conversations(
     ):
         for each in stream.parse_response(answer):
             deleted[str(each.get("id"))] = stream.instant(each) or now
-    # A first detection reports what is deleted while it runs: this run may have written it.
+    # A first detection reports deletions during the run: it may have written those records.
     first = now if until is None else since
     return DetectedDeletions(
         [

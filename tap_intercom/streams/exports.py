@@ -1,6 +1,6 @@
-"""What became of outbound messages: the groups of the content data export.
+"""What happened to outbound messages: the groups of the content data export.
 
-One job gives a file for each group, so that all that are selected are read together.
+One job returns a file for each group, so all selected groups are read together.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from tap_intercom.windows import Window, spans, start_of_day
 PREFIX = "content_export_"
 READER = f"{PREFIX}receipt"
 RECORD_HASH = "_sdc_record_hash"
-# A job has 10,000,000 rows at most, and more are cut without notice (API-I1).
+# A job has at most 10,000,000 rows; Intercom cuts the rest without notice (API-I1).
 MAX_ROWS = 10_000_000
 WINDOW_SECONDS = 30 * DAY_SECONDS
-# Days of a workspace's timezone begin at most 14 hours from those of UTC.
+# Days of a workspace's timezone begin at most 14 hours before or after UTC days.
 MARGIN_SECONDS = DAY_SECONDS
 ROWS_AT_ONCE = 1_000
 
-# Words of a file's name that do not name its group.
+# Words in a file's name that do not name its group.
 _OTHER_WORDS = frozenset(
     {"export", "exports", "exported", "intercom", "content", "data", "part", "file", "files"}
     | {"csv", "gz", "txt", "t", "z", "utc"}
@@ -72,15 +72,15 @@ class ContentExport(Stream):
         return self.name.removeprefix(PREFIX)
 
     def count(self, answer: Answer) -> int | None:
-        """Unknown before a job ran."""
+        """Return None: not known before a job has run."""
         return None
 
     def carried(self, period: Window) -> Record:
-        """What each row carries of the period that its export asked for."""
+        """Return the columns that each row repeats from the export's period."""
         return {}
 
     def columns(self, header: Sequence[str]) -> list[str]:
-        """The columns of a file: those of the schema, however they are spelt, and others."""
+        """Return the columns of a file: those of the schema, in any spelling, and others."""
         types = column_types(self.name)
         exact = types.keys() & set(header)
 
@@ -92,22 +92,22 @@ class ContentExport(Stream):
         return unique([column(name) for name in header])
 
     def fits(self, header: Sequence[str]) -> bool:
-        """Whether a file has the columns that tell the group from all others."""
+        """Whether a file has the columns that distinguish this group."""
         marks = self.marks or ("receipt_id", str(self.replication_key))
         return set(marks) <= set(self.columns(header))
 
     def known(self, header: Sequence[str]) -> int:
-        """How many columns of a file the schema has."""
+        """Return how many columns of a file are in the schema."""
         return len(column_types(self.name).keys() & set(self.columns(header)))
 
     def knows_all(self, header: Sequence[str]) -> bool:
-        """Whether the group has no other columns than those of its schema, where it may not."""
+        """Whether a file has only columns of the schema, or the group may have others."""
         return self.others == "answers" or self.known(header) == len(header)
 
     def maker(
         self, header: Sequence[str], period: Window, occurrences: Occurrences
     ) -> Callable[[Sequence[str]], Record]:
-        """How a row below this header becomes a record."""
+        """Return a function that converts a row below this header to a record."""
         types = column_types(self.name)
         names = self.columns(header)
         times = [(at, name) for at, name in enumerate(names) if types.get(name) == "time"]
@@ -127,9 +127,9 @@ class ContentExport(Stream):
         return make
 
     def belongs(self, record: Record, window: Window) -> bool:
-        """Whether a record is of a message that was sent in a window, as far as it says when.
+        """Whether a record's message was sent in a window; True if the record does not say when.
 
-        The job reaches beyond the window, and what it has from there comes with the next window.
+        The job covers more than the window; the other rows come with the next window.
         """
         if self.replication_key != "received_at":
             return True
@@ -140,7 +140,7 @@ class ContentExport(Stream):
         return received_at >= window.start and is_before_end
 
     def batch(self, run: StreamRun, answer: Answer, records: Sequence[Record]) -> Batch:
-        """The lines of records that came as a file, and not in the answer itself."""
+        """Return the lines of records that came in a file, not in the answer itself."""
         return run.render(self.name, answer, lambda _: records)
 
 
@@ -340,7 +340,7 @@ class Receipts(ContentExport):
     request_cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
     key_properties = ("receipt_id",)
     replication_key = "received_at"
-    # As the official description has it.
+    # The spelling in the official documentation.
     renamed = {"first_dismisall": "first_dismissal"}
 
     groups: ClassVar[Sequence[ContentExport]] = (
@@ -371,14 +371,14 @@ class Receipts(ContentExport):
         yield from self.groups
 
     def probe(self, settings: Settings) -> Probe:
-        # A job that nobody made: the answer is 404, unless the permission is missing.
+        # A job that does not exist: the answer is 404, unless the permission is missing.
         return Probe(CONTENT.status.format(id="none"), may_be_absent=True)
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
-        """Windows of whole days by when messages were sent, the last days of before once more.
+        """Read windows of whole days by send time, and repeat the last days of earlier runs.
 
-        What becomes of a message later comes only when the day that it was sent on is asked for
-        again (API-I1): bookmarks are in terms of these days.
+        Later events of a message come only if its send day is exported again (API-I1), so bookmarks
+        refer to send days.
         """
         origin, lookback = run.origin, run.settings.export_lookback_days * DAY_SECONDS
         wanted = {name: windows_of(plan, origin, lookback) for name, plan in run.plans.items()}
@@ -396,7 +396,7 @@ class Receipts(ContentExport):
     def _read(
         self, run: StreamRun, window: Window, period: Window, names: frozenset[str]
     ) -> Iterator[Batch]:
-        """The rows of a window, by a job for a period that reaches beyond it."""
+        """Yield the rows of a window, from a job for a longer period."""
         assert period.end is not None
         # Both days are included (API-I1).
         body = {"created_at_after": period.start, "created_at_before": period.end - 1}
@@ -411,7 +411,7 @@ class Receipts(ContentExport):
                 yield from self._read_file(run, export, each)
 
     def _read_file(self, run: StreamRun, export: _Export, file: CsvFile) -> Iterator[Batch]:
-        """The rows of a file, for the stream that it belongs to, where that is read."""
+        """Yield the rows of a file for its stream, if that is read."""
         wanted = export.names - run.given_up.keys()
         group = group_of(file.name)
         if group is not None:
@@ -474,9 +474,9 @@ class Receipts(ContentExport):
     def _fitting(
         self, file: CsvFile, header: Sequence[str]
     ) -> tuple[Sequence[ContentExport], bool]:
-        """The streams that a file may belong to by its columns, and whether that is sure.
+        """Return the streams that a file may belong to by its columns, and whether that is certain.
 
-        Raises ContractError for a file alone that belongs to no stream.
+        Raises ContractError for a single file that belongs to no stream.
         """
         fitting = [each for each in self._groups() if each.fits(header)]
         exact = [each for each in fitting if each.knows_all(header)]
@@ -484,7 +484,7 @@ class Receipts(ContentExport):
             return exact, True
         if file.name:
             return fitting, not fitting
-        # A file alone is one of the groups, whatever columns Intercom has added to it.
+        # A single file is one of the groups, even if Intercom has added columns to it.
         best = max(fitting or self._groups(), key=lambda each: each.known(header))
         if best.known(header) < 2:
             raise ContractError("the export is a file without the columns of any stream")
@@ -500,10 +500,10 @@ class Receipts(ContentExport):
 
 
 class Occurrences:
-    """Makes keys of what identifies rows; equal ones are numbered, so that each row has a key.
+    """Makes keys from identifying columns, and numbers equal rows, so each row has its own key.
 
-    Numbers are the same in each run, since a job has all rows of an identity or none. It takes
-    some 70 bytes of memory for each row of a job.
+    The numbers are the same in each run, since a job has all rows of an identity or none of them.
+    It uses about 70 bytes of memory for each row of a job.
     """
 
     def __init__(self) -> None:
@@ -522,7 +522,7 @@ class Occurrences:
 
 @dataclass(frozen=True)
 class _Export:
-    """A job's rows: asked for by a period, to have those of a window for the streams named."""
+    """A job for a period, from which the named streams take the rows of a window."""
 
     window: Window
     period: Window
@@ -534,7 +534,7 @@ class _Export:
 
 
 def group_of(file_name: str) -> str | None:
-    """The group that a file is named after: `Export/Receipts-2026-11-27_1.CSV` is of receipt."""
+    """Return the group in a file's name: `Export/Receipts-2026-11-27_1.CSV` is receipt."""
     known = known_groups()
     words = re.findall("[a-z]+", re.split(r"[/\\]", file_name)[-1].lower())
     name = "".join(word for word in words if word not in _OTHER_WORDS)
@@ -544,7 +544,7 @@ def group_of(file_name: str) -> str | None:
 
 @cache
 def known_groups() -> dict[str, str]:
-    """The groups by their names without `_`: those of streams, and events that receipts count."""
+    """Return groups by name without `_`: those of streams, and the events that receipts count."""
     events = (name for name in column_types(READER) if name.startswith("first_"))
     groups = [each.group for each in (Receipts(), *Receipts.groups)]
     names = [*groups, *(name.removeprefix("first_") for name in events)]
@@ -552,12 +552,13 @@ def known_groups() -> dict[str, str]:
 
 
 def period_of(window: Window, lookback: int, now: int, *, is_missing: bool) -> Window:
-    """The period to ask for, to have a window of whole days with what came lookback seconds later.
+    """Return the period to request for a window of whole days and the lookback (seconds) after it.
 
-    What became of a message is exported as far as it happened in the period asked for (API-I1). It
-    begins a second early, as it is not known whether Intercom leaves out its first second.
-    is_missing: whether an earlier run read what follows the window. The margin repeats some of
-    that, and must not be poorer, so the period reaches as far as that run's did.
+    An export has only the events within the requested period (API-I1). The period begins one second
+    early, since Intercom may leave out its first second.
+
+    is_missing: whether an earlier run read the time after the window. The margin repeats some of
+        its rows and must not have fewer events, so the period ends as late as that run's did.
     """
     assert window.end is not None
     reach = lookback + MARGIN_SECONDS
@@ -569,7 +570,7 @@ def period_of(window: Window, lookback: int, now: int, *, is_missing: bool) -> W
 
 @cache
 def column_types(name: str) -> dict[str, str]:
-    """Which columns of a stream are times, and which are plain values, as its schema has them."""
+    """Return which columns of a stream's schema are times, and which are plain values."""
     return {
         column: "time" if schema.get("format") == "date-time" else "plain"
         for column, schema in load_schema(name)["properties"].items()
@@ -578,9 +579,9 @@ def column_types(name: str) -> dict[str, str]:
 
 
 def windows_of(plan: Plan, origin: Origin, lookback: int) -> list[Window]:
-    """The windows of a plan, with the lookback before its bookmark; none begins before start_date.
+    """Return the windows of a plan, with the lookback (seconds) before its bookmark.
 
-    lookback is in seconds.
+    No window begins before start_date.
     """
     windows = list(plan.windows)
     if plan.main is not None:
@@ -589,13 +590,13 @@ def windows_of(plan: Plan, origin: Origin, lookback: int) -> list[Window]:
 
 
 def whole_days(window: Window, now: int) -> Window:
-    """The days, in UTC, that a window touches; an open one ends with the day of `now`."""
+    """Return the UTC days that a window touches; an open one ends with the day of `now`."""
     last = now if window.end is None else min(window.end - 1, now)
     return Window(start_of_day(window.start), start_of_day(last) + DAY_SECONDS)
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """The names of columns, with a number behind those that were there before."""
+    """Return the names of columns, with a number after each repeated name."""
     found: list[str] = []
     for name in names:
         number, candidate = 1, name
@@ -607,7 +608,7 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def instant(text: str) -> float | str | None:
-    """A time of a file, however it is written, in Unix seconds; text that is no time as it is."""
+    """Convert a time in a file, in any format, to Unix seconds; return other text unchanged."""
     if not text:
         return None
     if _NUMBER.fullmatch(text):

@@ -1,4 +1,4 @@
-"""What the workspace publishes, and what its AI agent reads: articles, news, snippets, pages."""
+"""What the workspace publishes and what its AI agent reads: articles, news, snippets, pages."""
 
 from __future__ import annotations
 

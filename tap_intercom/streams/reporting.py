@@ -1,7 +1,7 @@
-"""The datasets of the reporting export, which differ between workspaces: discovery finds them.
+"""The datasets of the reporting export. They differ between workspaces, so discovery finds them.
 
-A dataset has a column for each attribute, custom ones among them. Catalogs keep what Intercom calls
-them, since a run has to ask for them by that.
+A dataset has a column for each attribute, including custom ones. Catalogs keep Intercom's names for
+the attributes, since a run requests them by those.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ PREFIX = "reporting_"
 DATASETS = "/export/reporting_data/get_datasets"
 WINDOW_SECONDS = 30 * DAY_SECONDS
 WINDOWS_AT_ONCE = 5
-# What workspaces without extended retention keep (API-I2).
+# How long workspaces without extended retention keep data (API-I2).
 REACH_SECONDS = 730 * DAY_SECONDS
 LONGEST_COLUMN_BYTES = 63
 WITHOUT_REPLY = frozenset({"conversations without a reply"})
 
-# The attribute that tells a row from all others, by dataset (API-I2).
+# The attribute that identifies a row, by dataset (API-I2).
 IDS = {
     "admin_status_change": "teammate_status_id",
     "consolidated_conversation_part": "action_id",
@@ -50,7 +50,8 @@ IDS = {
     "conversation_rating_sent": "conversation_rating_id",
     "tickets": "ticket_id",
 }
-# What identifies a row of a dataset without such an attribute: values that do not change (API-I2).
+# The columns that identify a row of a dataset without such an attribute; their values do not change
+# (API-I2).
 IDENTITIES = {
     "conversation_sla_status_log": (
         "conversation_id",
@@ -66,9 +67,9 @@ IDENTITIES = {
         "ticket_created_at",
     ),
 }
-# And of a dataset that is not known here.
+# The same for datasets not named here.
 STABLE_IDS = ("conversation_id", "ticket_id", "call_id")
-# Intercom does not tell types; these attributes of its own are times (API-I2).
+# Intercom does not send types; these built-in attributes are times (API-I2).
 TIMES = frozenset(
     {
         "action_time",
@@ -104,7 +105,7 @@ class ReportingDataset(Stream):
     not_sent_again = "rows older than two years"
 
     def covers(self, opening: Opening) -> frozenset[str] | None:
-        """Conversations that nobody replied to are there from 2.16 on (API-A3)."""
+        """Conversations without a reply are included from 2.16 on (API-A3)."""
         if self.name != f"{PREFIX}conversation":
             return None
         return WITHOUT_REPLY if opening.settings.version >= (2, 16) else frozenset()
@@ -113,11 +114,11 @@ class ReportingDataset(Stream):
         return Probe(DATASETS)
 
     def count(self, answer: Answer) -> int | None:
-        """Unknown before a job ran."""
+        """Return None: not known before a job has run."""
         return None
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
-        """Windows of the dataset's own time; rows change later, so the last days come again."""
+        """Read windows of the dataset's own time; rows change later, so the last days repeat."""
         origin = run.origin
         plan = run.plans.get(self.name)
         windows = [Window(origin.start_date, origin.end)]
@@ -150,7 +151,7 @@ class ReportingDataset(Stream):
         ]
 
     def _read(self, run: StreamRun, window: Window, refused: set[str]) -> Iterator[Batch]:
-        """The rows of a window. refused: attributes that Intercom does not know any more."""
+        """Yield the rows of a window. refused: attributes that Intercom no longer has."""
         with tempfile.TemporaryFile(prefix="tap-intercom-") as file:
             columns, answer = self._export(run, window, refused, file)
             if answer is None:
@@ -172,7 +173,7 @@ class ReportingDataset(Stream):
     def _export(
         self, run: StreamRun, window: Window, refused: set[str], file: BinaryIO
     ) -> tuple[list[str], Answer | None]:
-        """Export a window; gives the columns of the file in their order."""
+        """Export a window to a file, and return the file's columns in order."""
         attributes = run.selections[self.name].attributes
         while True:
             columns = [name for name, attribute in attributes.items() if attribute not in refused]
@@ -185,7 +186,7 @@ class ReportingDataset(Stream):
                 "end_time": period.end,
             }
             settings = run.settings
-            # The description requires all of them, also where the path names the job (API-I2).
+            # The documentation requires both, even if the path names the job (API-I2).
             url_params = {"app_id": run.workspace_id, "client_id": settings.client_id}
             try:
                 with run.jobs.start(
@@ -238,7 +239,7 @@ class ReportingDataset(Stream):
 
 
 def dataset_stream(name: str) -> ReportingDataset:
-    """The stream of a dataset, whatever it is; its key and columns are in the catalog."""
+    """Return the stream of any dataset; its key and columns are in the catalog."""
     kind: type[ReportingDataset] = type("Dataset", (ReportingDataset,), {"name": name})
     return kind()
 
@@ -250,10 +251,12 @@ def is_dataset(name: str) -> bool:
 def identity_columns(
     stream: str, attributes: Mapping[str, str], replication_key: str | None
 ) -> list[str]:
-    """The columns that identify a row of a dataset, as far as it has them.
+    """Return the identifying columns that a dataset has.
 
-    They do not change, and rows that are equal in them are numbered. The dataset's time is one of
-    them, so equal ones come in the same job. attributes: what Intercom calls each column.
+    Their values do not change, and rows that are equal in them are numbered. The dataset's time is
+    one of them, so equal rows come in the same job.
+
+    attributes: Intercom's name of each column.
     """
     dataset = stream.removeprefix(PREFIX)
     by_id: dict[str, str] = {}
@@ -266,17 +269,17 @@ def identity_columns(
 
 
 def period_of(window: Window, now: int) -> Window:
-    """The period to ask for, to have a window whichever of its bounds Intercom leaves out."""
+    """Return the period to request for a window, as Intercom may leave out either bound."""
     start = max(window.start - 1, now - REACH_SECONDS)
     return Window(start, now if window.end is None else min(window.end + 1, now))
 
 
 def mismatch(header: Sequence[str], asked: Sequence[str]) -> str | None:
-    """What is wrong with a header; None where its columns may be the attributes asked for.
+    """Return the fault of a header, or None if its columns may be the requested attributes.
 
-    Columns are read by their position, as two attributes may have the same name (API-I2). A header
-    may name ids or what users see, so only a cell that is the id of another attribute is wrong, and
-    only where that one is not in its place either: a name may be the same as an id by chance.
+    Columns are read by position, since two attributes may have the same name (API-I2). A header may
+    have ids or displayed names, and a name may equal an id by chance. So a cell is wrong only if it
+    is the id of another attribute that is not in its place either.
     """
     if len(header) != len(asked):
         return f"the export has {len(header)} columns where {len(asked)} were asked for"
@@ -289,11 +292,11 @@ def mismatch(header: Sequence[str], asked: Sequence[str]) -> str | None:
 
 
 class DatasetSchema:
-    """What discovery makes of a dataset: its stream, schema, keys and the attributes of columns.
+    """A dataset's stream, schema, keys and column attributes, as discovery needs them.
 
-    identity: the columns that the key is made of, where no column is one.
+    identity: the columns that make up the key, if no single column is one.
 
-    Raises ContractError for one that Intercom does not describe as it should.
+    Raises ContractError for a dataset with an invalid description.
     """
 
     def __init__(self, dataset: Mapping[str, Any]) -> None:
@@ -334,10 +337,10 @@ class DatasetSchema:
 
 
 def column_names(qualified_ids: Sequence[str]) -> dict[str, str]:
-    """A name that every database takes for each attribute.
+    """Return a name for each attribute that every database accepts.
 
-    Where that is too long, or the same for two, a hash of what Intercom calls it ends it, so that
-    it is the same in each discovery.
+    If a name is too long or not unique, it ends in a hash of Intercom's name, so each discovery
+    returns the same name.
     """
     plain = {
         each: re.sub("[^a-z0-9]+", "_", each.lower()).strip("_") or "attribute"
@@ -356,7 +359,7 @@ def column_names(qualified_ids: Sequence[str]) -> dict[str, str]:
 
 
 def invalid_attributes(message: str, asked: Sequence[str]) -> set[str]:
-    """Those of the attributes that a refusal names, by their whole name or its last part."""
+    """Return the attributes in a refusal, named in full or by their last part."""
     _, _, names = message.partition(" dataset: ")
     named = {name.strip(" .)'\"") for name in names.split(",")}
     return {each for each in asked if each in named or each.rpartition(".")[2] in named}

@@ -1,4 +1,4 @@
-"""Tickets, their parts, and the types and states that they may have."""
+"""Tickets with their parts, types and states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = NestedList(
 )
 CONTACTS = NestedList("contacts", ("contacts", "data"))
 LINKS = NestedList("linked_objects", limit=1000)
-# The first in real answers, the second in the description (API-F3).
+# Real answers use the first key, the documentation the second (API-F3).
 ATTRIBUTES = NestedList("ticket_type_attributes", ("data", "ticket_type_attributes"))
 
 
@@ -83,12 +83,12 @@ class Tickets(SearchStream):
     first_version = (2, 10)
     attributes = "ticket"
     attributes_field = "ticket_attributes"
-    # Text before 2.12: what is the category of the object since, with two labels beside it.
+    # Text before 2.12: the category that the later object has, with two labels beside it.
     older_columns = {
         name: OlderColumn((2, 12), {"type": ["null", "string"]})
         for name in ("ticket_state", "ticket_state_internal_label", "ticket_state_external_label")
     }
-    # A part may be newer than the time that its ticket tells (API-J1).
+    # A part may be newer than its ticket's time of change (API-J1).
     lookback_seconds = DAY_SECONDS
     lists = (PARTS, CONTACTS, LINKS)
     embedded = (TicketParts(), TicketContact(), TicketLink())

@@ -132,7 +132,7 @@ class ActivityLogs(ListStream):
         return Probe(self.path, {"created_at_after": str(settings.start_date), "per_page": 1})
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
-        """Windows of 30 days: the pages of a long time would move for as long as they are read."""
+        """Read windows of 30 days: pages over a long time would keep moving during the read."""
         wanted = {name: plan.windows for name, plan in run.plans.items()}
         start, limit = run.origin.start_date, run.origin.limit
         windows = [each.window for each in spans(wanted, range(start, limit, WINDOW_OF_LOGS))]
@@ -147,7 +147,7 @@ class ActivityLogs(ListStream):
 
     @staticmethod
     def _get(run: StreamRun, window: Window, path: str, params: Mapping[str, Any]) -> Answer:
-        # Whether a bound is included is not said: a second more, whose entries may come twice.
+        # A bound may or may not be included: one second more, whose entries may repeat.
         bounds = {"created_at_after": str(max(window.start - 1, 0))}
         if window.end is not None:
             bounds["created_at_before"] = str(window.end)
@@ -250,7 +250,7 @@ class DataConnectorExecutions(ChildStream):
     follows_parent = False
 
     def pages(self, run: StreamRun, parent: Parent) -> Iterator[Batch]:
-        # Without bounds Intercom shows the last hour only.
+        # Without bounds, Intercom returns only the last hour.
         for window in run.plans[self.name].windows:
             params = {
                 "include_bodies": "true",
@@ -282,7 +282,7 @@ class IpAllowlist(ObjectStream):
     records_key = ""
     permission = "IP allowlist"
     first_version = (2, 14)
-    # Every version with a number has it, Preview has not (API-L2).
+    # Every numbered version has it, Preview does not (API-L2).
     last_version = (2, 99)
     key_properties = ("workspace_id",)
 
