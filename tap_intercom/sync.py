@@ -77,6 +77,10 @@ class Sync:
         try:
             with self._progress:
                 selections = self._read(catalog)
+            self._jobs.stop()
+            with self._uninterrupted():
+                self._state.currently_syncing = None
+                self._write_state()
         except TargetGoneError:
             raise
         except Stopped:
@@ -85,13 +89,11 @@ class Sync:
             raise
         except Exception:
             if self._has_begun:
-                self._write_state()
+                with self._uninterrupted():
+                    self._write_state()
             raise
         finally:
             self._jobs.stop()
-        with self._uninterrupted():
-            self._state.currently_syncing = None
-            self._write_state()
         return self._conclude(selections)
 
     def _write_state(self) -> None:

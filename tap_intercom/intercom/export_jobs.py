@@ -189,7 +189,7 @@ class ExportJobs:
 
     def stop(self) -> None:
         """Cancel pending jobs, as far as a few seconds allow."""
-        if self._pending or self._starting.locked():
+        if not self._is_stopped and (self._pending or self._starting.locked()):
             start_thread(self._cancel_all).join(STOP_SECONDS)
 
     def _cancel_all(self) -> None:
