@@ -623,6 +623,27 @@ def test_searches_without_filters_keep_to_the_grammar_too(
     assert all(levels(body["query"]) <= 2 for body in searches)
 
 
+# Descriptions
+
+
+DESCRIBED = ("companies", "contacts", "conversation_parts", "conversations")
+
+
+def test_a_catalog_without_descriptions_reads_the_same_records(
+    tap: Tap, catalog: dict[str, Any]
+) -> None:
+    """Earlier versions of the tap made such catalogs."""
+    bare = copy.deepcopy(catalog)
+    for entry in bare["streams"]:
+        entry["schema"] = without_descriptions(entry["schema"])
+    described, plain = (tap.sync(catalog=selecting(each, *DESCRIBED)) for each in (catalog, bare))
+    for stream in DESCRIBED:
+        assert plain.schema(stream) == entry_of(bare, stream)["schema"]
+        assert described.schema(stream) == entry_of(catalog, stream)["schema"]
+        assert described.schema(stream) != plain.schema(stream)
+        assert described.records(stream) == plain.records(stream) != []
+
+
 # Catalogs that other taps made
 
 # Columns of the older tap, by path; more than these make no difference to the test.
