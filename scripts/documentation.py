@@ -1,24 +1,52 @@
-"""Write the generated tables of the documentation; --check reports outdated pages."""
+"""Write what is generated of the documentation; --check reports outdated pages."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tap_intercom.commands.about import (
     Table,
+    columns_table,
     exit_codes_table,
     markdown,
     settings_table,
     streams_table,
+    subject,
 )
+from tap_intercom.reading.stream import Stream, load_schema
+from tap_intercom.streams import STREAMS
+from tap_intercom.streams.deletions import DETECTED
 
 DOCS = Path(__file__).parent.parent / "docs"
+MARK = re.compile(r" \(API-[^)]*\)")
+
+
+def areas() -> dict[str, list[Stream]]:
+    """The streams by the module of `tap_intercom.streams` that they are in."""
+    found: dict[str, list[Stream]] = {}
+    for stream in STREAMS.values():
+        found.setdefault(type(stream).__module__.rpartition(".")[2], []).append(stream)
+    return dict(sorted(found.items()))
+
+
+def areas_table() -> Table:
+    return [
+        {
+            "area": area,
+            "columns of": ", ".join(
+                f"[{stream.name}](streams/{area}.md#{stream.name})" for stream in streams
+            ),
+        }
+        for area, streams in areas().items()
+    ]
+
+
 TABLES: dict[str, dict[str, Callable[[], Table]]] = {
     "settings.md": {"settings": settings_table},
-    "streams.md": {"streams": streams_table},
+    "streams.md": {"areas": areas_table, "streams": streams_table},
     "operations.md": {"exit-codes": exit_codes_table},
 }
 
@@ -32,15 +60,73 @@ def with_table(text: str, name: str, table: Table) -> str:
     return f"{text[: found.start()]}{found[1]}{markdown(table)}\n{found[2]}{text[found.end() :]}"
 
 
+def page_of_area(area: str, streams: list[Stream]) -> str:
+    """A page with all that is known of the streams of an area."""
+    parts = [
+        "<!-- scripts/documentation.py writes this page. -->",
+        f"# {area.capitalize()}",
+        "All times are in UTC. A field inside an object is written `object.field`, one inside the "
+        "objects of a list `list[].field`. Any column but those of the key may be null.",
+    ]
+    for stream in streams:
+        facts = "\n".join(f"- **{name}:** {text}" for name, text in facts_of(stream))
+        parts += [
+            f"## {stream.name}",
+            f"One record per {MARK.sub('', subject(stream))}.",
+            facts,
+            markdown(columns_table(stream)),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def facts_of(stream: Stream) -> Iterator[tuple[str, str]]:
+    yield "Key", ", ".join(f"`{name}`" for name in stream.key_properties)
+    time = stream.replication_key
+    yield "Replication", "full" if time is None else f"incremental by `{time}`"
+    yield "Permission", stream.permission
+    yield "Requests", stream.request_cost
+    if stream.first_version > Stream.first_version:
+        yield "API version", "{}.{} or later".format(*stream.first_version)
+    if found := " ".join(deletes_of(stream)):
+        yield "Deleted records", found
+
+
+def deletes_of(stream: Stream) -> Iterator[str]:
+    """What a target sees of a record that is deleted in Intercom."""
+    columns = load_schema(stream.name)["properties"]
+    for flag, record in (("archived", "An archived record"), ("deleted", "A deleted record")):
+        if flag in columns:
+            yield f"{record} still comes, with `{flag}` true."
+    if stream.name in DETECTED:
+        yield "With `detect_deletes`, see [Deletes](../streams.md#deletes)."
+    elif stream.parent and any(re.fullmatch("[a-z]+_updated_at", name) for name in columns):
+        yield "See [Links that are gone](../streams.md#links-that-are-gone)."
+    elif stream.is_snapshot or stream.is_append_only or stream.not_sent_again:
+        return
+    elif stream.replication_key is None:
+        yield "Each run reads all records, and its ACTIVATE_VERSION removes those that are gone."
+    elif not stream.name.startswith("content_export_"):
+        yield "An incremental run does not notice them; a full read (`FULL_TABLE`) removes them."
+
+
 def main() -> None:
+    texts = {f"streams/{area}.md": page_of_area(area, each) for area, each in areas().items()}
     for page, tables in TABLES.items():
-        path = DOCS / page
-        before = after = path.read_text(encoding="utf-8")
+        text = (DOCS / page).read_text(encoding="utf-8")
         for name, table in tables.items():
-            after = with_table(after, name, table())
+            text = with_table(text, name, table())
+        texts[page] = text
+    pages = {path.relative_to(DOCS).as_posix() for path in (DOCS / "streams").glob("*.md")}
+    for page in sorted(pages | texts.keys()):
+        path, after = DOCS / page, texts.get(page)
+        before = path.read_text(encoding="utf-8") if path.exists() else None
         if "--check" in sys.argv and after != before:
             raise SystemExit(f"docs/{page} is out of date: run scripts/documentation.py")
-        path.write_text(after, encoding="utf-8")
+        if after is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":

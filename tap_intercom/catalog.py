@@ -9,7 +9,7 @@ from singer import metadata
 
 from tap_intercom.errors import ConfigError
 from tap_intercom.reading.stream import Selection, Stream
-from tap_intercom.records.coerce import compile_record, prune_schema
+from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
@@ -22,16 +22,24 @@ Breadcrumb = tuple[str, ...]
 Entry = dict[str, Any]
 WORKSPACE_ID = "_sdc_workspace_id"
 QUALIFIED_ID = "tap-intercom.qualified-id"
-DATE_TIME: Schema = {"type": ["null", "string"], "format": "date-time"}
+WORKSPACE_ID_COLUMN: Schema = {
+    "type": "string",
+    "description": "Id of the workspace that the row comes from; joins workspace.id_code.",
+}
+DELETED_AT_COLUMN: Schema = {
+    "type": ["null", "string"],
+    "format": "date-time",
+    "description": "Start of the run that found the record gone; null for all others.",
+}
 
 
 def added_columns(stream: Stream, settings: Settings) -> Schema:
     """Return the columns that settings add to a stream."""
     columns: Schema = {}
     if settings.add_workspace_id:
-        columns[WORKSPACE_ID] = {"type": "string"}
+        columns[WORKSPACE_ID] = WORKSPACE_ID_COLUMN
     if settings.detect_deletes == "column" and stream.name in DETECTED:
-        columns[DELETED_AT] = DATE_TIME
+        columns[DELETED_AT] = DELETED_AT_COLUMN
     return columns
 
 
@@ -173,6 +181,8 @@ def _selection(
     is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_snapshot)
     automatic = {*key, *([replication_key] if replication_key else [])}
     is_selected = _field_selector(stream.name, marks, automatic)
+    # Types are compared as a whole, which descriptions would make unequal.
+    compiled = without_descriptions(schema)
     coercions = Coercions(stream.name)
     rules: dict[str, Any] = {"unknown_fields": settings.unknown_fields, "nested": stream.nested}
     return Selection(
@@ -181,9 +191,9 @@ def _selection(
         key_properties=key,
         replication_key=replication_key,
         version=version if is_full else None,
-        transform=compile_record(schema, is_selected, coercions, key_properties=key, **rules),
+        transform=compile_record(compiled, is_selected, coercions, key_properties=key, **rules),
         parser=PageParser(
-            schema,
+            compiled,
             is_selected,
             coercions,
             key_properties=stream.key_properties,

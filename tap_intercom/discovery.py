@@ -12,6 +12,7 @@ from singer import metadata
 from tap_intercom.catalog import (
     QUALIFIED_ID,
     WORKSPACE_ID,
+    WORKSPACE_ID_COLUMN,
     Breadcrumb,
     Entry,
     Schema,
@@ -21,6 +22,7 @@ from tap_intercom.errors import AuthError, ContractError, ResponseError
 from tap_intercom.intercom.client import Client
 from tap_intercom.intercom.pages import WHOLE, read_pages
 from tap_intercom.reading.stream import Stream, list_of, load_schema
+from tap_intercom.records.coerce import described_by
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.reporting import DATASETS, DatasetSchema, ReportingDataset
@@ -90,6 +92,7 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
     are too long, so these stay untyped. Attributes with one name and different types are text.
     """
     typed: dict[str, Schema | None] = {}
+    descriptions: dict[str, Schema] = {}
     for attribute in attributes:
         name, kind = attribute.get("name"), attribute.get("data_type")
         if not isinstance(name, str) or not isinstance(kind, str):
@@ -97,9 +100,13 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
         if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES:
             schema = ATTRIBUTE_TYPES.get(kind)
             typed[name] = schema if typed.get(name, schema) == schema else TEXT
+            descriptions[name] = descriptions.get(name) or described_by(
+                attribute.get("description")
+            )
     folded = Counter(name.casefold() for name in typed)
     return {
-        name: schema
+        # Behind the types, as some targets take the first keyword for that.
+        name: {**schema, **descriptions[name]}
         for name, schema in typed.items()
         if schema is not None and folded[name.casefold()] == 1
     }
@@ -194,7 +201,7 @@ def _with_marks(
     """Return an entry without its metadata, and the standard metadata by breadcrumb."""
     key = list(key_properties)
     if settings.add_workspace_id:
-        schema["properties"][WORKSPACE_ID] = {"type": "string"}
+        schema["properties"][WORKSPACE_ID] = WORKSPACE_ID_COLUMN
         key.append(WORKSPACE_ID)
     method = "FULL_TABLE" if replication_key is None else "INCREMENTAL"
     entry: Entry = {

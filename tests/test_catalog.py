@@ -15,6 +15,7 @@ from singer.catalog import Catalog
 from truth import FULL_TABLE, HASHED, STREAMS, assert_singer, assert_true
 
 from intercom_sandbox import Sandbox, Workspace, generate
+from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams import STREAMS as EVERY_STREAM
 
 Metadata = dict[tuple[str, ...], dict[str, Any]]
@@ -227,6 +228,21 @@ class TestCustomAttributes:
             workspace.add_record("ticket_types", ticket_type_attributes={"data": [of_type]})
         schema = entry_of(tap.discover(), "tickets")["schema"]["properties"]["ticket_attributes"]
         assert schema["properties"]["due"] == TEXT
+
+    def test_what_intercom_says_of_one_is_the_description_of_its_column(
+        self, tap: Tap, workspace: Workspace
+    ) -> None:
+        """Behind the type: targets that flatten make a column of the first keyword."""
+        text = "Days until\n the trial ends." + " Each plan has its own." * 100
+        workspace.add_data_attribute("contact", "days left", "integer", description=text)
+        workspace.add_data_attribute("contact", "unclear", "integer", description=None)
+        found = custom_attributes(tap.discover(), "contacts")
+        assert found["unclear"] == or_text("integer")
+        assert without_descriptions(found["days left"]) == or_text("integer")
+        assert list(found["days left"]) == ["anyOf", "description"]
+        description = found["days left"]["description"]
+        assert description.startswith("Days until the trial ends. Each")
+        assert len(description) == 1024  # BigQuery takes no more
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_without_any_permission_all_streams_are_there(self, tap: Tap, status: int) -> None:
@@ -531,7 +547,9 @@ def test_a_workspace_id_is_part_of_every_key(tap: Tap) -> None:
         if message["type"] == "SCHEMA":
             own = "_sdc_record_hash" if message["stream"] in HASHED else "id"
             assert message["key_properties"] == [own, "_sdc_workspace_id"]
-            assert message["schema"]["properties"]["_sdc_workspace_id"] == {"type": "string"}
+            column = message["schema"]["properties"]["_sdc_workspace_id"]
+            assert without_descriptions(column) == {"type": "string"}
+            assert column["description"]
         elif message["type"] == "RECORD":
             assert message["record"]["_sdc_workspace_id"] == "sandbox1"
     for stream in STREAMS:
@@ -603,6 +621,27 @@ def test_searches_without_filters_keep_to_the_grammar_too(
     searches = [r.json for r in tap.sandbox.requests if r.path == f"/{streams[0]}/search"]
     assert searches
     assert all(levels(body["query"]) <= 2 for body in searches)
+
+
+# Descriptions
+
+
+DESCRIBED = ("companies", "contacts", "conversation_parts", "conversations")
+
+
+def test_a_catalog_without_descriptions_reads_the_same_records(
+    tap: Tap, catalog: dict[str, Any]
+) -> None:
+    """Earlier versions of the tap made such catalogs."""
+    bare = copy.deepcopy(catalog)
+    for entry in bare["streams"]:
+        entry["schema"] = without_descriptions(entry["schema"])
+    described, plain = (tap.sync(catalog=selecting(each, *DESCRIBED)) for each in (catalog, bare))
+    for stream in DESCRIBED:
+        assert plain.schema(stream) == entry_of(bare, stream)["schema"]
+        assert described.schema(stream) == entry_of(catalog, stream)["schema"]
+        assert described.schema(stream) != plain.schema(stream)
+        assert described.records(stream) == plain.records(stream) != []
 
 
 # Catalogs that other taps made

@@ -101,7 +101,7 @@ def test_every_flag_is_in_the_readme_or_explains_itself() -> None:
         assert flag in help_text
 
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def anchors(page: Path) -> set[str]:
@@ -125,5 +125,12 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
-    for page in (ROOT / "docs").glob("*.md"):
-        assert f"- {page.name}\n" in navigation, page.name
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert f"- {name}\n" in navigation, name
+
+
+def test_the_pages_of_areas_have_every_stream_once() -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "streams").glob("*.md")]
+    headings = [name for page in pages for name in re.findall(r"^## (.+)$", page, re.MULTILINE)]
+    assert sorted(headings) == list(STREAMS)

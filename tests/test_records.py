@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_intercom.errors import ContractError
-from tap_intercom.records.coerce import compile_record, prune_schema
+from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import (
     KEPT_AS_TEXT,
     LEFT_OUT,
@@ -66,7 +66,7 @@ def fit(column: Any, value: Any) -> tuple[Any, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "fitted", "repairs"),
+    ("column", "value", "fitted", "coercions"),
     [
         (STRING, "text", "text", []),
         (STRING, "", "", []),
@@ -289,6 +289,32 @@ def test_deselected_fields_are_dropped_silently() -> None:
         b={**with_properties(d=STRING), "additionalProperties": True},
         e={"type": "array", "items": with_properties(g=STRING)},
     )
+
+
+def test_descriptions_are_taken_out_at_every_level_and_nothing_else_is() -> None:
+    said = {"description": "What it means.", "title": "Name"}
+    text = {**said, **STRING}
+    schema = {
+        **said,
+        **with_properties(
+            description=text,
+            title={**said, "type": ["null", "array"], "items": {**said, **TIME}},
+            choice={"anyOf": [text, {**said, **INTEGER}], **said},
+            inner={**with_properties(description=text), "additionalProperties": text, **said},
+            fixed={**said, "enum": [{"description": "a value"}]},
+            anything=True,
+        ),
+    }
+    before = json.dumps(schema)
+    assert without_descriptions(schema) == with_properties(
+        description=STRING,
+        title={"type": ["null", "array"], "items": TIME},
+        choice={"anyOf": [STRING, INTEGER]},
+        inner={**with_properties(description=STRING), "additionalProperties": STRING},
+        fixed={"enum": [{"description": "a value"}]},
+        anything=True,
+    )
+    assert json.dumps(schema) == before
 
 
 def test_an_object_without_a_required_field_is_no_object_of_its_kind() -> None:

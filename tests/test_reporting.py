@@ -18,6 +18,7 @@ from truth import instant_text
 from warm_tap import WarmTap
 
 from intercom_sandbox import Sandbox, Workspace, generate
+from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams.reporting import LONGEST_COLUMN_BYTES, column_names, invalid_attributes
 from tap_intercom.times import DAY_SECONDS, rfc3339
 
@@ -109,7 +110,10 @@ class TestDiscovery:
         text = {"type": ["null", "string"]}
         assert entry["key_properties"] == [KEY]
         assert entry["replication_key"] == TIME
-        assert entry["schema"]["properties"] == {
+        properties = entry["schema"]["properties"]
+        assert properties["people_plan"]["description"] == "Plan"
+        assert properties[KEY]["description"] == "Conversation id"
+        assert without_descriptions(entry["schema"])["properties"] == {
             KEY: {"type": "string"},
             TIME: {**text, "format": "date-time"},
             "conversation_channel": text,
@@ -126,7 +130,9 @@ class TestDiscovery:
         }
         assert qualified["people_plan"] == "people.Plan"
         assert qualified[TIME] == "timestamp.conversation_started_at"
-        assert entry_of(start_runs(), STATES)["key_properties"] == ["_sdc_record_hash"]
+        states = entry_of(start_runs(), STATES)
+        assert states["key_properties"] == ["_sdc_record_hash"]
+        assert states["schema"]["properties"]["_sdc_record_hash"]["description"].startswith("Key")
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_without_the_permission_there_are_none(

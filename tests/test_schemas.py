@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 from description import DESCRIBED_AS, description
 from truth import STREAMS as KNOWN
 
+from tap_intercom.catalog import DELETED_AT_COLUMN, WORKSPACE_ID_COLUMN
+from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams import STREAMS
+from tap_intercom.streams.reporting import HASH_COLUMN
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "tap_intercom" / "schemas"
@@ -410,9 +414,16 @@ def key(stream: str) -> tuple[str, ...]:
 
 
 @cache
-def schema(stream: str) -> dict[str, Any]:
+def schema_file(stream: str) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((SCHEMAS / f"{stream}.json").read_text("utf-8"))
     return loaded
+
+
+@cache
+def schema(stream: str) -> dict[str, Any]:
+    """The types of a stream, without what is said of them."""
+    bare: dict[str, Any] = without_descriptions(schema_file(stream))
+    return bare
 
 
 def single_type(node: dict[str, Any]) -> str:
@@ -422,20 +433,20 @@ def single_type(node: dict[str, Any]) -> str:
     return str(node.get("format", kind))
 
 
+def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield path and schema of a field and all inside it; `[]` stands for an array's items."""
+    yield path, node
+    if "items" in node:
+        yield from walk(node["items"], f"{path}[]")
+    for name, child in node.get("properties", {}).items():
+        yield from walk(child, f"{path}.{name}")
+
+
 @cache
 def fields(stream: str) -> dict[str, dict[str, Any]]:
-    """Path to schema of every field of a stream; `[]` stands for an array's items."""
-
-    def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        yield path, node
-        if "items" in node:
-            yield from walk(node["items"], f"{path}[]")
-        for name, child in node.get("properties", {}).items():
-            yield from walk(child, f"{path}.{name}")
-
-    return dict(
-        field for name, child in schema(stream)["properties"].items() for field in walk(child, name)
-    )
+    """Path to schema of every field of a stream."""
+    properties = schema(stream)["properties"]
+    return dict(field for name, child in properties.items() for field in walk(child, name))
 
 
 @cache
@@ -592,11 +603,12 @@ def test_open_objects_take_anything(stream: str, path: str) -> None:
 
 @pytest.mark.parametrize("stream", TABLES)
 def test_only_constructs_that_every_target_takes(stream: str) -> None:
-    top = schema(stream)
+    top = schema_file(stream)
     assert set(top) == {"type", "properties"}
     assert top["type"] == "object"
+    known = {"type", "format", "description", "items", "properties", "additionalProperties"}
     for node in nodes(top):
-        assert set(node) <= {"type", "format", "items", "properties", "additionalProperties"}
+        assert set(node) <= known
         assert node.get("additionalProperties", True) is True
         assert node.get("format", "date-time") == "date-time"
         types = [node["type"]] if isinstance(node["type"], str) else node["type"]
@@ -629,3 +641,39 @@ def test_the_replication_key_is_a_time(stream: str) -> None:
     name = REPLICATION_KEYS[stream]
     kind = "string" if name in key(stream) else ["null", "string"]
     assert schema(stream)["properties"][name] == {"type": kind, "format": "date-time"}
+
+
+# A fact that code cites; it means nothing to an analyst.
+MARK = re.compile(r"API-[A-L]\d*")
+JOINED = re.compile(r"(?:joins|or) ([a-z_]+)\.([a-z_]+)")
+ADDED_IN_CODE = {
+    "_sdc_workspace_id": WORKSPACE_ID_COLUMN,
+    "_sdc_deleted_at": DELETED_AT_COLUMN,
+    "_sdc_record_hash": HASH_COLUMN,
+    **{
+        f"{stream.name}.{name}": column.schema
+        for stream in STREAMS.values()
+        for name, column in stream.older_columns.items()
+    },
+}
+
+
+@pytest.mark.parametrize("stream", TABLES)
+def test_every_field_says_what_it_means(stream: str) -> None:
+    for name, column in schema_file(stream)["properties"].items():
+        for path, node in walk(column, name):
+            if not path.endswith("[]"):
+                assert_describes(path, node)
+
+
+@pytest.mark.parametrize("column", ADDED_IN_CODE)
+def test_columns_that_are_not_in_a_file_say_what_they_mean(column: str) -> None:
+    assert_describes(column, ADDED_IN_CODE[column])
+
+
+def assert_describes(path: str, node: Mapping[str, Any]) -> None:
+    text = node.get("description", "")
+    assert re.fullmatch(r"\S.{0,158}\.", text), f"{path}: {text!r}"
+    assert not MARK.search(text), path
+    for table, column in JOINED.findall(text):
+        assert column in schema(table)["properties"], f"{path}: {text}"

@@ -31,11 +31,13 @@ from tap_intercom.discovery import discover
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.messages import record_line, typed_record_lines
-from tap_intercom.records.coerce import Selected, compile_record
+from tap_intercom.reading.stream import load_schema
+from tap_intercom.records.coerce import Selected, compile_record, without_descriptions
 from tap_intercom.records.coercions import UNKNOWN_FIELD, Coercions
 from tap_intercom.records.parsing import ImpreciseNumber, Parsed, parse
 from tap_intercom.records.typed_records import PageParser, TypedRecord
 from tap_intercom.settings import Settings
+from tap_intercom.streams import STREAMS
 
 KEY = {"type": "string"}
 
@@ -300,12 +302,16 @@ def test_what_is_no_page_is_left_to_others(table: Table, content: bytes) -> None
         assert table.parser.parse(content) == parsed
 
 
+SEARCHED = ["contacts", "conversations"]
+
+
 @pytest.mark.parametrize("add_workspace_id", [False, True])
-def test_most_pages_of_contacts_are_typed(
-    start_sandbox: Callable[..., Sandbox], add_workspace_id: bool
+@pytest.mark.parametrize("stream", SEARCHED)
+def test_most_pages_are_typed(
+    start_sandbox: Callable[..., Sandbox], stream: str, add_workspace_id: bool
 ) -> None:
     """What is learned of a few odd values does not end it."""
-    sandbox = start_sandbox(generate(seed=1, contacts=50))
+    sandbox = start_sandbox(generate(seed=1, contacts=50, conversations=20))
     settings_ = Settings(
         access_token=sandbox.token,
         start_date=0,
@@ -313,13 +319,40 @@ def test_most_pages_of_contacts_are_typed(
         add_workspace_id=add_workspace_id,
     )
     client = Client(settings_)
-    selection = select(discover(client, settings_), settings_, 1)["contacts"]
-    body = {"query": {"field": "updated_at", "operator": ">", "value": 0}}
+    selection = select(discover(client, settings_), settings_, 1)[stream]
+    table = STREAMS[stream]
 
     def is_typed(answer: Answer) -> bool:
-        return all(isinstance(each, TypedRecord) for each in answer.body["data"])
+        records = answer.body[table.records_key]
+        return bool(records) and all(isinstance(each, TypedRecord) for each in records)
 
-    def is_next_typed() -> bool:
-        return is_typed(client.post("/contacts/search", body, parse=selection.parser.parse))
+    def read() -> Answer:
+        query = {"field": "updated_at", "operator": ">", "value": 0}
+        return client.post(table.path, {"query": query}, parse=selection.parser.parse)
 
-    assert [is_next_typed() for _ in range(2)] == [False, True]
+    are_typed = [is_typed(read()) for _ in range(3)]
+    assert are_typed[-1]
+
+
+@pytest.mark.parametrize("stream", ["companies", "tickets", *SEARCHED])
+def test_descriptions_change_nothing_about_which_columns_the_parser_checks(stream: str) -> None:
+    schema = load_schema(stream)
+    bare = without_descriptions(schema)
+    assert schema != bare
+    described, plain = types_checked(stream, schema), types_checked(stream, bare)
+    assert {"id", "type", "created_at", "updated_at"} <= plain.keys()
+    assert described.keys() == plain.keys()
+    # Times are checked by what their column is equal to.
+    assert described["updated_at"] == plain["updated_at"]
+
+
+def types_checked(stream: str, schema: dict[str, Any]) -> dict[str, Any]:
+    entry = {
+        "tap_stream_id": stream,
+        "schema": schema,
+        "metadata": [{"breadcrumb": [], "metadata": {"selected": True}}],
+    }
+    settings_ = Settings(access_token="secret", start_date=0)
+    selection = select({"streams": [entry]}, settings_, 1)[stream]
+    assert selection.schema == schema
+    return selection.parser._types

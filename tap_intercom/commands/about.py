@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tap_intercom import __version__
 from tap_intercom.errors import EXIT_CODES
-from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream import Stream, load_schema
 from tap_intercom.settings import document
 from tap_intercom.streams import STREAMS
 
@@ -45,11 +45,19 @@ def streams_table() -> Table:
             "stream": stream.name,
             "key": ", ".join(stream.key_properties),
             "replication": _replication(stream),
-            "one record is": _subject(stream),
+            "one record is": subject(stream),
             "permission": stream.permission,
             "requests": stream.request_cost,
         }
         for stream in STREAMS.values()
+    ]
+
+
+def columns_table(stream: Stream) -> Table:
+    """The columns of a stream, and the fields inside them as `author.id` or `tags[].name`."""
+    return [
+        {"column": path, "type": _type(column), "meaning": column.get("description", "")}
+        for path, column in _fields(load_schema(stream.name), "")
     ]
 
 
@@ -110,7 +118,25 @@ def _replication(stream: Stream) -> str:
     return f"incremental by {stream.replication_key}" if stream.is_incremental else "full"
 
 
-def _subject(stream: Any) -> str:
+def subject(stream: Any) -> str:
     """Return what one record is, from the first sentence of a stream's docstring."""
     sentence = " ".join(stream.__doc__.split()).split(". ")[0].rstrip(".")
     return str(sentence).removeprefix("One record per ")
+
+
+def _fields(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield path and schema of each field, an object before what is inside it."""
+    for name, column in schema.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        yield path, column
+        yield from _fields(column, f"{path}.")
+        yield from _fields(column.get("items", {}), f"{path}[].")
+
+
+def _type(column: Mapping[str, Any]) -> str:
+    """The type beside null, in words."""
+    types = [column["type"]] if isinstance(column["type"], str) else column["type"]
+    (kind,) = (each for each in types if each != "null")
+    if kind == "array":
+        return f"list of {_type(column['items'])}"
+    return "time" if "format" in column else {"string": "text"}.get(kind, kind)

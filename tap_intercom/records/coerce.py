@@ -28,6 +28,11 @@ Breadcrumb = tuple[str, ...]
 Selected = Callable[[Breadcrumb], bool]
 # orjson writes 254 levels; readers of other languages have their limits too.
 _MAX_LEVELS = 100
+# The longest description of a column that BigQuery takes.
+_MAX_DESCRIPTION = 1024
+_ANNOTATIONS = frozenset({"description", "title"})
+# Keywords that hold a schema or a list of them.
+_SUBSCHEMAS = frozenset({"items", "additionalProperties", "anyOf", "oneOf", "allOf", "not"})
 
 
 def compile_record(
@@ -85,6 +90,29 @@ def prune_schema(schema: Schema, selected: Selected) -> dict[str, Any]:
     """The schema with only the selected fields, for the SCHEMA message."""
     pruned: dict[str, Any] = _pruned(schema, selected, ())
     return pruned
+
+
+def described_by(text: Any) -> dict[str, str]:
+    """The keyword for a text of Intercom's, as one line; none if there is no text."""
+    line = " ".join(text.split()) if isinstance(text, str) else ""
+    return {"description": line[:_MAX_DESCRIPTION]} if line else {}
+
+
+def without_descriptions(schema: Any) -> Any:
+    """The schema without what it says to people, at every level: what is left can be compiled."""
+    if isinstance(schema, list):
+        return [without_descriptions(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    bare = {name: value for name, value in schema.items() if name not in _ANNOTATIONS}
+    for keyword in _SUBSCHEMAS & bare.keys():
+        bare[keyword] = without_descriptions(bare[keyword])
+    if isinstance(properties := schema.get("properties"), Mapping):
+        # By name, as a field may be called "description".
+        bare["properties"] = {
+            name: without_descriptions(child) for name, child in properties.items()
+        }
+    return bare
 
 
 def _pruned(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:

@@ -62,9 +62,28 @@ class Articles(ListStream):
     paging = Numbered(250, has_guessed_size=True)
     newest_first = True
     older_columns = {
-        "parent_id": OlderColumn((2, 16), {"type": ["null", "integer"]}),
-        "parent_type": OlderColumn((2, 16), {"type": ["null", "string"]}),
-        "content_id": OlderColumn((2, 16), {"type": ["null", "string"]}),
+        "parent_id": OlderColumn(
+            (2, 16),
+            {
+                "type": ["null", "integer"],
+                "description": "Id of the collection that the article is in; joins collections.id "
+                "as text; null if in none.",
+            },
+        ),
+        "parent_type": OlderColumn(
+            (2, 16),
+            {
+                "type": ["null", "string"],
+                "description": "Kind of object that parent_id is of, such as collection.",
+            },
+        ),
+        "content_id": OlderColumn(
+            (2, 16),
+            {
+                "type": ["null", "string"],
+                "description": "Id of the article's content; Intercom does not document it.",
+            },
+        ),
     }
     children = (ArticleStatistics(), ArticleVersions())
 

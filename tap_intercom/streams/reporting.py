@@ -20,6 +20,7 @@ from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.export_jobs import REPORTING, csv_files
 from tap_intercom.reading.stream import Batch, Opening, Probe, Record, Stream, StreamRun
+from tap_intercom.records.coerce import described_by
 from tap_intercom.settings import Settings
 from tap_intercom.streams.exports import (
     RECORD_HASH,
@@ -40,6 +41,10 @@ WINDOWS_AT_ONCE = 5
 # How long workspaces without extended retention keep data (API-I2).
 REACH_SECONDS = 730 * DAY_SECONDS
 LONGEST_COLUMN_BYTES = 63
+HASH_COLUMN: Mapping[str, Any] = {
+    "type": "string",
+    "description": "Key of the row: a hash of what identifies it.",
+}
 WITHOUT_REPLY = frozenset({"conversations without a reply"})
 
 # The attribute that identifies a row, by dataset (API-I2).
@@ -329,10 +334,16 @@ class DatasetSchema:
         )
         times = {names[qualified] for qualified, plain in identities.items() if plain in TIMES}
         times |= {self.replication_key} if self.replication_key else set()
-        properties: dict[str, Any] = {self.key_properties[0]: {"type": "string"}}
-        for name in self.attributes:
+        descriptions = {
+            str(each.get("qualified_id") or each["id"]): described_by(each.get("name"))
+            for each in attributes
+            if isinstance(each, dict) and each.get("id")
+        }
+        properties: dict[str, Any] = {self.key_properties[0]: HASH_COLUMN}
+        for name, qualified in self.attributes.items():
             form = {"format": "date-time"} if name in times else {}
-            properties.setdefault(name, {"type": ["null", "string"], **form})
+            types = "string" if name == key else ["null", "string"]
+            properties[name] = {"type": types, **form, **descriptions[qualified]}
         self.schema = {"type": "object", "properties": properties}
 
 

@@ -85,8 +85,12 @@ class Tickets(SearchStream):
     attributes_field = "ticket_attributes"
     # Text before 2.12: the category that the later object has, with two labels beside it.
     older_columns = {
-        name: OlderColumn((2, 12), {"type": ["null", "string"]})
-        for name in ("ticket_state", "ticket_state_internal_label", "ticket_state_external_label")
+        name: OlderColumn((2, 12), {"type": ["null", "string"], "description": description})
+        for name, description in (
+            ("ticket_state", "Category of the ticket's state, such as submitted or in_progress."),
+            ("ticket_state_internal_label", "Name of the state that teammates see."),
+            ("ticket_state_external_label", "Name of the state that contacts see."),
+        )
     }
     # A part may be newer than its ticket's time of change (API-J1).
     lookback_seconds = DAY_SECONDS
