@@ -305,6 +305,23 @@ class TestSync:
             "chat"
         ) == 1
 
+    def test_a_later_start_date_leaves_no_gap_behind_the_bookmark(
+        self, start_runs: StartRuns
+    ) -> None:
+        runs = start_runs()
+        run(runs, CONVERSATION)
+        bookmark = runs.bookmarks[CONVERSATION]
+        bookmark["updated_at"] = rfc3339(NOW - 60 * DAY_SECONDS)
+        output = run(runs, CONVERSATION, start_date=rfc3339(NOW - 2 * DAY_SECONDS))
+        assert output.code == 0, output.log
+        due = [
+            row
+            for row in truth(runs, CONVERSATION)
+            if json.loads(row)[TIME] > bookmark["updated_at"]
+        ]
+        assert due
+        assert set(due) <= set(rows(output, CONVERSATION))
+
     def test_nothing_is_asked_for_that_intercom_does_not_keep(self, start_runs: StartRuns) -> None:
         runs = start_runs()
         output = run(runs, CONVERSATION, start_date="2015-01-01")

@@ -581,11 +581,13 @@ def column_types(name: str) -> dict[str, str]:
 def windows_of(plan: Plan, origin: Origin, lookback: int) -> list[Window]:
     """Return the windows of a plan, with the lookback (seconds) before its bookmark.
 
-    No window begins before start_date.
+    The lookback does not reach beyond start_date. The window does: what follows the bookmark has
+    not been read, even if start_date is later now.
     """
     windows = list(plan.windows)
     if plan.main is not None:
-        windows[-1] = Window(max(plan.main.start - lookback, origin.start_date), plan.main.end)
+        again_from = max(plan.main.start - lookback, origin.start_date)
+        windows[-1] = Window(min(plan.main.start, again_from), plan.main.end)
     return [Window(start_of_day(window.start), window.end) for window in windows]
 
 
