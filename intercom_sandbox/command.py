@@ -1,4 +1,4 @@
-"""`tap-intercom sandbox`: serve a local Intercom until it is interrupted."""
+"""Serve a local Intercom with sample data until it is interrupted."""
 
 from __future__ import annotations
 
@@ -31,17 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--write-config",
         type=Path,
         metavar="FILE",
-        help="write a config that points to the sandbox",
+        help="write a config file for this sandbox",
     )
     sizes = {"contacts": 200, "companies": 40, "conversations": 60, "parts": 500, "tickets": 12}
     for name, size in sizes.items():
         parser.add_argument(
-            f"--{name}", type=int, default=size, metavar="N", help=f"how many (default: {size})"
+            f"--{name}",
+            type=int,
+            default=size,
+            metavar="N",
+            help=f"number of {name} (default: {size})",
         )
-    parser.add_argument("--days", type=float, default=365, help="period of the data (default: 365)")
-    parser.add_argument("--seed", type=int, default=1, help="other seeds give other data")
+    parser.add_argument("--days", type=float, default=365, help="days of data (default: 365)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the data (default: 1)")
     parser.add_argument(
-        "--latency", type=float, default=0.0, metavar="S", help="seconds that each answer takes"
+        "--latency", type=float, default=0.0, metavar="S", help="delay of each answer, in seconds"
     )
     parser.add_argument(
         "--rate-limit",

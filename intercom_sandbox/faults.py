@@ -71,7 +71,7 @@ class Faults:
         With any kind, `edit` runs on the workspace before each answer that is hit.
         """
         if kind not in get_args(Kind):
-            raise ValueError(f"{kind!r} is none of {', '.join(get_args(Kind))}")
+            raise ValueError(f"{kind!r} is not one of {', '.join(get_args(Kind))}")
         details = details | ({"edit": edit} if edit else {})
         pattern = re.compile(path) if path else None
         fault = Fault(kind, pattern, method, after, times, details)

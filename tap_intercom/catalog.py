@@ -66,12 +66,13 @@ def select(
             stream = stream_of(name)
         except KeyError:
             raise ConfigError(
-                f"catalog: it selects the stream {name}, which this tap does not have. "
-                f"It has {', '.join(STREAMS)}."
+                f"catalog: the selected stream {name} does not exist. "
+                f"Streams: {', '.join(STREAMS)}."
             ) from None
         if not (is_of_any_version or stream.is_in(settings)):
             raise ConfigError(
-                f"catalog: it selects {name}, which api_version {settings.api_version} lacks"
+                f"catalog: the selected stream {name} is not in api_version "
+                f"{settings.api_version}; deselect it, or set another api_version"
             )
         selections[name] = _selection(stream, entry, marks, settings, version)
     return selections
@@ -80,13 +81,15 @@ def select(
 def entries(catalog: Any) -> Iterator[tuple[str, Entry]]:
     """Yield the name and entry of each stream. Raises ConfigError if this is not a catalog."""
     if not isinstance(catalog, dict) or not isinstance(catalog.get("streams"), list):
-        raise ConfigError("catalog: the file must hold an object with a list of streams")
+        raise ConfigError("catalog: the file must contain an object with a list of streams")
     for entry in catalog["streams"]:
         name = (
             entry.get("tap_stream_id") or entry.get("stream") if isinstance(entry, dict) else None
         )
         if not isinstance(name, str):
-            raise ConfigError("catalog: each of streams must be an object with a tap_stream_id")
+            raise ConfigError(
+                "catalog: each entry of streams must be an object with a tap_stream_id"
+            )
         yield name, entry
 
 
@@ -175,7 +178,7 @@ def _selection(
     lacking = [name for name in key if name not in schema["properties"]]
     if lacking:
         raise ConfigError(
-            f"catalog: the schema of {stream.name} lacks its key {', '.join(lacking)}"
+            f"catalog: the schema of {stream.name} is missing its key {', '.join(lacking)}"
         )
     method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
     is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_snapshot)
@@ -218,7 +221,7 @@ def _told_of_dataset(
     times = table.get("valid-replication-keys") or [entry.get("replication_key")]
     if not key or not any(QUALIFIED_ID in mark for mark in marks.values()):
         raise ConfigError(
-            f"catalog: {name} lacks its key, or what Intercom calls its columns (metadata "
-            f"{QUALIFIED_ID}): discover again"
+            f"catalog: {name} is missing its key, or Intercom's names of its columns (metadata "
+            f"{QUALIFIED_ID}): run --discover again"
         )
     return [column for column in key if column != WORKSPACE_ID], times[0]

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stopping() as uninterrupted:
             return _run(options, uninterrupted)
     except Stopped as stopped:
-        LOGGER.warning("stopped by a signal; the next run goes on from the last state")
+        LOGGER.warning("stopped by a signal; the next run continues from the last state")
         return stopped.exit_code
     except TapError as error:
         LOGGER.critical("%s", error)
@@ -106,7 +106,7 @@ def _log_style(arguments: Sequence[str]) -> str:
 
 def _add_log_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--log-format", choices=log.STYLES, default="text", help="of the lines on stderr"
+        "--log-format", choices=log.STYLES, default="text", help="log format on stderr"
     )
 
 
@@ -122,29 +122,32 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         action="append",
         metavar="FILE",
-        help="settings, a JSON file or ENV for variables TAP_INTERCOM_*; a later one wins",
+        help="JSON file with settings, or ENV for variables TAP_INTERCOM_*; may be repeated, the "
+        "last one wins",
     )
     parser.add_argument("-d", "--discover", action="store_true", help="write a catalog to stdout")
-    parser.add_argument("--catalog", metavar="FILE", help="streams and fields to read")
-    parser.add_argument("-p", "--properties", metavar="FILE", help="the same, by its old name")
     parser.add_argument(
-        "-s", "--state", metavar="FILE", help="where the last run ended; {} at first"
+        "--catalog", metavar="FILE", help="catalog file: streams and fields to read"
+    )
+    parser.add_argument("-p", "--properties", metavar="FILE", help="deprecated alias of --catalog")
+    parser.add_argument(
+        "-s", "--state", metavar="FILE", help="state file: where the last run ended; {} at first"
     )
     parser.add_argument(
         "--test",
         action="store_true",
-        help="say which streams the token may read, as the command check does",
+        help="show which streams the token can read, like the command check",
     )
     parser.add_argument(
         "--about",
         action="store_true",
-        help="write what the tap offers: settings, streams, exit codes",
+        help="show all settings, streams and exit codes",
     )
     parser.add_argument(
         "--format",
         choices=("text", "json", "markdown"),
         default="text",
-        help="of --about and --test",
+        help="output format of --about and --test",
     )
     _add_log_format(parser)
     return parser
@@ -231,4 +234,4 @@ def _check_stdout() -> None:
     try:
         os.fstat(STDOUT)
     except OSError:
-        raise ConfigError("stdout is closed, and messages go there") from None
+        raise ConfigError("stdout is closed, but messages are written to it") from None

@@ -123,7 +123,7 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
     try:
         found = _whole_list(client, path, params)
     except (AuthError, ResponseError) as error:
-        LOGGER.warning("custom attributes of each %s stay untyped: %s", model, error)
+        LOGGER.warning("the custom attributes of each %s get no types: %s", model, error)
         return []
     if model == "ticket":
         return [each for kind in found for each in TicketTypeAttributes.nested_list.rows(kind)]
@@ -144,7 +144,7 @@ def _datasets(client: Client) -> list[DatasetSchema]:
         found = _whole_list(client, DATASETS, {})
     except (AuthError, ResponseError) as error:
         LOGGER.info(
-            "no streams of the reporting export, which needs the permission %r: %s",
+            "reporting streams are left out; they need the permission %r: %s",
             ReportingDataset.permission,
             error,
         )
@@ -154,7 +154,7 @@ def _datasets(client: Client) -> list[DatasetSchema]:
         try:
             datasets.append(DatasetSchema(each))
         except ContractError as error:
-            LOGGER.warning("left out: %s", error)
+            LOGGER.warning("reporting stream left out: %s", error)
     return datasets
 
 

@@ -16,15 +16,15 @@ from __future__ import annotations
 from typing import Any
 
 EXIT_CODES = {
-    0: "All that was selected is complete.",
-    1: "A bug of this tap, with a traceback; please report it.",
-    2: "Settings, catalog, state or flags are wrong; the message names which.",
-    3: "Intercom refused the token, or it lacks a permission; the message names which.",
-    4: "Intercom gave no usable answer for as long as a request may be retried.",
-    5: "An answer could not be read without the risk of losing records.",
+    0: "All selected streams are complete.",
+    1: "A bug in this tap; please report it with the traceback.",
+    2: "A setting, the catalog, the state or a flag is wrong; the message says which.",
+    3: "Intercom refused the token, or the token lacks a permission; the message says which.",
+    4: "Intercom returned no usable answer within the time for retries.",
+    5: "An answer was not as expected; reading on could lose records.",
     75: "Another run uses the same state file (`tap-intercom run`); nothing was read.",
     130: "Stopped by SIGINT, after the last safe STATE.",
-    141: "The target ended before it had read everything.",
+    141: "The target ended before it read everything.",
     143: "Stopped by SIGTERM, after the last safe STATE.",
 }
 
@@ -84,7 +84,7 @@ class AuthError(TapError):
 
 
 class UnavailableError(TapError):
-    """Intercom gave no usable answer within the time for retries."""
+    """Intercom returned no usable answer within the time for retries."""
 
     exit_code = 4
 

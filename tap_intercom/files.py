@@ -28,10 +28,12 @@ def read_json(what: str, path: str | Path) -> Any:
         raise ConfigError(f"{what}: {path} is not UTF-8 (byte {error.start})") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
-        hint = "; for a first run write {} into it" if what == "state" else ""
+        hint = "; for a first run, write {} into it" if what == "state" else ""
         raise ConfigError(f"{what}: {path} cannot be read: {reason}{hint}") from None
     if not text.strip():
-        hint = "write {} into it for a first run" if what == "state" else "make one with --discover"
+        hint = (
+            "write {} into it for a first run" if what == "state" else "create one with --discover"
+        )
         raise ConfigError(f"{what}: {path} is empty; {hint}")
     try:
         return json.loads(text)
@@ -39,7 +41,7 @@ def read_json(what: str, path: str | Path) -> Any:
         place = f"line {error.lineno}, column {error.colno}"
         raise ConfigError(f"{what}: {path} is not JSON: {error.msg} at {place}") from None
     except (ValueError, RecursionError):
-        raise ConfigError(f"{what}: {path} is not JSON that can be read") from None
+        raise ConfigError(f"{what}: {path} is not readable JSON") from None
 
 
 def documents_in(text: str) -> Iterator[Any]:
@@ -55,7 +57,7 @@ def documents_in(text: str) -> Iterator[Any]:
 def read_catalog(catalog: str | None, properties: str | None) -> Any:
     """Return the content of the file in one of the two flags, or None without a flag."""
     if catalog and properties:
-        raise ConfigError("--catalog and --properties are the same: give one of them")
+        raise ConfigError("--properties is a deprecated alias of --catalog; give only one of them")
     path = catalog or properties
     return None if path is None else read_json("catalog", path)
 

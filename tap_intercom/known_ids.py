@@ -82,7 +82,7 @@ def read_known_ids(path: Path, workspace: str | None) -> KnownIds:
     """Read a file. Raises ConfigError if it is another workspace's or cannot be read."""
     what = f"known_ids_file: {path}"
     if not path.parent.is_dir():
-        raise ConfigError(f"{what} cannot be made: its folder is not there")
+        raise ConfigError(f"{what} cannot be created: its folder does not exist")
     try:
         document = orjson.loads(gzip.decompress(path.read_bytes()))
         of = document["workspace"]
@@ -91,14 +91,14 @@ def read_known_ids(path: Path, workspace: str | None) -> KnownIds:
         return KnownIds(path, workspace)
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, KeyError, TypeError):
         raise ConfigError(
-            f"{what} is not what this tap wrote; remove it to begin detection again"
+            f"{what} was not written by this tap; remove it to start detection again"
         ) from None
     except OSError as error:
         raise ConfigError(f"{what} cannot be read: {error.strerror}") from None
     if of and workspace and of != workspace:
         raise ConfigError(
-            f"{what} is of workspace {of}, but the access token of {workspace}. "
-            "Use a file of its own for each workspace."
+            f"{what} belongs to workspace {of}, but the access token belongs to {workspace}. "
+            "Use a separate file for each workspace."
         )
     return KnownIds(path, workspace or of, detections)
 

@@ -74,7 +74,7 @@ def set_up(style: str = "text") -> None:
     LOGGER.setLevel(level if known else logging.INFO)
     METRICS.setLevel(logging.WARNING if is_watched() else logging.NOTSET)
     if not known:
-        LOGGER.warning("%s: %r is no level; INFO is taken", variable, level)
+        LOGGER.warning("%s: unknown level %r; INFO is used", variable, level)
 
 
 def is_watched() -> bool:
@@ -109,7 +109,7 @@ class _Handler(logging.StreamHandler[Any]):
         try:
             line = self.format(record)
         except Exception as error:
-            line = f"ERROR a line of the log could not be made ({type(error).__name__})"
+            line = f"ERROR a log line could not be formatted ({type(error).__name__})"
         try:
             data = f"{line}\n".encode(self.stream.encoding or "utf-8", "backslashreplace")
             write(self.stream.fileno(), data)

@@ -32,7 +32,7 @@ def plan_runs(
     workspace id is needed and not known, and ConfigError for settings that no stream can use.
     """
     if settings.add_workspace_id and workspace.id is None:
-        raise ContractError("/me does not tell the workspace, which add_workspace_id needs")
+        raise ContractError("/me returns no workspace id, which add_workspace_id needs")
     shared = Shared(selections, (root_of(name) for name in selections))
     runs = []
     for names in groups(list(selections), state.currently_syncing):

@@ -211,7 +211,7 @@ class State:
         if updated_at is None:
             if any(value not in (None, "") for value in bookmark.values()):
                 LOGGER.warning(
-                    "%s: its bookmark has no time under %s, so it is read from start_date",
+                    "%s: the bookmark has no time in %s; reading from start_date",
                     stream,
                     key,
                 )
@@ -222,7 +222,7 @@ class State:
         trusted = origin.trusted(max(updated_at, since or updated_at))
         if trusted is None:
             LOGGER.warning(
-                "%s: the bookmark %s is later than now, so it is read from start_date",
+                "%s: the bookmark %s is in the future; reading from start_date",
                 stream,
                 rfc3339(updated_at),
             )
@@ -236,7 +236,7 @@ class State:
                 from_start = replace(from_start, main=_window(begin, origin.end))
             return replace(from_start, floor=floor)
         if changed := _what_changed(bookmark, origin, covers):
-            LOGGER.warning("%s: %s, so it is read again from start_date", stream, changed)
+            LOGGER.warning("%s: %s; reading again from start_date", stream, changed)
             return from_start
         if whole:
             # If start_date is after the bookmark, the period between them stays unread.
@@ -250,7 +250,7 @@ class State:
                 read_until = noted if noted <= since else read_until
             missing = _window(read_until, since if origin.end is None else min(since, origin.end))
             LOGGER.info(
-                "%s: start_date is earlier than before; the missing period is read first", stream
+                "%s: start_date is earlier than before; reading the missing period first", stream
             )
         main = _window(max(start, since), origin.end)
         return replace(from_start, main=main, missing=missing, floor=floor, since=since)
@@ -353,11 +353,11 @@ def read_state(document: Any) -> State:
 def _fault(document: Any) -> str:
     """Return why a document is not a state, using only names: config values may be secrets."""
     if not isinstance(document, dict):
-        return "the file must hold a JSON object, {} for a first run"
+        return "the file must contain a JSON object; for a first run, {}"
     if not isinstance(document.get("bookmarks") or {}, dict):
         return "bookmarks must be a JSON object of stream names"
     names = ", ".join(str(name)[:40] for name in list(document)[:5])
-    return f"the file holds no bookmarks, but {names}; write {{}} into it for a first run"
+    return f"the file contains no bookmarks, but {names}; for a first run, write {{}} into it"
 
 
 @cache
@@ -408,15 +408,15 @@ def _what_changed(
     covered = _covered(bookmark)
     if covers is None or covered is None or covers <= covered:
         return None
-    return f"it now covers {', '.join(sorted(covers - covered))}"
+    return f"the stream now also contains {', '.join(sorted(covers - covered))}"
 
 
 def _leaves_out(bookmark: Mapping[str, Any], since: int, plan: Plan) -> str | None:
     """Return which rows of earlier runs a read from start_date cannot bring again."""
     if plan.main is None or plan.main.start > since:
-        return f"earlier runs began at {rfc3339(since)}, before start_date"
+        return f"earlier runs started at {rfc3339(since)}, before start_date"
     lost = (_covered(bookmark) or frozenset()) - (plan.covers or frozenset())
-    return f"earlier runs covered {', '.join(sorted(lost))} as well" if lost else None
+    return f"earlier runs also read {', '.join(sorted(lost))}" if lost else None
 
 
 def _time_key(bookmark: Mapping[str, Any], key: str) -> str:
@@ -431,8 +431,8 @@ def _check_workspace(stream: str, bookmark: Mapping[str, Any], origin: Origin) -
     workspace = bookmark.get("workspace")
     if workspace and origin.workspace and workspace != origin.workspace:
         raise ConfigError(
-            f"state: the bookmark of {stream} is of workspace {workspace}, but the access token of "
-            f"{origin.workspace}. Use a state file of its own for each workspace."
+            f"state: the bookmark of {stream} belongs to workspace {workspace}, but the access "
+            f"token belongs to {origin.workspace}. Use a separate state file for each workspace."
         )
 
 

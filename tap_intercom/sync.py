@@ -108,7 +108,7 @@ class Sync:
         if mismatch := workspace.mismatch(self._settings.region):
             LOGGER.warning("%s", mismatch)
         if catalog is None:
-            LOGGER.info("no catalog given: discovering, to read all streams selected by default")
+            LOGGER.info("no catalog given; discovering and reading the default streams")
             catalog = discover(self._client, self._settings, is_only_default=True)
         selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
@@ -128,7 +128,7 @@ class Sync:
 
     def _read_all(self, runs: list[StreamRun]) -> None:
         if not runs:
-            LOGGER.warning("the catalog selects no stream")
+            LOGGER.warning("the catalog selects no streams")
             return
         self._has_begun = True
         reads = [partial(_read, run) for run in runs]
@@ -212,8 +212,8 @@ class Sync:
             self._messages.activate_version(selection.name, selection.version)
         else:
             LOGGER.warning(
-                "%s: no ACTIVATE_VERSION is sent, since this read does not bring all rows of "
-                "earlier ones: %s",
+                "%s: ACTIVATE_VERSION is not sent, because rows of earlier reads may be missing "
+                "in this one: %s",
                 name,
                 missing,
             )
@@ -226,14 +226,14 @@ class Sync:
         """Return why a full read may miss rows of earlier runs, or None if it has all."""
         plan = run.plans.get(name)
         if not is_at_end:
-            return "it was not read to its end"
+            return "the read did not reach its end"
         if plan is not None:
             if run.origin.end is not None:
-                return "it ends at end_date"
+                return "the read ends at end_date"
             if run.origin.filters is not None:
-                return "search_filters leave some out"
+                return "search_filters leave rows out"
             if plan.leaves_out is not None:
-                return f"{plan.leaves_out}; remove its bookmark to begin again"
+                return f"{plan.leaves_out}; remove the bookmark to start again"
         streams = list(lineage(name))
         for stream in streams:
             if (left_out := stream.leaves_out(self._settings)) is not None:
@@ -244,7 +244,7 @@ class Sync:
             if source in run.unfinished:
                 return f"{source} changed faster than it could be read"
             if self._shortfalls.of(source):
-                return f"some rows of {source} did not come, see the end of the run"
+                return f"some rows of {source} are missing; see the end of the log"
         return None
 
     def _result(self, name: str) -> str:
@@ -260,9 +260,9 @@ class Sync:
             try:
                 error = self._failures[name] = self._explain(name, error)
             except Exception as unknown:
-                LOGGER.warning("%s: why it was refused is not known: %s", name, unknown)
+                LOGGER.warning("%s: could not find out why Intercom refused it: %s", name, unknown)
             if error.status == 403 and self._settings.on_missing_permission == "skip":
-                LOGGER.warning("%s: SKIPPED, its bookmark stays. %s", name, error)
+                LOGGER.warning("%s: SKIPPED; its bookmark does not change. %s", name, error)
                 self._shortfalls.add(name, "stream skipped for a missing permission", name)
                 self._failures[name] = _Skipped()
                 return
@@ -274,9 +274,9 @@ class Sync:
     def _explain(self, name: str, error: AuthError) -> AuthError:
         """Explain a refusal: a 401 means the token only if /me is refused too (API-B2)."""
         if error.status == 401 and not self._client.token_works():
-            return AuthError(f"{error}. Intercom does not take the access token any more.", 401)
+            return AuthError(f"{error}. Intercom no longer accepts the access token.", 401)
         if error.is_of_plan:
-            return AuthError(f"{error}. The workspace's plan lacks this: deselect {name}.", 403)
+            return AuthError(f"{error}. The plan does not include this: deselect {name}.", 403)
         permission = stream_of(error.stream or name).required_permission(self._settings)
         return AuthError(
             f"{error}. The token lacks the permission {permission!r}: tick it in "
@@ -302,7 +302,7 @@ class Sync:
         for name, error in failures.items():
             reasons.setdefault(str(error) or type(error).__name__, []).append(name)
         text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-        LOGGER.critical("failed, and the next run goes on from the last state: %s", text)
+        LOGGER.critical("failed; the next run continues from the last state: %s", text)
         return next(code for code in EXIT_CODES_BY_WEIGHT if code in codes)
 
 

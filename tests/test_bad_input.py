@@ -142,7 +142,7 @@ def test_a_config_is_needed() -> None:
 def test_catalog_and_properties_together_are_refused(tap: Tap) -> None:
     arguments = tap.arguments(catalog={"streams": []})
     output = run_tap(*arguments, "--properties", arguments[-1])
-    assert_fails(output, 2, "--catalog and --properties")
+    assert_fails(output, 2, "--properties is a deprecated alias of --catalog")
 
 
 def test_an_unknown_flag_shows_the_usage() -> None:
@@ -160,12 +160,14 @@ def test_an_unknown_flag_shows_the_usage() -> None:
 @pytest.mark.parametrize(
     ("content", "texts"),
     [
-        pytest.param(None, ["cannot be read: No such file", "for a first run write {}"], id="none"),
+        pytest.param(
+            None, ["cannot be read: No such file", "for a first run, write {}"], id="none"
+        ),
         pytest.param(b"", ["is empty", "write {} into it for a first run"], id="empty"),
         pytest.param(b" \n", ["is empty"], id="blank"),
         pytest.param(b'{"bookmarks": ', ["is not JSON", "line 1, column 15"], id="not JSON"),
         pytest.param(b'"\xff"', ["is not UTF-8"], id="not UTF-8"),
-        pytest.param([], ["must hold a JSON object"], id="not an object"),
+        pytest.param([], ["must contain a JSON object"], id="not an object"),
         pytest.param(
             {"access_token": "secret", "start_date": "2020-01-01"},
             ["no bookmarks, but access_token, start_date;", "write {} into it"],
@@ -226,7 +228,7 @@ CONTACTS = {
     ("content", "texts"),
     [
         pytest.param(None, ["cannot be read: No such file"], id="no file"),
-        pytest.param(b"", ["is empty", "make one with --discover"], id="empty"),
+        pytest.param(b"", ["is empty", "create one with --discover"], id="empty"),
         pytest.param(b"streams:", ["is not JSON"], id="not JSON"),
         pytest.param(b"\xff\xfe", ["is not UTF-8"], id="not UTF-8"),
         pytest.param([], ["list of streams"], id="not an object"),
@@ -236,7 +238,7 @@ CONTACTS = {
         pytest.param({"streams": [{}]}, ["tap_stream_id"], id="stream without name"),
         pytest.param(
             {"streams": [{**CONTACTS, "tap_stream_id": "leads"}]},
-            ["leads", "does not have", "contacts"],
+            ["leads does not exist", "contacts"],
             id="unknown stream selected",
         ),
         pytest.param(
@@ -244,7 +246,7 @@ CONTACTS = {
         ),
         pytest.param(
             {"streams": [{**CONTACTS, "schema": {"properties": {"name": {}}}}]},
-            ["contacts lacks its key id"],
+            ["contacts is missing its key id"],
             id="no key in the schema",
         ),
         pytest.param(
@@ -346,7 +348,7 @@ def test_a_token_that_is_revoked_midway_is_no_missing_permission(
     )
     tap.sandbox.before_request(revoke_token)
     output = run_tap(*arguments, environment=DEBUG)
-    assert_fails(output, 3, "contacts", "401", "does not take the access token any more")
+    assert_fails(output, 3, "contacts", "401", "no longer accepts the access token")
     assert output.state["bookmarks"]["contacts"] == BOOKMARK
     assert USERS_AND_COMPANIES not in output.log
 
@@ -370,7 +372,7 @@ def test_what_the_plan_lacks_is_said(
     assert output.code == code
     (line,) = [line for line in output.log_lines(level) if "Active subscription needed." in line]
     assert "tags" in line
-    assert "plan lacks this" in line
+    assert "plan does not include this" in line
     assert "Read tags" not in output.log
     assert others_than({"tags"}, output)
     assert_clean(output)

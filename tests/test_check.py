@@ -155,7 +155,7 @@ def test_what_the_plan_lacks_is_said_and_asked_once(tap: Tap) -> None:
     checked = check(tap)
     assert checked.code == 3
     assert checked.unreachable == dict.fromkeys(family("tags"), "not in plan")
-    assert "tags: the workspace's plan lacks this" in checked.log
+    assert "tags: the workspace's plan does not include this" in checked.log
     assert [request.path for request in tap.sandbox.requests].count("/tags") == 1
 
 
@@ -244,7 +244,7 @@ def test_whose_token_it_is_and_what_is_left_of_the_rate_limit(tap: Tap) -> None:
 def test_a_rate_limit_that_is_not_told_is_unknown(tap: Tap) -> None:
     tap.sandbox.options.rate_limit = None
     assert check(tap).document["rate_limit"] is None
-    assert "Rate limit: Intercom does not tell" in run("check", "--config", tap.config()).text
+    assert "Rate limit: unknown" in run("check", "--config", tap.config()).text
 
 
 def test_another_region_is_a_warning(tap: Tap) -> None:

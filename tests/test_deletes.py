@@ -234,7 +234,7 @@ def test_the_file_keeps_its_workspace_when_intercom_does_not_say_it(detection: B
     runs.detect()
     runs.workspace.app["id_code"] = "other1"
     runs.state = {}
-    assert "is of workspace sandbox1" in runs.fail(2).last_log_line
+    assert "belongs to workspace sandbox1" in runs.fail(2).last_log_line
 
 
 @pytest.mark.parametrize("stream", TABLES)
@@ -393,7 +393,7 @@ def test_nothing_is_reported_where_nothing_is_found_by_its_id(detection: Begin) 
     runs.sandbox.faults.add("status", "^/contacts/c", status=404, times=None)
     output = runs.fail(5)
     assert rows(output) == []
-    assert "none is found" in output.last_log_line
+    assert "no listed record is found" in output.last_log_line
     assert runs.file.read_bytes() == before
 
 
@@ -406,11 +406,11 @@ def test_an_empty_list_is_not_believed(detection: Begin) -> None:
     for contact_id in list(workspace.contacts.texts):
         workspace.delete_contact(contact_id)
     output = runs.fail(5)
-    assert "none is listed any more" in output.last_log_line
+    assert "the list is empty" in output.last_log_line
     assert rows(output) == []
     runs.file.unlink()
     assert runs.detect() == []
-    assert "detection begins again" in runs.outputs[-1].log
+    assert "detection starts again" in runs.outputs[-1].log
 
 
 @pytest.mark.parametrize("lacking", ["conversations", "users_companies_read"])
@@ -485,7 +485,7 @@ def test_a_file_that_is_lost_is_told(detection: Begin) -> None:
     runs.file.unlink()
     runs.workspace.delete_contact("c1")
     assert runs.detect() == []
-    assert "is not there, so detection begins again" in runs.outputs[-1].log
+    assert "does not exist, so detection starts again" in runs.outputs[-1].log
 
 
 def test_the_file_is_the_owners_and_small(detection: Begin) -> None:
@@ -522,7 +522,7 @@ def test_a_broken_file_is_refused_before_anything_is_read(detection: Begin, cont
     runs.file.write_bytes(content)
     output = runs.fail(2)
     (line,) = output.log_lines("CRITICAL")
-    assert "state.json.ids is not what this tap wrote" in line
+    assert "state.json.ids was not written by this tap" in line
     assert output.records("contacts") == []
     assert runs.file.read_bytes() == content
 
@@ -533,13 +533,16 @@ def test_the_file_of_another_workspace_is_refused(detection: Begin) -> None:
     runs.state = {}
     runs.workspace.app["id_code"] = "other"
     output = runs.fail(2)
-    assert "is of workspace sandbox1, but the access token of other" in output.last_log_line
+    assert (
+        "belongs to workspace sandbox1, but the access token belongs to other"
+        in output.last_log_line
+    )
     assert output.messages == []
 
 
 def test_a_folder_that_is_not_there_is_named(detection: Begin) -> None:
     runs = detection(known_ids_file="/nowhere/ids")
-    assert "/nowhere/ids cannot be made" in runs.fail(2).last_log_line
+    assert "/nowhere/ids cannot be created" in runs.fail(2).last_log_line
 
 
 def test_without_a_state_file_the_setting_is_asked_for(

@@ -294,7 +294,7 @@ class TestJobs:
         output = run(runs, RECEIPT)
         assert output.code == 0, output.log
         assert arrived(output, RECEIPT) == truth(runs, RECEIPT)
-        assert output.log.count("waiting at most 600 s for another job of this workspace") == 1
+        assert output.log.count("waiting up to 600 s for another job of this workspace") == 1
         assert "rate limit is used up" not in output.log
 
     def test_one_that_does_not_end_is_an_error_and_others_go_on(
@@ -303,7 +303,7 @@ class TestJobs:
         runs = start_runs(exports_refused=1_000_000)
         output = run(runs, RECEIPT, "tags", max_retry_seconds=0.1)
         assert output.code == 4
-        assert "Other exports of this workspace did not end in time" in output.last_log_line
+        assert "Other exports of this workspace did not finish in time" in output.last_log_line
         assert output.records("tags")
         assert set(runs.bookmarks) == set()
 
@@ -319,8 +319,8 @@ class TestJobs:
         runs.sandbox.before_request(fail_later)
         output = run(runs)
         assert output.code == 4
-        assert "Intercom says that the job" in output.last_log_line
-        assert " is failed" in output.last_log_line
+        assert "Intercom reports the job" in output.last_log_line
+        assert " as failed" in output.last_log_line
         reached = {bookmark["updated_at"] for bookmark in runs.bookmarks.values()}
         _, (second, _) = asked(runs)
         assert reached == {rfc3339(second + 1)}
@@ -354,7 +354,7 @@ class TestJobs:
         runs = start_runs(export_looks=1_000_000)
         output = run(runs, RECEIPT, export_wait_seconds=0.1)
         assert output.code == 4
-        assert "set a larger export_wait_seconds" in output.last_log_line
+        assert "increase export_wait_seconds" in output.last_log_line
         assert runs.bookmarks == {}
 
     @pytest.mark.parametrize("status", [401, 403])
@@ -564,7 +564,7 @@ class TestNames:
         runs = self.run_with(start_runs, files)
         (output,) = runs.outputs
         assert output.code == 5
-        assert "the file 'news.csv' of the export may belong to this stream" in output.last_log_line
+        assert "the export file 'news.csv' may belong to this stream" in output.last_log_line
         assert set(runs.bookmarks) == {RECEIPT}
         assert {row["receipt_id"] for row in output.records(RECEIPT)} == {"r"}
 
@@ -633,7 +633,9 @@ class TestNames:
         assert output.code == 5
         assert "Traceback" not in output.log
         reason = (
-            "a file of the export has no column" if kind == "binary" else "export: the file 'open"
+            "the first row of an export file has no column"
+            if kind == "binary"
+            else "export: the file 'open"
         )
         assert f"{OPEN}: {reason}" in output.last_log_line
         assert set(runs.bookmarks) == {RECEIPT}
@@ -736,7 +738,7 @@ class TestFiles:
         runs = start_runs(generate(seed=2, contacts=0, resources=400, now=NOW, days=20))
         output = run(runs, RECEIPT, largest_file=4_096)
         assert output.code == 4
-        assert "TMPDIR says where" in output.last_log_line
+        assert "set TMPDIR to another folder" in output.last_log_line
 
     def test_many_rows_come_in_pieces(self, start_runs: StartRuns) -> None:
         runs = start_runs()

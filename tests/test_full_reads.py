@@ -109,7 +109,7 @@ def test_a_complete_full_read_activates_its_version(full: Begin, stream: str) ->
         pytest.param(
             "conversations",
             {"end_date": rfc3339(NOW - 3 * DAY_SECONDS)},
-            "it ends at end_date",
+            "the read ends at end_date",
             id="end_date",
         ),
         pytest.param(
@@ -125,7 +125,7 @@ def test_a_complete_full_read_activates_its_version(full: Begin, stream: str) ->
         pytest.param(
             "companies",
             {"start_date": rfc3339(NOW - 3 * DAY_SECONDS)},
-            "earlier runs began at",
+            "earlier runs started at",
             id="later start",
         ),
         pytest.param(
@@ -201,7 +201,7 @@ def test_a_full_read_that_was_not_finished_leaves_its_bookmark(full: Begin) -> N
     runs.sandbox.faults.add("edit", "^/contacts/search$", times=None, edit=import_more)
     output = runs.next("contacts", is_full=True, numbers={"reading.search.PAGE_SIZE": 2})
     assert output.count("ACTIVATE_VERSION", "contacts") == 0
-    assert warned(output, "contacts", "not read to its end")
+    assert warned(output, "contacts", "did not reach its end")
     assert runs.bookmarks["contacts"] == before
 
 
@@ -218,7 +218,7 @@ def test_companies_without_users_come_once_the_scroll_is_read(full: Begin) -> No
     assert runs.bookmarks["companies"]["covers"] == []
     output = runs.next("companies", companies_source="scroll")
     assert {f"o{day}" for day in range(6)} <= ids(output, "companies")
-    assert warned(output, "companies", "it now covers companies without users")
+    assert warned(output, "companies", "the stream now also contains companies without users")
     assert runs.bookmarks["companies"]["covers"] == ["companies without users"]
     assert ids(runs.next("companies", companies_source="scroll"), "companies") == set()
 
@@ -243,7 +243,7 @@ def test_tickets_among_conversations_come_once_the_permission_is_there(full: Beg
     runs.sandbox.options.permissions = permissions
     output = runs.next("conversations", "conversation_parts")
     for stream in ("conversations", "conversation_parts"):
-        assert warned(output, stream, "it now covers conversations that are tickets")
+        assert warned(output, stream, "the stream now also contains conversations that are tickets")
         assert len(output.records(stream)) == 6
     output = runs.next("conversations", "conversation_parts")
     assert output.records("conversations") == output.records("conversation_parts") == []
@@ -254,8 +254,8 @@ def test_part_types_of_newer_versions_come_after_an_upgrade(full: Begin, stream:
     runs = full()
     runs.next(stream, api_version="2.12")
     output = runs.next(stream, api_version="2.13")
-    assert warned(output, stream, "it now covers part types of 2.13")
-    assert "it now covers" not in runs.next(stream, api_version="2.16").log
+    assert warned(output, stream, "the stream now also contains part types of 2.13")
+    assert "the stream now also contains" not in runs.next(stream, api_version="2.16").log
 
 
 def test_segments_of_companies_that_failed_are_not_passed(full: Begin) -> None:

@@ -194,7 +194,7 @@ def test_the_environment_sets_the_level(
 
 def test_a_level_that_is_none_is_told(logged: Logged) -> None:
     (warning,) = logged.run(environment={"LOGLEVEL": "loud"}).log_lines("WARNING")
-    assert "LOGLEVEL: 'LOUD' is no level" in warning
+    assert "LOGLEVEL: unknown level 'LOUD'" in warning
 
 
 def test_programs_get_json(logged: Logged) -> None:
@@ -341,5 +341,5 @@ def test_a_line_that_cannot_be_made_is_replaced() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, second, *_ = done.stderr.splitlines()
-    assert first == "ERROR a line of the log could not be made (TypeError)"
+    assert first == "ERROR a log line could not be formatted (TypeError)"
     assert second == "CRITICAL a bug in tap-intercom; please report it"

@@ -189,7 +189,7 @@ REFUSALS = {
         {},
         {},
         lambda page: follow(page, "deny"),
-        "left without consent (access_denied)",
+        "access was denied on Intercom's page (access_denied)",
     ),
     "wrong state": (
         {},
@@ -209,12 +209,12 @@ REFUSALS = {
         lambda page: follow(page, "authorize"),
         "Check client_id and client_secret",
     ),
-    "used code": ({}, {}, used, "A code can be used once, for five minutes"),
+    "used code": ({}, {}, used, "A code works once and for five minutes"),
     "expired code": (
         {},
         {"code_lifetime": -1},
         lambda page: follow(page, "authorize"),
-        "A code can be used once, for five minutes",
+        "A code works once and for five minutes",
     ),
     "other region": (
         {"region": "eu"},
@@ -252,7 +252,7 @@ def test_an_interrupted_login_leaves_the_config_alone(sandbox: Sandbox, tmp_path
         terminal.read_until(SECRET_PROMPT)
         terminal.type("\x03")
         assert terminal.end() == 130
-    assert terminal.shown.splitlines()[-1] == "WARNING login was stopped; nothing has changed"
+    assert terminal.shown.splitlines()[-1] == "WARNING login was stopped; nothing changed"
     assert login.is_untouched
 
 
@@ -266,7 +266,7 @@ def test_a_login_without_anybody_to_answer_ends(login: Login) -> None:
 def test_a_login_needs_a_file_to_write_into() -> None:
     output = run_tap("login", "--config", "ENV", "--no-browser")
     assert output.code == 2
-    assert "no file to write the token into; give --config FILE" in output.last_log_line
+    assert "no file to write the token to; give --config FILE" in output.last_log_line
 
 
 def talking_browser(folder: Path) -> dict[str, str]:
@@ -356,7 +356,7 @@ def test_a_code_is_found_in_what_was_pasted(pasted: str) -> None:
     "pasted", ["https://example.com/", "https://example.com/?state=s", "http://[?code="]
 )
 def test_an_address_without_a_code_is_refused(pasted: str) -> None:
-    with pytest.raises(AuthError, match="holds no code"):
+    with pytest.raises(AuthError, match="contains no code"):
         code_of(pasted, "s")
 
 

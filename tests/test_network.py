@@ -173,7 +173,7 @@ def test_a_redirect_is_refused_and_names_the_host_only(runs: Runs, location: str
 @pytest.mark.parametrize(
     ("status", "code", "text"),
     [
-        (403, "forbidden", "a public one that Intercom has not approved yet"),
+        (403, "forbidden", "the app is public and not approved yet"),
         (403, "api_plan_restricted", "plan or subscription"),
         (402, "payment_required", "plan or subscription"),
         (401, "unauthorized", "refused the access token"),

@@ -355,11 +355,11 @@ def test_odd_value_arrives(odd: Output, case: Case) -> None:
     [
         "contacts: shoe_size is not in the schema and is dropped",
         "contacts: location.planet is not in the schema and is dropped",
-        "contacts: signed_up_at holds a value that does not fit its type; made null",
-        "contacts: custom_attributes.whole holds a value that does not fit its type; kept as JSON",
-        "contacts: custom_attributes.day holds a value that does not fit its type; kept as JSON",
-        "contacts: texts hold characters that no database takes",
-        "companies: session_count holds a value that is not written as a whole number",
+        "contacts: signed_up_at contains a value that does not fit its type; set to null",
+        "contacts: custom_attributes.whole contains a value that does not fit its type; kept as",
+        "contacts: custom_attributes.day contains a value that does not fit its type; kept as JSON",
+        "contacts: texts contain characters that databases refuse",
+        "companies: session_count contains a value that is not written as a whole number",
     ],
 )
 def test_each_kind_of_repair_is_told_once(odd: Output, warning: str) -> None:
@@ -436,7 +436,7 @@ def test_what_is_nested_too_deeply_to_be_written_as_text_is_null(tap: Tap) -> No
     contact = {"id": "1", "updated_at": UPDATED_AT, "custom_attributes": {"deep": nested}}
     output = read(tap, {"contacts": [contact]})
     assert output.records("contacts")[0]["custom_attributes"] == {"deep": None}
-    assert "contacts: custom_attributes.deep holds a value that does not fit" in output.log
+    assert "contacts: custom_attributes.deep contains a value that does not fit" in output.log
 
 
 def test_bytes_that_are_no_utf8_are_replaced(tap: Tap) -> None:

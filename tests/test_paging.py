@@ -102,14 +102,14 @@ def assert_fails(run: TableRuns, output: Output, name: str, *words: str) -> None
 def test_list_that_goes_on_in_an_unknown_form_fails(runs: Begin, name: str, form: Change) -> None:
     run = runs()
     answer_with(run, TABLES[name], form)
-    assert_fails(run, run.run(name), name, "may go on")
+    assert_fails(run, run.run(name), name, "may be more pages")
 
 
 @pytest.mark.parametrize("name", ["conversations", "contacts", "tickets"])
 def test_search_that_names_a_page_without_a_cursor_fails(runs: Begin, name: str) -> None:
     run = runs()
     answer_with(run, TABLES[name], with_next({"page": 2, "per_page": 2}))
-    assert_fails(run, run.run(name), name, "may go on")
+    assert_fails(run, run.run(name), name, "may be more pages")
 
 
 @pytest.mark.parametrize("name", ["articles", "macros", "brands", "contact_segment"])
@@ -128,7 +128,7 @@ def test_page_number_that_is_not_obeyed_fails(runs: Begin, name: str, form: Any)
 
     run.sandbox.faults.add("answer", TABLES[name], times=None, answer=answer)
     # A list by cursor takes a bare number for a cursor.
-    assert_fails(run, run.run(name), name, "the same page", "may go on")
+    assert_fails(run, run.run(name), name, "the same page", "may be more pages")
 
 
 @pytest.mark.parametrize("name", ["articles", "calls", "brands", "contact_segment"])
@@ -243,7 +243,7 @@ def test_list_that_never_ends_fails(runs: Begin, name: str, is_empty: bool, age:
         return 200, {}, json.dumps(answered).encode()
 
     run.sandbox.faults.add("answer", TABLES[name], times=None, answer=answer)
-    assert_fails(run, run.run(name), name, "again and again")
+    assert_fails(run, run.run(name), name, "keeps sending the same page")
 
 
 def test_scroll_that_sends_the_same_page_for_ever_fails(runs: Begin) -> None:
@@ -254,7 +254,7 @@ def test_scroll_that_sends_the_same_page_for_ever_fails(runs: Begin) -> None:
         return 200, {}, first.setdefault("page", run.sandbox.api.answer(call).body)
 
     run.sandbox.faults.add("answer", "^/companies/scroll$", times=None, answer=answer)
-    assert_fails(run, run.run("companies"), "companies", "again and again")
+    assert_fails(run, run.run("companies"), "companies", "keeps sending the same page")
 
 
 def test_scroll_may_have_one_token_for_all_pages(runs: Begin) -> None:

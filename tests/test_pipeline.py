@@ -207,7 +207,7 @@ def test_a_target_that_prints_none_and_fails_confirms_nothing(
 def test_what_a_target_confirmed_before_it_failed_is_kept(pipeline: Pipeline) -> None:
     code, log = pipeline.run("--fails-after", "700")
     assert code == 7, log
-    assert "the next run goes on from the last state" in log.splitlines()[-1]
+    assert "the next run continues from the last state" in log.splitlines()[-1]
     assert pipeline.kept["bookmarks"]
     assert pipeline.ids() != pipeline.truth()
     assert pipeline.run()[0] == 0
@@ -262,7 +262,7 @@ def test_a_state_is_known_again_however_the_target_writes_it(
     code, log = pipeline.run("--style", style, "--fails-at-end")
     assert code == 7, log
     assert pipeline.kept["bookmarks"]["contacts"]["updated_at"]
-    assert "is not kept" not in log
+    assert "is not saved" not in log
     pipeline.run()
     assert pipeline.has_all()
 
@@ -289,7 +289,7 @@ def test_a_state_that_the_run_did_not_write_is_not_kept(
     script = f"cat >> {small_pipeline.rows}; echo '{line}'; echo '{line}'; exit {code}"
     found, log = small_pipeline.run(program=["sh", "-c", script])
     assert found == code, log
-    assert log.count("a state that this run did not write") == 1
+    assert log.count("a state that is not from this run") == 1
     if code:
         assert small_pipeline.kept == {}
     else:
@@ -468,7 +468,7 @@ def test_a_target_may_print_lines_without_an_end(small_pipeline: Pipeline) -> No
     process = small_pipeline.start(program=["sh", "-c", script])
     _, log = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, log[-2000:]
-    assert log.count("lines that are no states") == 1
+    assert log.count("lines that are not states") == 1
     assert small_pipeline.kept["bookmarks"]
 
 
@@ -566,7 +566,7 @@ def test_a_second_run_says_why_it_stops(small_pipeline: Pipeline) -> None:
 def test_a_second_run_can_wait(small_pipeline: Pipeline) -> None:
     with small_pipeline.locked():
         process = small_pipeline.start(flags=("--wait", "60"))
-        read_until(process, "waiting for at most 60 s")
+        read_until(process, "waiting up to 60 s")
         assert small_pipeline.sandbox.requests == []
     process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0
@@ -634,7 +634,7 @@ def test_a_wait_that_is_no_number_of_seconds_is_refused(
 def test_a_waiting_run_can_be_stopped(small_pipeline: Pipeline) -> None:
     with small_pipeline.locked():
         process = small_pipeline.start(flags=("--wait", "60"))
-        read_until(process, "waiting for at most 60 s")
+        read_until(process, "waiting up to 60 s")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 143
@@ -675,7 +675,7 @@ def test_each_line_of_the_log_says_whose_it_is(small_pipeline: Pipeline) -> None
     assert any(line.startswith("tap: INFO contacts: 1 record") for line in lines)
     assert "target: the target has begun" in lines
     ours = [line for line in lines if not line.startswith(("tap: ", "target: "))]
-    assert ours == ["WARNING the target prints lines that are no states; they are left out"]
+    assert ours == ["WARNING the target printed lines that are not states; they are ignored"]
 
 
 def test_the_log_may_be_json(small_pipeline: Pipeline) -> None:
@@ -704,7 +704,7 @@ def test_a_line_is_labelled(line: bytes, style: str, shown: bytes) -> None:
     ("state", "told"),
     [
         ("", "is empty; write {} into it for a first run"),
-        ("[]", "must hold a JSON object"),
+        ("[]", "must contain a JSON object"),
         ("{", "is not JSON"),
     ],
 )
@@ -741,7 +741,7 @@ def test_a_state_file_in_no_folder_is_named(small_pipeline: Pipeline) -> None:
     small_pipeline.state = small_pipeline.folder / "nowhere" / "state.json"
     code, log = small_pipeline.run()
     assert code == 2
-    assert "nowhere/state.json.lock cannot be made: No such file or directory" in log
+    assert "nowhere/state.json.lock cannot be created: No such file or directory" in log
 
 
 # -- A real target -------------------------------------------------------------------------------

@@ -261,8 +261,8 @@ def test_a_retry_tells_its_cause_and_its_wait(
     output = warm_tap.run(
         *tap.arguments(catalog=selecting(plain_catalog, "tags")), numbers=SHORT_WAITS
     )
-    (line,) = [line for line in output.log_lines("INFO") if "trying again" in line]
-    assert re.match(r"INFO GET /tags: 503, .*; trying again in 0\.0 s$", line)
+    (line,) = [line for line in output.log_lines("INFO") if "retrying" in line]
+    assert re.match(r"INFO GET /tags: 503, .*; retrying in 0\.0 s$", line)
 
 
 def test_a_scroll_of_others_tells_that_it_is_waited_for(
@@ -272,9 +272,9 @@ def test_a_scroll_of_others_tells_that_it_is_waited_for(
     output = warm_tap.run(
         *tap.arguments(catalog=selecting(plain_catalog, "companies")), numbers=SHORT_WAITS
     )
-    told = [line for line in output.log_lines("WARNING") if "another app scrolls" in line]
+    told = [line for line in output.log_lines("WARNING") if "another app is scrolling" in line]
     assert len(told) == 2
-    assert all(line.endswith("trying again in 0 s") for line in told)
+    assert all(line.endswith("retrying in 0 s") for line in told)
 
 
 # The table at the end

@@ -197,7 +197,7 @@ def test_list_of_companies_that_does_not_rest_is_no_read_to_its_end(race: Begin)
     )
     first = run.run("companies", companies_source="list")
     assert first.code == 5
-    assert "kept moving" in first.last_log_line
+    assert "kept changing" in first.last_log_line
     assert "companies" not in run.bookmarks
 
 

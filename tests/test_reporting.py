@@ -147,7 +147,7 @@ class TestDiscovery:
         assert CONVERSATION not in names
         assert "tags" in names
         (line,) = [each for each in output.log.splitlines() if "reporting" in each]
-        assert line.startswith("INFO no streams of the reporting export")
+        assert line.startswith("INFO reporting streams are left out")
 
     def test_a_run_without_a_catalog_does_not_ask(self, start_runs: StartRuns) -> None:
         runs = start_runs()
@@ -341,7 +341,7 @@ class TestSync:
         assert len(output.records(CONVERSATION)) == 40
         assert {row["people_plan"] for row in output.records(CONVERSATION)} == {None}
         assert {row["conversation_plan"] for row in output.records(CONVERSATION)} > {None}
-        assert "knows these attributes no more" in output.log
+        assert "no longer has these attributes" in output.log
         assert "people.Plan" in output.log
 
     def test_a_dataset_without_a_time_is_read_in_full(self, start_runs: StartRuns) -> None:
@@ -361,13 +361,13 @@ class TestSync:
         output = run(runs, CONVERSATION)
         assert output.code == 0, output.log
         assert rows(output, CONVERSATION) == truth(runs, CONVERSATION)
-        assert "for another job of this workspace to end" in output.log
+        assert "for another job of this workspace to finish" in output.log
 
     def test_a_failed_job_is_an_error(self, start_runs: StartRuns) -> None:
         runs = start_runs(export_result="failed")
         output = run(runs, CONVERSATION)
         assert output.code == 4
-        assert "Intercom says that the job" in output.last_log_line
+        assert "Intercom reports the job" in output.last_log_line
         assert runs.bookmarks == {}
 
     def test_columns_that_were_not_asked_for_are_an_error(self, start_runs: StartRuns) -> None:
@@ -377,7 +377,7 @@ class TestSync:
         )
         output = run(runs, CONVERSATION)
         assert output.code == 5
-        assert "2 columns where 6 were asked for" in output.last_log_line
+        assert "2 columns, but 6 were requested" in output.last_log_line
 
     @pytest.mark.parametrize("header", ["ids", "qualified"])
     def test_columns_may_be_called_by_their_ids(self, start_runs: StartRuns, header: str) -> None:
@@ -401,7 +401,7 @@ class TestSync:
         runs.sandbox.faults.add("answer", "/download/", times=None, answer=turned)
         output = run(runs, CONVERSATION)
         assert output.code == 5
-        assert " was asked for" in output.last_log_line
+        assert " instead of " in output.last_log_line
         assert runs.bookmarks == {}
 
     @pytest.mark.parametrize("bounds", ["start", "end", "both", "neither"])
@@ -446,7 +446,7 @@ class TestSync:
         runs = start_runs(export_looks=1_000_000)
         output = run(runs, export_wait_seconds=0.2, max_retry_seconds=10_000)
         assert output.code == 4
-        assert "set a larger export_wait_seconds" in output.last_log_line
+        assert "increase export_wait_seconds" in output.last_log_line
         assert runs.sandbox.api.reporting.most_pending == 5
         assert runs.bookmarks == {}
 
@@ -463,7 +463,7 @@ class TestSync:
         output = run(runs, export_wait_seconds=0.2, max_retry_seconds=10_000)
         assert output.code == 4
         assert len(jobs(runs)) == 1
-        assert "were given up are still pending" in output.log
+        assert "gave up on jobs that are still pending" in output.log
 
     def test_a_missing_permission_is_named(self, start_runs: StartRuns) -> None:
         runs = start_runs()

@@ -208,13 +208,13 @@ def test_only_marks_of_selection_change(edit: Edit) -> None:
     ("changes", "told"),
     [
         (["--stream", "contcts"], "no stream matches 'contcts', did you mean contacts?"),
-        (["--stream", "x*"], "no stream matches 'x*'; there are activity_log_event_types, "),
+        (["--stream", "x*"], "no stream matches 'x*'; the catalog has activity_log_event_types, "),
         (
             ["--no-field", "contacts.emial"],
             "no field of contacts matches 'emial', did you mean email?",
         ),
         (["--field", "contact.email"], "no stream matches 'contact', did you mean contacts?"),
-        (["--no-field", "contacts.id"], "id of contacts is a key or the time of a change"),
+        (["--no-field", "contacts.id"], "id of contacts is a key or the replication key"),
         (["--field", "email"], "'email' is not STREAM.PATTERN"),
         (["--all", "--stream", "x"], "no stream matches 'x'"),
     ],
@@ -246,7 +246,7 @@ def test_a_catalog_of_another_tap_can_be_mended(tmp_path: Path, plain_catalog: C
 
     code, _, last = edit.run()
     assert code == 2
-    assert "it selects the stream news, which this tap does not have" in last
+    assert "the selected stream news does not exist" in last
 
     code, lines, _ = edit.run("--no-stream", "news", "--no-field", "tags.applied_*")
     assert code == 0
@@ -256,7 +256,11 @@ def test_a_catalog_of_another_tap_can_be_mended(tmp_path: Path, plain_catalog: C
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [("[]", "must hold an object with a list of streams"), ("{", "is not JSON"), ("", "is empty")],
+    [
+        ("[]", "must contain an object with a list of streams"),
+        ("{", "is not JSON"),
+        ("", "is empty"),
+    ],
 )
 def test_a_file_that_is_no_catalog_is_named(tmp_path: Path, content: str, told: str) -> None:
     edit = Edit(tmp_path, {})

@@ -61,7 +61,7 @@ def test_scroll_is_read_to_its_end_while_the_target_reads_nothing(
     assert last_page.wait(PATIENCE_SECONDS)
     output = runs.take(begun.wait())
     assert_whole(runs)
-    assert "begins again" not in output.log
+    assert "restarts after" not in output.log
     assert len(output.records("companies")) == COMPANIES
 
 

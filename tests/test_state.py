@@ -316,7 +316,7 @@ def test_a_workspace_that_is_not_known_any_more_stays_in_the_bookmark() -> None:
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_bookmark_of_another_workspace_is_refused(whole: bool) -> None:
-    with pytest.raises(ConfigError, match=r"contacts is of workspace w1.* w2"):
+    with pytest.raises(ConfigError, match=r"contacts belongs to workspace w1.* w2"):
         plan(own(), origin(workspace="w2"), whole=whole)
 
 
@@ -741,7 +741,7 @@ def test_a_bookmark_to_come_is_not_believed(
     assert_days(output, 10)
     for stream in INCREMENTAL:
         assert any(
-            stream in line and "later than now" in line for line in output.log_lines("WARNING")
+            stream in line and "in the future" in line for line in output.log_lines("WARNING")
         )
         assert output.state["bookmarks"][stream]["updated_at"] < calendar(DAYS + 1)
 

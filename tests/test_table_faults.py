@@ -400,7 +400,7 @@ def test_children_that_take_longer_than_a_scroll_lives_do_not_end_it(
     output = faulty.run("companies", "company_contact", max_retry_seconds=2)
     assert output.code == 0, output.log
     faulty.assert_nothing_is_lost("companies", "company_contact")
-    assert "begins again" not in output.log
+    assert "restarts after" not in output.log
 
 
 # -- Sizes and counts ----------------------------------------------------------------------------

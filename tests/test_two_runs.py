@@ -65,7 +65,7 @@ def test_second_run_waits_for_the_scroll_of_the_first(
     assert is_scrolling.wait(PATIENCE_SECONDS)
     output = second.run(*STREAMS)
     first.take(begun.wait())
-    assert any("another app scrolls" in line for line in output.log_lines("WARNING"))
+    assert any("another app is scrolling" in line for line in output.log_lines("WARNING"))
     assert_whole(first)
     assert_whole(second)
     assert first.bookmarks.keys() == second.bookmarks.keys()

@@ -1,4 +1,4 @@
-"""Say whom the token belongs to, and which streams it may read.
+"""Show which workspace the token belongs to, and which streams it can read.
 
 It sends one request for the workspace, one for each endpoint and one for the permission for
 tickets. The exit code is 0 if every selected stream can be read, otherwise 3.
@@ -56,11 +56,13 @@ class StreamCheck:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-c", "--config", action="append", metavar="FILE", help="settings: a JSON file, or ENV"
+        "-c", "--config", action="append", metavar="FILE", help="JSON file with settings, or ENV"
     )
-    parser.add_argument("--catalog", metavar="FILE", help="which streams are selected")
-    parser.add_argument("-p", "--properties", metavar="FILE", help="the same, by its old name")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="of what it writes")
+    parser.add_argument(
+        "--catalog", metavar="FILE", help="catalog file: which streams are selected"
+    )
+    parser.add_argument("-p", "--properties", metavar="FILE", help="deprecated alias of --catalog")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="output format")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -143,7 +145,7 @@ class _Check:
 
     def missing_permissions(self, name: str) -> list[str]:
         return [
-            f"{name}: the token lacks the permission {lack.permission}, so that Intercom leaves "
+            f"{name}: the token lacks the permission {lack.permission}, so Intercom leaves "
             f"out {lack.left_out}"
             for lack in stream_of(name).missing_permissions(self._ask, self._settings)
         ]
@@ -199,10 +201,10 @@ def _text(about: Mapping[str, Any], checks: list[StreamCheck], warnings: list[st
         f"Workspace {workspace['name']} ({workspace['id']}), region {workspace['region']}, "
         f"timezone {workspace['timezone']}, as {workspace['admin']}",
         f"API version {about['api_version']}",
-        f"Rate limit: {limit['remaining']:,} of {limit['limit']:,} requests are left in this "
-        f"window of ten seconds; the tap takes {limit['share']:.0%} at most"
+        f"Rate limit: {limit['remaining']:,} of {limit['limit']:,} requests left in this "
+        f"ten-second window; the tap uses at most {limit['share']:.0%}"
         if limit
-        else "Rate limit: Intercom does not tell",
+        else "Rate limit: unknown",
         "",
         *tables.lines(rows),
         *(line for warning in warnings for line in ("", f"WARNING {warning}")),
@@ -218,7 +220,7 @@ def _advice(finding: StreamCheck) -> str:
             "Developer Hub > your app > Authentication, or deselect the stream"
         )
     if finding.result == NOT_IN_PLAN:
-        return "the workspace's plan lacks this; deselect the stream"
+        return "the workspace's plan does not include this; deselect the stream"
     if finding.result == NOT_IN_VERSION:
-        return "this api_version does not have it; set another one, or deselect the stream"
+        return "api_version does not have this; set another version, or deselect the stream"
     return str(finding.detail)

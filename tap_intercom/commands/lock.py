@@ -33,10 +33,10 @@ def locked(state: Path, wait_seconds: float) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise ConfigError(f"state: {path} cannot be made: {error.strerror}") from error
+        raise ConfigError(f"state: {path} cannot be created: {error.strerror}") from error
     try:
         if not _has_locked(descriptor, path):
-            LOGGER.info("another run uses %s; waiting for at most %g s", state, wait_seconds)
+            LOGGER.info("another run uses %s; waiting up to %g s", state, wait_seconds)
             deadline = time.monotonic() + wait_seconds
             while not _has_locked(descriptor, path):
                 if time.monotonic() >= deadline:
@@ -74,5 +74,5 @@ def _has_locked(descriptor: int, path: Path) -> bool:
             return True
     raise ConfigError(
         f"state: {path} cannot be locked: {reason}. "
-        "Keep the state file on a file system with locks, such as a local disk"
+        "Keep the state file on a file system that supports locks, such as a local disk"
     )

@@ -1,4 +1,4 @@
-"""Log in to Intercom as an OAuth app of your own, and keep the access token in the config file.
+"""Log in to Intercom through your own OAuth app, and save the access token in the config file.
 
 A person allows the app on Intercom's page, which redirects the browser to an address with a code.
 The code is exchanged for a token. Tokens do not expire (API-B1).
@@ -46,21 +46,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="settings, a JSON file or ENV; the token is written into the last file",
+        help="JSON file with settings, or ENV; may be repeated, the token goes to the last file",
     )
     parser.add_argument(
-        "--no-browser", action="store_true", help="only print the address of Intercom's page"
+        "--no-browser",
+        action="store_true",
+        help="print the URL of Intercom's page without opening it",
     )
     parser.add_argument(
         "--print-env",
         action="store_true",
-        help=f"write `export {ENVIRONMENT_PREFIX}ACCESS_TOKEN=...` to stdout, and no file; "
-        "never to a terminal",
+        help=f"write `export {ENVIRONMENT_PREFIX}ACCESS_TOKEN=...` to stdout instead of a file; "
+        "stdout must not be a terminal",
     )
     parser.add_argument(
         "--authorize-url",
         metavar="URL",
-        help="Intercom's page (default: the region's, or the sandbox's if base_url is http://)",
+        help="URL of Intercom's page (default: the region's, or the sandbox's if base_url is http://)",
     )
 
 
@@ -70,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         return _log_in(options)
     except KeyboardInterrupt:
         _say("")  # ends the line of the question
-        LOGGER.warning("login was stopped; nothing has changed")
+        LOGGER.warning("login was stopped; nothing changed")
         return SIGINT_EXIT_CODE
 
 
@@ -86,7 +88,7 @@ def _log_in(options: argparse.Namespace) -> int:
     _say(f"Allow the app to read your workspace, on this page:\n\n  {url}\n")
     if not options.no_browser:
         webbrowser.open(url)
-    pasted = _ask("Paste the code, or the whole address that your browser was sent to")
+    pasted = _ask("Paste the code, or the whole URL that your browser was sent to")
     token = _exchange(settings, app, code_of(pasted, state))
     workspace = _verified(replace(settings, access_token=token))
 
@@ -122,13 +124,13 @@ def code_of(pasted: str, state: str) -> str:
         return pasted
     query = dict(parse_qsl(pasted.partition("?")[2].partition("#")[0]))
     if "error" in query:
-        raise AuthError(f"login: Intercom's page was left without consent ({query['error']})")
+        raise AuthError(f"login: access was denied on Intercom's page ({query['error']})")
     if "code" not in query:
-        raise AuthError("login: the address holds no code")
+        raise AuthError("login: the URL contains no code")
     if query.get("state") != state:
         raise AuthError(
-            "login: the address belongs to another login (its state is not the one of this login); "
-            "log in again, and paste the address that this page leads to"
+            "login: the URL belongs to another login (its state differs); log in again, and paste "
+            "the URL that the new page sends you to"
         )
     return query["code"]
 
@@ -137,7 +139,7 @@ def _config_file(sources: list[str]) -> Path:
     """Return the file that gets the token."""
     files = [source for source in sources if source != "ENV"]
     if not files:
-        raise ConfigError("config: no file to write the token into; give --config FILE")
+        raise ConfigError("config: no file to write the token to; give --config FILE")
     return Path(files[-1])
 
 
@@ -201,11 +203,11 @@ def _exchange(settings: Settings, app: App, code: str) -> str:
         raise AuthError(f"{error}. Check client_id and client_secret, and log in again.") from error
     except ResponseError as error:
         raise AuthError(
-            f"{error}. A code can be used once, for five minutes: log in again for a new one."
+            f"{error}. A code works once and for five minutes: log in again to get a new one."
         ) from error
     token = body.get("access_token") or body.get("token")
     if not isinstance(token, str):
-        raise ContractError(f"POST {EXCHANGE_PATH}: the answer holds no access token")
+        raise ContractError(f"POST {EXCHANGE_PATH}: the answer contains no access token")
     log.hide(token)
     return token
 
@@ -239,7 +241,7 @@ def _ask(what: str, *, hidden: bool = False) -> str:
     answer = sys.stdin.readline()
     if not answer:
         _say("")
-        raise ConfigError("login: the input ended before an answer; nothing has changed")
+        raise ConfigError("login: the input ended before an answer; nothing changed")
     return answer.strip()
 
 

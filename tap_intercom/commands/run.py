@@ -1,4 +1,4 @@
-"""Run the tap and a target as one command, and keep the state that the target has confirmed.
+"""Run the tap and a target as one command, and save the state that the target confirmed.
 
 A state is saved only once the target printed it, since the target then has all rows before it. The
 run may end at any moment, even by a power cut, and the next run misses nothing.
@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="FILE",
-        help="where the last run ended; made if it is missing, and what it held before this run "
-        "is in FILE.previous",
+        help="state file, created if it is missing; FILE.previous keeps its content from before "
+        "this run",
     )
     parser.add_argument(
         "-c",
@@ -71,15 +71,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="FILE",
-        help="settings of the tap, a JSON file or ENV; a later one wins",
+        help="JSON file with settings, or ENV for variables TAP_INTERCOM_*; may be repeated, the "
+        "last one wins",
     )
-    parser.add_argument("--catalog", metavar="FILE", help="streams and fields to read")
+    parser.add_argument(
+        "--catalog", metavar="FILE", help="catalog file: streams and fields to read"
+    )
     parser.add_argument(
         "--wait",
         type=_seconds,
         default=0.0,
         metavar="SECONDS",
-        help="how long to wait for a run that uses the same state file (default: 0)",
+        help="how long to wait for another run with the same state file (default: 0)",
     )
     parser.add_argument(
         "target", nargs="+", metavar="TARGET", help="the target and its arguments, after --"
@@ -261,14 +264,14 @@ def _run(tap: Process, target: Target, state: StateFile, style: str) -> int:
     if tap_code or target_code:
         LOGGER.critical(
             "the tap ended with exit code %d, the target with %d; "
-            "the next run goes on from the last state that the target has confirmed",
+            "the next run continues from the last state that the target confirmed",
             tap_code,
             target_code,
         )
     elif not has_taken_all:
         LOGGER.critical(
-            "the target ended with exit code 0 before it had read everything; "
-            "the next run goes on from the last state that the target has confirmed"
+            "the target ended with exit code 0 before it read everything; "
+            "the next run continues from the last state that the target confirmed"
         )
     if not has_taken_all and tap_code in (0, *ENDED_EARLY):
         tap_code = TargetGoneError.exit_code
@@ -293,13 +296,13 @@ def _keep_confirmed(target: Target, state: StateFile, written: WrittenStates) ->
             for line in filter(None, lines.splitlines()):
                 states = states_in(line)
                 if not states:
-                    warn("the target prints lines that are no states; they are left out")
+                    warn("the target printed lines that are not states; they are ignored")
                 for each in states:
                     if written.include(each):
                         confirmed = each
                     else:
                         warn(
-                            "the target printed a state that this run did not write; it is not kept"
+                            "the target printed a state that is not from this run; it is not saved"
                         )
             if confirmed is not None:
                 state.keep(confirmed)

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="FILE",
-        help="the catalog that --discover made; it is changed in place",
+        help="catalog file from --discover; it is changed in place",
     )
     parser.set_defaults(changes=[])
     parser.add_argument(
@@ -52,15 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="select all streams",
     )
     add = partial(parser.add_argument, dest="changes", action="append")
-    add("--stream", type=partial(_streams, True), metavar="PATTERN", help="select these streams")
-    add("--no-stream", type=partial(_streams, False), metavar="PATTERN", help="leave them out")
+    add("--stream", type=partial(_streams, True), metavar="PATTERN", help="select streams")
+    add("--no-stream", type=partial(_streams, False), metavar="PATTERN", help="deselect streams")
     add(
         "--field",
         type=partial(_fields, True),
         metavar="STREAM.PATTERN",
-        help="select these fields, such as contacts.location.*",
+        help="select fields, such as contacts.location.*",
     )
-    add("--no-field", type=partial(_fields, False), metavar="STREAM.PATTERN", help="leave them out")
+    add(
+        "--no-field", type=partial(_fields, False), metavar="STREAM.PATTERN", help="deselect fields"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,7 +84,7 @@ def apply(change: Change, catalog: Any) -> None:
     found = [each for each in entries(catalog) if fnmatchcase(each[0], change.stream)]
     if not found:
         names = [name for name, _ in entries(catalog)]
-        hint = did_you_mean(change.stream, names) or f"; there are {', '.join(names)}"
+        hint = did_you_mean(change.stream, names) or f"; the catalog has {', '.join(names)}"
         raise ConfigError(f"catalog: no stream matches {change.stream!r}{hint}")
     if change.field is None:
         for name, entry in found:
@@ -99,8 +101,8 @@ def apply(change: Change, catalog: Any) -> None:
     changed = [_mark(name, entry, matching[name], change.selected) for name, entry in found]
     if not any(changed):
         raise ConfigError(
-            f"catalog: {change.field} of {change.stream} is a key or the time of a change, "
-            "and those are always read"
+            f"catalog: {change.field} of {change.stream} is a key or the replication key; "
+            "both are always read"
         )
 
 

@@ -246,7 +246,7 @@ class Client:
         except AuthError as error:
             return error.status != 401
         except TapError as error:
-            LOGGER.warning("whether the access token is still valid is not known: %s", error)
+            LOGGER.warning("could not check whether the access token is still valid: %s", error)
         return True
 
     def now(self) -> float:
@@ -324,7 +324,7 @@ class Client:
         if response.status_code == 429 and not _waits_for_a_job(response, content):
             wait = self._rate_limit.refused(response.headers)
             raise RetryableError(
-                f"{request}: 429, rate limit reached for {wait:.0f} s",
+                f"{request}: 429, rate limit reached; wait {wait:.0f} s",
                 rate_limited=True,
                 status=429,
             )
@@ -347,7 +347,7 @@ class Client:
         except ValueError as error:
             text = f"{request}: the answer is not JSON ({error})"
             if _is_page(content):
-                text = f"{request}: a web page in place of Intercom's answer; {CHECK_THE_WAY}"
+                text = f"{request}: a web page instead of Intercom's answer; {CHECK_THE_WAY}"
             raise RetryableError(text, status=response.status_code) from error
         if isinstance(body, list):
             body = {BARE: body}
@@ -372,12 +372,13 @@ class Client:
         earliest, latest = starts(date, headers.get("X-RateLimit-Reset", ""), here)
         if date is None:
             LOGGER.warning(
-                "Intercom's answer has no Date: this machine's clock, less an hour, dates the run"
+                "Intercom's answer has no Date header; the run uses this machine's clock minus "
+                "one hour"
             )
         elif latest - here > CLOCK_DIFFERENCE_SECONDS and earliest < date:
             LOGGER.warning(
-                "the Date of Intercom's answer is %.0f s ahead of this machine's clock, and one of "
-                "them is wrong: the earlier one dates the run; check this machine's clock",
+                "Intercom's Date header is %.0f s ahead of this machine's clock; the run uses the "
+                "earlier time. Check this machine's clock",
                 date - here,
             )
         self._clock_offset = earliest - time.monotonic()
@@ -431,7 +432,7 @@ def _retry_waits(patience_seconds: float) -> Generator[float, Any, None]:
 def _log_retry(details: Any) -> None:
     # After a 429, the rate limit reports the common wait once, not for each request.
     if not details["exception"].rate_limited:
-        LOGGER.info("%s; trying again in %.1f s", details["exception"], details["wait"])
+        LOGGER.info("%s; retrying in %.1f s", details["exception"], details["wait"])
 
 
 def _reason(error: Exception) -> str:
@@ -444,7 +445,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return f"{text}; check the proxy, and its user and password, in HTTPS_PROXY"
     if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
-        return f"{text} The answer as a whole was not there within request_timeout."
+        return f"{text} The whole answer did not arrive within request_timeout."
     return text
 
 
@@ -474,10 +475,10 @@ def _save(response: requests.Response, file: BinaryIO, timeout: float) -> None:
             renew_deadline(response)
     expected = response.headers.get("Content-Length")
     if expected is not None and expected.isdecimal() and int(expected) != file.tell():
-        raise requests.ConnectionError(f"{file.tell()} of {expected} bytes came")
+        raise requests.ConnectionError(f"received {file.tell()} of {expected} bytes")
     file.seek(0)
     if _is_page(file.read(DOWNLOAD_BYTES)):
-        raise requests.ConnectionError(f"a web page in place of the file; {CHECK_THE_WAY}")
+        raise requests.ConnectionError(f"a web page instead of the file; {CHECK_THE_WAY}")
 
 
 def _is_page(content: bytes) -> bool:
@@ -499,7 +500,7 @@ def _check_status(request: str, response: requests.Response, content: bytes) -> 
         raise _refused(request, response, content)
     if not _is_of_intercom(response, content):
         raise RetryableError(
-            f"{request}: {status} without Intercom's own error, so from something on the way; "
+            f"{request}: {status} without an Intercom error, so a proxy or firewall answered; "
             f"{CHECK_THE_WAY}",
             status=status,
         )
@@ -586,10 +587,10 @@ def _meaning_of_refused_me(error: AuthError) -> str:
         return f"The plan or subscription of the workspace does not include the API ({error})."
     if error.status == 403:
         return (
-            f"Intercom does not let the access token open the workspace ({error}). The app may be "
-            "a public one that Intercom has not approved yet, or not be installed in the workspace "
-            "any more, or the workspace's IP allowlist may leave out this machine: see Developer "
-            "Hub > your app, and Intercom > Settings > Security."
+            f"Intercom does not let the access token open the workspace ({error}). Possible "
+            "causes: the app is public and not approved yet, the app is no longer installed in the "
+            "workspace, or the IP allowlist does not contain this machine. See Developer Hub > "
+            "your app, and Intercom > Settings > Security."
         )
     return (
         f"Intercom refused the access token ({error}). Check the setting access_token: "

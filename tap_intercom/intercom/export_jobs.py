@@ -95,8 +95,8 @@ class Job:
             self.has_ended = status in (*COMPLETE, WITHOUT_DATA, *FAILED)
             if status in FAILED:
                 raise UnavailableError(
-                    f"{self.kind.name}: Intercom says that the job {self.identifier} is {status}; "
-                    "the next run asks again"
+                    f"{self.kind.name}: Intercom reports the job {self.identifier} as {status}; "
+                    "the next run tries again"
                 )
             if self.has_ended:
                 return status != WITHOUT_DATA
@@ -104,7 +104,7 @@ class Job:
             if left <= 0:
                 raise UnavailableError(
                     f"{self.kind.name}: the job {self.identifier} is still {status} after "
-                    f"{within:.0f} s; the next run asks again, or set a larger export_wait_seconds"
+                    f"{within:.0f} s; the next run tries again, or increase export_wait_seconds"
                 )
             time.sleep(min(wait, left))
         raise AssertionError("waits do not end")
@@ -116,8 +116,8 @@ class Job:
             return self._client.download(path, file, self._parameters)
         except OSError as error:
             raise UnavailableError(
-                f"{self.kind.name}: its file cannot be kept ({error.strerror}); "
-                "TMPDIR says where it is put"
+                f"{self.kind.name}: its file cannot be stored ({error.strerror}); "
+                "set TMPDIR to another folder"
             ) from error
 
     def cancel(self) -> bool:
@@ -226,12 +226,12 @@ class ExportJobs:
                     raise UnavailableError(f"{error}. {_GIVEN_UP}") from error
                 if left <= 0:
                     raise UnavailableError(
-                        f"{error}. Other exports of this workspace did not end in time: run at "
-                        "another time, or set a larger max_retry_seconds."
+                        f"{error}. Other exports of this workspace did not finish in time: run at "
+                        "another time, or increase max_retry_seconds."
                     ) from error
                 if not is_logged:
                     LOGGER.info(
-                        "%s: waiting at most %.0f s for another job of this workspace to end (%s)",
+                        "%s: waiting up to %.0f s for another job of this workspace to finish (%s)",
                         kind.name,
                         left,
                         error,
@@ -268,13 +268,13 @@ class ExportJobs:
         )
         if identifier is None or kind.cancel is None:
             return False
-        LOGGER.info("%s: cancelling the job that an earlier run left behind", kind.name)
+        LOGGER.info("%s: cancelling the job that an earlier run left", kind.name)
         return _cancel(client, kind, identifier)
 
 
 _GIVEN_UP = (
-    "Jobs of this run that were given up are still pending, and others cannot start before they "
-    "end; the next run asks again."
+    "This run gave up on jobs that are still pending. No other job can start before they finish; "
+    "the next run tries again."
 )
 
 
@@ -406,8 +406,8 @@ def csv_rows(file: IO[bytes], name: str = "") -> Iterator[list[str]]:
             width = width or len(row)
             if len(row) != width:
                 raise ContractError(
-                    f"a row has {len(row)} cells, and its header {width}, so that they cannot be "
-                    "told apart"
+                    f"a row has {len(row)} cells but the header has {width}, so the cells have no "
+                    "known column"
                 )
             yield row
 

@@ -62,7 +62,7 @@ def pages_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what an answer says about its pages. Raises ContractError if that is not an object."""
     pages = body.get("pages") or {}
     if not isinstance(pages, dict):
-        raise ContractError("pages has an unknown form, so the list may go on")
+        raise ContractError("pages has an unknown form, so there may be more pages")
     return pages
 
 
@@ -83,7 +83,7 @@ def _total_pages(body: Mapping[str, Any]) -> int | None:
     try:
         return _whole_number(body.get("total_pages") if total is None else total)
     except ValueError:
-        raise ContractError("total_pages is not a number, so the list may go on") from None
+        raise ContractError("total_pages is not a number, so there may be more pages") from None
 
 
 def _named_by(following: Any, is_numbered: bool) -> Mapping[str, Any]:
@@ -103,7 +103,7 @@ def _named_by(following: Any, is_numbered: bool) -> Mapping[str, Any]:
         return {"page" if is_number else "starting_after": following}
     if is_numbered and isinstance(following, int) and not isinstance(following, bool):
         return {"page": following}
-    raise ContractError("pages.next has an unknown form, so the list may go on")
+    raise ContractError("pages.next has an unknown form, so there may be more pages")
 
 
 def content_of(records: Sequence[Any]) -> int:
@@ -133,7 +133,7 @@ class Repeats:
         count = size or EMPTY_PAGE_COUNTS_AS
         self._in_a_row = self._in_a_row + count if is_repeated else 0
         if self._in_a_row >= MAX_REPEATED_RECORDS:
-            raise ContractError("Intercom sent the same page again and again; the list may go on")
+            raise ContractError("Intercom keeps sending the same page; there may be more pages")
         if content is not None:
             self._contents.add(content)
         return is_repeated
@@ -178,12 +178,12 @@ def pages_in_turn(
         if step.following is None:
             if count < least_pages < inf:
                 raise BrokenOffError(
-                    f"Intercom counts {least_pages:.0f} pages, and page {count} names no next one"
+                    f"Intercom counts {least_pages:.0f} pages, but page {count} names no next page"
                 )
             return
         position = step.following
         if position[:2] in positions:
-            raise ContractError("Intercom sent the same page cursor twice, so the list may go on")
+            raise ContractError("Intercom sent the same page cursor twice; there may be more pages")
         positions.add(position[:2])
 
 
@@ -251,7 +251,7 @@ class Paging:
         if is_last and (is_by_number or isinstance(following, dict)):
             is_end = True
         if body.get("has_more") is True or not is_end:
-            raise ContractError("pages.next names no page that is known, so the list may go on")
+            raise ContractError("pages.next names no known page, so there may be more pages")
         return None
 
 
@@ -299,7 +299,7 @@ WHOLE = Paging()
 def only_page(answer: Answer) -> Answer:
     """Return the answer if it is the whole list. Raises ContractError if the list continues."""
     if WHOLE.step(answer.body, None).following is not None:
-        raise ContractError("the list goes on, although it is documented to have no pages")
+        raise ContractError("the list has more pages, although Intercom documents only one")
     return answer
 
 

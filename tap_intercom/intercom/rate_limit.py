@@ -199,7 +199,7 @@ class RateLimit:
             LOGGER.info("the rate limit is used up; waiting %.0f s for the next window", seconds)
         elif at - now > LONGEST_WAIT_SECONDS / 2 and now > self._told_until + LONG_WAIT_SECONDS:
             self._told_until = now
-            LOGGER.info("the rate limit allows a request every %.1f s; waiting", self._interval)
+            LOGGER.info("the rate limit allows one request every %.1f s; waiting", self._interval)
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Set the pace from the headers of an answer."""
@@ -233,7 +233,7 @@ class RateLimit:
             now = self._clock()
             if now > self._told_refusal_at + LONGEST_WAIT_SECONDS / 2:
                 self._told_refusal_at = now
-                LOGGER.info("Intercom answers 429, too many requests; waiting %.1f s", seconds)
+                LOGGER.info("Intercom returned 429, too many requests; waiting %.1f s", seconds)
             self._block(seconds)
         return seconds
 

@@ -386,7 +386,7 @@ class EmbeddedStream(Stream):
     """
 
     path = ""
-    request_cost = "none, it comes with its parent"
+    request_cost = "0, read with its parent"
     from_parent: ClassVar[Mapping[str, str]]
     nested_list: ClassVar[NestedList]
     select: ClassVar[Mapping[str, str]] = {}

@@ -125,9 +125,9 @@ def read_until_whole(
                 _report_shortfall(run, stream, path, tally)
             return
         previous = tally
-    reason = tally.broken_off or "the list kept moving"
+    reason = tally.broken_off or "the list kept changing"
     raise ContractError(
-        f"{stream.name}: {path} was read {MAX_PASSES} times, and some records may be missing: "
+        f"{stream.name}: {path} was read {MAX_PASSES} times, but some records may be missing: "
         f"{reason}; the next run reads it again"
     )
 

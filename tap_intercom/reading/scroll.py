@@ -54,9 +54,7 @@ def scroll_pages(
                 ) from error
             left = max(deadline - time.monotonic(), 0.0)
             wait = 0.0 if count else min(CONFLICT_WAITS_SECONDS[0], left)
-            LOGGER.warning(
-                "%s; the scroll begins again after %d pages, in %.0f s", error, count, wait
-            )
+            LOGGER.warning("%s; the scroll restarts after %d pages, in %.0f s", error, count, wait)
             time.sleep(wait)
 
 
@@ -94,6 +92,6 @@ def _first_page(client: Client, path: str, patience_seconds: float) -> Answer:
                     "scroll at a time. Run at another time, or set companies_source to list."
                 ) from error
             LOGGER.warning(
-                "another app scrolls over the companies; trying again in %.0f s", min(wait, left)
+                "another app is scrolling over the companies; retrying in %.0f s", min(wait, left)
             )
             time.sleep(min(wait, left))

@@ -166,9 +166,9 @@ class SearchStream(ParentStream):
                 break
             previous = tally
         else:
-            reason = tally.broken_off or "the records kept moving"
+            reason = tally.broken_off or "the records kept changing"
             raise ContractError(
-                f"{self.name}: {_text(window)} was read {MAX_PASSES} times, and some records may "
+                f"{self.name}: {_text(window)} was read {MAX_PASSES} times, but some records may "
                 f"be missing: {reason}; the next run reads them again"
             )
         yield _complete(span, window.end)
@@ -206,7 +206,7 @@ class SearchStream(ParentStream):
                     yield Batch(expected=tally.total)
                 yield from self._emit(run, span, page)
                 if tally.is_outrun:
-                    LOGGER.info("%s: changes that still come are left to the next run", self.name)
+                    LOGGER.info("%s: later changes are left to the next run", self.name)
                     return
             if tally.unreadable is not None:
                 if (yield from self._read_rest(run, span, tally, seen)):
@@ -220,7 +220,7 @@ class SearchStream(ParentStream):
             if tally.broken_off is not None:
                 raise ContractError(f"{self.name}: {tally.broken_off}, {MAX_PASSES} times")
             LOGGER.warning(
-                "%s: records kept moving while they were read; see the next run", self.name
+                "%s: records kept changing while they were read; the next run continues", self.name
             )
             return
         if tally.pages > 1 or not tally.is_complete:
@@ -300,7 +300,7 @@ class SearchStream(ParentStream):
             last = front
         if owes_more:
             run.unfinished.update(span.streams)
-            LOGGER.info("%s: changes that still come are left to the next run", self.name)
+            LOGGER.info("%s: later changes are left to the next run", self.name)
 
     def _pages(
         self,
@@ -352,7 +352,7 @@ class SearchStream(ParentStream):
                 del answer, records, page
             if narrowing.size < size:
                 LOGGER.warning(
-                    "%s: Intercom cannot send pages of %d; reading on with %d (setting page_size)",
+                    "%s: Intercom cannot send pages of %d; continuing with %d (setting page_size)",
                     *(self.name, size, narrowing.size),
                 )
                 run.page_sizes[self.name] = narrowing.size
@@ -499,7 +499,7 @@ def _step(answer: Answer, position: Position | None) -> Step:
     """Return what a page of a search says about the next page."""
     step = PAGING.step(answer.body, position)
     if step.following is not None and step.following.parameter != CURSOR:
-        raise ContractError(f"pages.next has no {CURSOR}, so the search may go on")
+        raise ContractError(f"pages.next has no {CURSOR}, so there may be more pages")
     return step
 
 

@@ -143,7 +143,7 @@ class StreamRun:
         if is_gone:
             kind = "records skipped, since they were deleted meanwhile"
             self.shortfalls.add(name, kind, record_id)
-        reason = "are not found; check base_url and the permissions of the token"
+        reason = "were not found; check base_url and the permissions of the token"
         self._note_last(name, is_gone, reason)
 
     def note_read(self, name: str, record: Any = None) -> None:
@@ -161,7 +161,7 @@ class StreamRun:
 
         Raises ContractError with strict, or if more than half of the last records are unreadable.
         """
-        self._note_last(name, True, f"cannot be read: {error}")
+        self._note_last(name, True, f"could not be read: {error}")
         kind = "records that Intercom cannot send, while it sends others"
         self.note_shortfall(name, kind, f"{case} ({error})", count)
 
@@ -437,7 +437,7 @@ def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
     if not isinstance(found, list):
         raise ContractError(f"{path}: the answer has no list {key!r}, so records may be missing")
     if not all(kind is dict or issubclass(kind, TypedRecord) for kind in set(map(type, found))):
-        raise ContractError(f"{path}: the list {key!r} holds something that is no record")
+        raise ContractError(f"{path}: the list {key!r} contains an entry that is not a record")
     return found
 
 

@@ -76,7 +76,7 @@ def compile_record(
             if fitted[name] is None or fitted[name] == "":
                 raise ContractError(
                     f"{coercions.stream}: Intercom sent a record without a usable {name}, "
-                    "so it cannot be told from other records."
+                    "so it cannot be identified."
                 )
         for name in not_nullable:
             if fitted[name] is None:

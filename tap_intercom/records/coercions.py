@@ -17,11 +17,11 @@ MADE_WHOLE = "made a whole number"
 REPLACED_CHARACTERS = "replaced characters"
 _EXPLANATIONS = {
     UNKNOWN_FIELD: "is not in the schema and is dropped; unknown_fields: pass keeps it",
-    KEPT_AS_TEXT: "holds a value that does not fit its type; kept as JSON text",
-    MADE_NULL: "holds a value that does not fit its type; made null",
-    LEFT_OUT: "holds a value that does not fit its type, which allows no null; left out",
-    MADE_WHOLE: "holds a value that is not written as a whole number; made one",
-    REPLACED_CHARACTERS: "hold characters that no database takes; replaced by U+FFFD",
+    KEPT_AS_TEXT: "contains a value that does not fit its type; kept as JSON text",
+    MADE_NULL: "contains a value that does not fit its type; set to null",
+    LEFT_OUT: "contains a value that does not fit its type, which allows no null; left out",
+    MADE_WHOLE: "contains a value that is not written as a whole number; converted",
+    REPLACED_CHARACTERS: "contain characters that databases refuse; replaced by U+FFFD",
 }
 
 
@@ -43,4 +43,4 @@ class Coercions:
             is_first = self.counts[field, kind] == count
         if is_first:
             explanation = _EXPLANATIONS.get(kind, kind)
-            LOGGER.warning("%s: %s %s (said once, counted)", self.stream, field, explanation)
+            LOGGER.warning("%s: %s %s (logged once, then counted)", self.stream, field, explanation)

@@ -77,47 +77,48 @@ class Settings:
     access_token: str = _setting(
         "Access token of the workspace.", TOKEN, "", note="required", secret=True
     )
-    start_date: int = _setting("First instant to read, by updated_at.", INSTANT, 0, note="required")
+    start_date: int = _setting(
+        "Read records that changed at or after this time (by updated_at).",
+        INSTANT,
+        0,
+        note="required",
+    )
     end_date: int | None = _setting(
-        "Read up to this instant, exclusive: a backfill of one period.", INSTANT
+        "Read records that changed before this time, to backfill one period.", INSTANT
     )
     region: str = _setting(
-        "Where the workspace is hosted.", choice(*REGION_URLS), next(iter(REGION_URLS))
+        "Region that hosts the workspace.", choice(*REGION_URLS), next(iter(REGION_URLS))
     )
     base_url: str = _setting(
-        "Root of the API when it is not the region's: a proxy or the sandbox.",
+        "Root URL of the API, for a proxy or the sandbox.",
         BASE_URL,
         "",
         note="from region",
     )
     api_version: str = _setting(
-        "Version of Intercom's API; streams that it lacks are not discovered.",
+        "Version of Intercom's API; discovery leaves out streams that it does not have.",
         API_VERSION,
         f"2.{LAST_VERSION}",
     )
     page_size: int | None = _setting(
-        "Records on a page; smaller for workspaces whose pages time out.",
+        "Records per page; reduce it if pages time out.",
         COUNT,
         note="the endpoint's maximum",
     )
-    concurrency: int = _setting(
-        "Requests in flight at most; as few are used as the rate limit needs.", COUNT, 64
-    )
+    concurrency: int = _setting("Maximum number of concurrent requests.", COUNT, 64)
     rate_limit_share: float = _setting(
-        "Share of the workspace's rate limit that this tap may use; other apps have the rest.",
+        "Share of the workspace's rate limit that the tap may use; the rest is for other apps.",
         SHARE,
         0.9,
     )
     request_timeout: float = _setting(
-        "Seconds for one answer as a whole; a download may take longer while it goes on.",
+        "Seconds for one whole answer; a download may take longer while data arrives.",
         TIMEOUT,
         300.0,
     )
-    max_retry_seconds: float = _setting(
-        "Seconds for which one request may be retried.", SECONDS, 600.0
-    )
+    max_retry_seconds: float = _setting("Seconds to keep retrying one request.", SECONDS, 600.0)
     lookback_seconds: int | Mapping[str, int] = _setting(
-        "Seconds that a bookmark stays behind the start of its run, as search lags behind writes.",
+        "Seconds that a bookmark stays behind the start of its run, because search lags.",
         LOOKBACK,
         LOOKBACK_SECONDS,
     )
@@ -125,63 +126,63 @@ class Settings:
         "Format of conversation part bodies.", choice("plaintext", "html"), "plaintext"
     )
     unknown_fields: str = _setting(
-        "What happens to fields that the schema does not know.", choice("drop", "pass"), "drop"
+        "What to do with fields that are not in the schema.", choice("drop", "pass"), "drop"
     )
     on_missing_permission: str = _setting(
-        "When the token may not read a stream: fail at the end of the run, or skip the stream.",
+        "If the token cannot read a stream: fail at the end of the run, or skip the stream.",
         choice("fail", "skip"),
         "fail",
     )
     search_filters: Mapping[str, dict[str, Any]] = _setting(
-        "For each stream a filter of Intercom's search language; only what matches is read.",
+        "One filter of Intercom's search for each stream; only matching records are read.",
         SEARCH_FILTERS,
         MappingProxyType({}),
     )
     add_workspace_id: bool = _setting(
-        "Add _sdc_workspace_id to every record and key: ids are unique in one workspace only.",
+        "Add _sdc_workspace_id to every record and key; ids are unique only within a workspace.",
         BOOLEAN,
         False,
     )
     companies_source: str = _setting(
-        "Endpoint for companies; list needs the write permission and ends at 10,000 records.",
+        "Endpoint for companies; list needs the write permission and stops at 10,000 records.",
         choice("scroll", "list"),
         "scroll",
     )
     detect_deletes: str = _setting(
-        "Whether to find out which contacts, companies and conversations are gone: table has them "
-        "come as rows of deletions, column also as _sdc_deleted_at in their own tables.",
+        "Detect deleted contacts, companies and conversations: table writes them as rows of "
+        "deletions, column also sets _sdc_deleted_at in their own tables.",
         DETECTION,
         "off",
     )
     known_ids_file: str | None = _setting(
-        "File for the ids that detect_deletes compares with; one for each state.",
+        "File with the ids of the previous run, for detect_deletes; use one for each state file.",
         TEXT,
-        note="the state file with .ids",
+        note="state file + .ids",
     )
     custom_object_types: Sequence[str] = _setting(
-        "Types of custom objects to read; without it, those that conversation attributes refer to.",
+        "Types of custom objects to read (default: those that conversation attributes refer to).",
         NAMES,
         (),
     )
     export_lookback_days: int = _setting(
-        "How many past days to export again, and how far each export job reaches beyond its own "
-        "days: opens and clicks arrive with the send day.",
+        "How many past days to export again, and how many days each export job reaches beyond its "
+        "own: opens and clicks arrive with the send day.",
         DAYS,
         30,
     )
     export_wait_seconds: float = _setting(
-        "Seconds to wait for Intercom to complete an export.", SECONDS, 3600.0
+        "Seconds to wait until Intercom completes an export.", SECONDS, 3600.0
     )
     user_agent: str = _setting(
         "User-Agent header of each request.", HEADER_TEXT, f"tap-intercom/{__version__}"
     )
-    client_id: str | None = _setting("Id of your own OAuth app, for login.", TEXT)
+    client_id: str | None = _setting("Client id of your OAuth app, for login.", TEXT)
     client_secret: str | None = _setting(
-        "Secret of your own OAuth app, for login.", TEXT, secret=True
+        "Client secret of your OAuth app, for login.", TEXT, secret=True
     )
-    redirect_uri: str | None = _setting("Redirect URL of your own OAuth app, for login.", TEXT)
+    redirect_uri: str | None = _setting("Redirect URL of your OAuth app, for login.", TEXT)
     strict: bool = _setting(
-        "End with exit code 5 when fewer records came than Intercom counted.", BOOLEAN, False
+        "Fail with exit code 5 if Intercom sends fewer records than it counts.", BOOLEAN, False
     )
 
     def __post_init__(self) -> None:

@@ -134,7 +134,7 @@ def _base_url(value: Any) -> str:
     if url.port == 0 or not host or not url.geturl().isprintable() or " " in url.geturl():
         raise ValueError
     if "@" in url.netloc or url.query or url.fragment:
-        raise Reason("holds more than scheme, host, port and path")
+        raise Reason("contains more than scheme, host, port and path")
     # Each request contains the token: it may travel unencrypted only inside this machine.
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
         raise ValueError
@@ -197,13 +197,13 @@ def _is_search_value(value: Any, operator: str) -> bool:
 
 def _check_search_filter(value: Any, place: str) -> None:
     if not isinstance(value, dict) or value.keys() != {"field", "operator", "value"}:
-        raise Reason(f"has at {place} no filter of field, operator and value")
+        raise Reason(f"has no filter of field, operator and value at {place}")
     if not isinstance(value["field"], str) or not value["field"].strip():
-        raise Reason(f"has at {place}.field no name")
+        raise Reason(f"has no field name at {place}.field")
     if value["operator"] not in _SEARCH_OPERATORS:
-        raise Reason(f"has at {place}.operator none of {' '.join(_SEARCH_OPERATORS)}")
+        raise Reason(f"has none of {' '.join(_SEARCH_OPERATORS)} at {place}.operator")
     if not _is_search_value(value["value"], value["operator"]):
-        raise Reason(f"has at {place}.value nothing that {value['operator']} can compare with")
+        raise Reason(f"has no value that fits {value['operator']} at {place}.value")
 
 
 def _search_filters(value: Any) -> dict[str, dict[str, Any]]:
@@ -216,9 +216,9 @@ def _search_filters(value: Any) -> dict[str, dict[str, Any]]:
             continue
         members = query.get("value")
         if query.keys() != {"operator", "value"} or not isinstance(members, list) or not members:
-            raise Reason(f"has at {stream} no group of operator and a list of filters")
+            raise Reason(f"has no group of an operator and a list of filters at {stream}")
         if len(members) > _SEARCH_GROUP_LIMIT:
-            raise Reason(f"has at {stream} more than {_SEARCH_GROUP_LIMIT} filters in a group")
+            raise Reason(f"has a group of more than {_SEARCH_GROUP_LIMIT} filters at {stream}")
         for position, member in enumerate(members):
             _check_search_filter(member, f"{stream}.value[{position}]")
     return filters
@@ -226,20 +226,20 @@ def _search_filters(value: Any) -> dict[str, dict[str, Any]]:
 
 _DETECTION_CHOICE = choice("off", "table", "column")
 DETECTION = Kind(_DETECTION_CHOICE.allowed, _detection)
-TEXT = Kind("text", _text)
+TEXT = Kind("a string", _text)
 TOKEN = Kind("a token: latin-1 characters without white space", _token)
 HEADER_TEXT = Kind("one line of latin-1 characters", _header_text)
 BOOLEAN = Kind("true or false", _boolean)
 INSTANT = Kind("a date: RFC 3339, YYYY-MM-DD or MM/DD/YYYY (month first), UTC", _instant)
-COUNT = _numbers(_whole_number, "a whole number from 1", lambda number: number >= 1)
-DAYS = _numbers(_whole_number, "a whole number from 0", lambda number: number >= 0)
+COUNT = _numbers(_whole_number, "a whole number, at least 1", lambda number: number >= 1)
+DAYS = _numbers(_whole_number, "a whole number, at least 0", lambda number: number >= 0)
 BASE_URL = Kind("an https:// URL, or http:// to this machine (loopback)", _base_url)
 API_VERSION = Kind(f"2.{FIRST_VERSION} to 2.{LAST_VERSION}, or Preview", _api_version)
-LOOKBACK = Kind("a whole number from 0, or an object stream: number", _lookback)
+LOOKBACK = Kind("a whole number, at least 0, or an object {stream: number}", _lookback)
 SEARCH_FILTERS = Kind(
-    "an object stream: filter, or stream: flat AND/OR group of filters", _search_filters
+    "an object {stream: filter} or {stream: flat AND/OR group of filters}", _search_filters
 )
-NAMES = Kind("a list of texts, or one text with commas", _names)
+NAMES = Kind("a list of strings, or one string with commas", _names)
 SHARE = _numbers(_number, "a number above 0, at most 1", lambda number: 0 < number <= 1)
 TIMEOUT = _numbers(_number, "a number of seconds above 0", lambda number: number > 0)
-SECONDS = _numbers(_number, "a number of seconds from 0", lambda number: number >= 0)
+SECONDS = _numbers(_number, "a number of seconds, at least 0", lambda number: number >= 0)

@@ -67,7 +67,7 @@ def _read_object(path: str) -> dict[str, Any]:
         members: dict[str, Any] = {}
         for name, value in pairs:
             if name in members:
-                raise ConfigError(f"{path} holds {name!r} twice")
+                raise ConfigError(f"{path} contains {name!r} twice")
             members[name] = value
         return members
 
@@ -78,7 +78,7 @@ def _read_object(path: str) -> dict[str, Any]:
         place = f"line {error.lineno}, column {error.colno}"
         raise ConfigError(f"{path} is not JSON: {error.msg} at {place}") from None
     except (ValueError, RecursionError):
-        raise ConfigError(f"{path} is not JSON that can be read") from None
+        raise ConfigError(f"{path} is not readable JSON") from None
     if not isinstance(parsed, dict):
         raise ConfigError(f"{path} is not a JSON object")
     return parsed

@@ -67,7 +67,7 @@ class CompanyNotes(ChildStream):
     path = "/companies/{id}/notes"
     parent = "companies"
     permission = USERS_AND_COMPANIES
-    request_cost = "1 for each changed company with notes"
+    request_cost = "1 per changed company with notes"
     first_version = (2, 15)
     replication_key = "company_updated_at"
     instant_field = "created_at"
@@ -85,7 +85,7 @@ class CompanyContact(ChildStream):
     path = "/companies/{id}/contacts"
     parent = "companies"
     permission = USERS_AND_COMPANIES
-    request_cost = "1 for each changed company, and for 50 of its contacts"
+    request_cost = "1 per changed company and 50 of its contacts"
     key_properties = ("company_id", "contact_id")
     replication_key = "company_updated_at"
     from_parent = OF_COMPANY
@@ -117,7 +117,7 @@ class Companies(ParentStream):
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
-    request_cost = "1 for each page of all companies"
+    request_cost = "1 per page of companies"
     attributes = "company"
     nested = {"tags": "tags", "segments": "segments"}
     lists = (TAGS, SEGMENTS, NOTES)
@@ -134,7 +134,7 @@ class Companies(ParentStream):
     def leaves_out(self, settings: Settings) -> str | None:
         is_list = settings.companies_source == "list"
         return (
-            "companies without users, and no more than 10,000 (companies_source)"
+            "companies without users, or more than 10,000 companies (companies_source)"
             if is_list
             else None
         )
@@ -196,7 +196,7 @@ class CompanySegments(ListStream):
     replication_key = "updated_at"
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
-    request_cost = "2, and those of companies where only companies tell the segments"
+    request_cost = "2, plus those of companies if only companies name the segments"
     after = ("companies",)
 
     def covers(self, opening: Opening) -> frozenset[str]:
@@ -250,7 +250,7 @@ class CompanySegments(ListStream):
                 return left.segments
             if is_needed:
                 raise UnavailableError(
-                    f"{self.name}: companies, which tell the segments, were not read"
+                    f"{self.name}: only companies name the segments, and they were not read"
                 )
             return None
         found: dict[str, Record] = {}

@@ -81,7 +81,7 @@ class ContactTag(EmbeddedStream):
     name = "contact_tag"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    request_cost = "1 for each changed contact with more than 10 tags"
+    request_cost = "1 per changed contact with more than 10 tags"
     key_properties = ("contact_id", "tag_id")
     replication_key = "contact_updated_at"
     from_parent = OF_CONTACT
@@ -95,7 +95,7 @@ class ContactCompany(EmbeddedStream):
     name = "contact_company"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    request_cost = "1 for each changed contact with more than 10 companies"
+    request_cost = "1 per changed contact with more than 10 companies"
     key_properties = ("contact_id", "company_id")
     replication_key = "contact_updated_at"
     from_parent = OF_CONTACT
@@ -126,7 +126,7 @@ class ContactNotes(ChildStream):
     path = "/contacts/{id}/notes"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    request_cost = "1 for each changed contact with notes"
+    request_cost = "1 per changed contact with notes"
     replication_key = "contact_updated_at"
     instant_field = "created_at"
     from_parent = OF_CONTACT
@@ -143,7 +143,7 @@ class ContactSegment(ChildStream):
     path = "/contacts/{id}/segments"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    request_cost = "1 for each changed contact"
+    request_cost = "1 per changed contact"
     key_properties = ("contact_id", "segment_id")
     replication_key = "contact_updated_at"
     from_parent = OF_CONTACT
@@ -160,7 +160,7 @@ class ContactSubscription(ChildStream):
     path = "/contacts/{id}/subscriptions"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
-    request_cost = "1 for each changed contact"
+    request_cost = "1 per changed contact"
     key_properties = ("contact_id", "subscription_type_id")
     replication_key = "contact_updated_at"
     from_parent = OF_CONTACT
@@ -178,7 +178,7 @@ class Events(ChildStream):
     records_key = "events"
     parent = "contacts"
     permission = "Read events"
-    request_cost = "1 for each changed user, and for each page of its events"
+    request_cost = "1 per changed user and page of its events"
     key_properties = ("_sdc_record_hash",)
     replication_key = "contact_updated_at"
     from_parent = OF_CONTACT
@@ -209,7 +209,7 @@ class EventSummaries(ChildStream):
     records_key = "events"
     parent = "contacts"
     permission = "Read events"
-    request_cost = "1 for each changed user"
+    request_cost = "1 per changed user"
     key_properties = ("contact_id", "name")
     replication_key = "contact_updated_at"
     from_parent = OF_CONTACT
@@ -229,8 +229,8 @@ class Contacts(SearchStream):
     permission = USERS_AND_COMPANIES
     is_selected_by_default = True
     request_cost = (
-        "1 for 150 changed contacts, and about three days' worth more; "
-        "1 for each with more than 10 tags, companies, notes, subscriptions or merges"
+        "1 per 150 changed contacts, plus about three more days of contacts; "
+        "1 per contact with more than 10 tags, companies, notes, subscriptions or merges"
     )
     searches_by_day = True
     attributes = "contact"
@@ -327,7 +327,7 @@ class CustomObjectInstances(ListStream):
     name = "custom_object_instances"
     path = "/custom_object_instances"
     permission = "Read and write custom object instances"
-    request_cost = "1 for each type and 150 instances, and 1 for the types"
+    request_cost = "1 per type and 150 instances, and 1 for the types"
     first_version = (2, 16)
     key_properties = ("type", "id")
     replication_key = "updated_at"

@@ -81,7 +81,7 @@ class ConversationParts(ChildStream):
     name = "conversation_parts"
     path = "/conversations/{id}"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for each changed conversation, and those of conversations"
+    request_cost = "1 per changed conversation, plus those of conversations"
     parent = "conversations"
     from_parent = OF_CONVERSATION
     replication_key = "updated_at"
@@ -133,7 +133,7 @@ class HandlingEvents(ChildStream):
     records_key = "handling_events"
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for each changed conversation"
+    request_cost = "1 per changed conversation"
     first_version = (2, 15)
     key_properties = ("conversation_id", "teammate_id", "type", "timestamp")
     replication_key = "conversation_updated_at"
@@ -154,7 +154,7 @@ class SideConversationParts(EmbeddedStream):
     name = "side_conversation_parts"
     parent = "side_conversations"
     permission = READ_CONVERSATIONS
-    request_cost = "those of side_conversations"
+    request_cost = "those of side_conversations, shared"
     first_version = (2, 16)
     replication_key = "conversation_updated_at"
     from_parent = {
@@ -176,7 +176,7 @@ class SideConversations(ChildStream):
     records_key = "side_conversations"
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for each changed conversation"
+    request_cost = "1 per changed conversation"
     first_version = (2, 16)
     key_properties = ("side_conversation_id",)
     id_field = "side_conversation_id"
@@ -206,7 +206,7 @@ class CallTranscripts(ChildStream):
     path = "/calls/search"
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for 20 changed conversations"
+    request_cost = "1 per 20 changed conversations"
     first_version = (2, 14)
     replication_key = "conversation_updated_at"
     from_parent = OF_CONVERSATION
@@ -240,7 +240,7 @@ class FinVoiceCalls(ChildStream):
     records_key = BARE
     parent = "conversations"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for each changed conversation"
+    request_cost = "1 per changed conversation"
     first_version = (2, 15)
     replication_key = "conversation_updated_at"
     from_parent = OF_CONVERSATION
@@ -320,7 +320,7 @@ class Conversations(SearchStream):
     path = "/conversations/search"
     records_key = "conversations"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for 150 changed conversations"
+    request_cost = "1 per 150 changed conversations"
     attributes = "conversation"
     nested = {"tags": "tags", "contacts": "contacts"}
     lists = (CONTACTS, TAGS, TEAMMATES, LINKS, TOPICS, CONTENT_SOURCES, NOTES_OF_COMPANY)
@@ -351,7 +351,7 @@ class Conversations(SearchStream):
         is_known = run.settings.version >= (2, 10)
         if is_known and run.covers[self.name] != TICKETS:
             LOGGER.warning(
-                "%s: the token lacks the permission %s, so that Intercom leaves out %s",
+                "%s: the token lacks the permission %s, so Intercom leaves out %s",
                 self.name,
                 *TICKETS_MISSING,
             )
@@ -397,7 +397,7 @@ class DeletedConversations(ListStream):
     path = "/conversations/deleted"
     records_key = "conversations"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for 60 deleted conversations"
+    request_cost = "1 per 60 deleted conversations"
     first_version = (2, 16)
     replication_key = "deleted_at"
     instant_field = "deleted_at"
@@ -414,7 +414,7 @@ class Calls(ListStream):
     name = "calls"
     path = "/calls"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for 25 calls"
+    request_cost = "1 per 25 calls"
     first_version = (2, 14)
     paging = Numbered(25)
 
@@ -425,7 +425,7 @@ class Macros(ListStream):
     name = "macros"
     path = "/macros"
     permission = READ_CONVERSATIONS
-    request_cost = "1 for 150 changed macros"
+    request_cost = "1 per 150 changed macros"
     first_version = (2, 16)
     replication_key = "updated_at"
     paging = ByCursor(150)

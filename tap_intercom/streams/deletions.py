@@ -67,8 +67,8 @@ class Deletions(Stream):
     replication_key = "seen_at"
     permission = USERS_AND_COMPANIES
     request_cost = (
-        "1 for 150 contacts and for 60 conversations deleted since, none for companies that are "
-        "read anyway; 1 or 2 for each record that is missing"
+        "1 per 150 contacts and per 60 deleted conversations, 0 for companies that are read "
+        "anyway; 1 or 2 per missing record"
     )
     after = tuple(DETECTED)
     is_snapshot = True
@@ -83,7 +83,7 @@ class Deletions(Stream):
     def begin(self, settings: Settings, workspace_id: str | None, shared: Shared) -> None:
         """Check the file, and start collecting the ids that the run writes."""
         if settings.detect_deletes == "off":
-            LOGGER.warning("%s: nothing is detected, since detect_deletes is off", self.name)
+            LOGGER.warning("%s: detect_deletes is off, so nothing is detected", self.name)
             return
         _known_ids(settings, workspace_id)
         for name in DETECTED:
@@ -129,8 +129,8 @@ class Deletions(Stream):
         base = known.base(bookmark)
         if bookmark is not None and known.is_older_than(bookmark):
             # Ids of an older file are still compared: rows may repeat but are never lost.
-            fault = "is not there" if base is None else "is older than the state"
-            LOGGER.warning("%s: %s %s, so detection begins again", self.name, known.path, fault)
+            fault = "does not exist" if base is None else "is older than the state"
+            LOGGER.warning("%s: %s %s, so detection starts again", self.name, known.path, fault)
             run.shortfalls.add(self.name, "known ids are lost", str(known.path))
         return base
 
@@ -162,8 +162,8 @@ def _marks(run: StreamRun, name: str, rows: Sequence[Record]) -> Batch:
 def _known_ids(settings: Settings, workspace_id: str | None) -> KnownIds:
     if not settings.known_ids_file:
         raise ConfigError(
-            "config: known_ids_file: missing; detect_deletes needs it, or --state FILE, beside "
-            "which it is FILE.ids"
+            "config: known_ids_file: missing, but detect_deletes needs it; with --state FILE it "
+            "defaults to FILE.ids"
         )
     return read_known_ids(Path(settings.known_ids_file), workspace_id)
 
@@ -273,7 +273,7 @@ def _check_that_a_record_is_found(
             if not error.is_gone:
                 raise
     if listed or missing > MAX_WITHOUT_CONTROL:
-        found = "of those listed none is found" if listed else "none is listed any more"
+        found = "no listed record is found by its id" if listed else "the list is empty"
         raise ContractError(
             f"{name}: {missing} records are missing, and {found}; check base_url and the "
             "permissions of the token. If all were deleted, remove the known_ids_file."

@@ -61,7 +61,7 @@ class ContentExport(Stream):
     path = ""
     parent: ClassVar[str | None] = READER
     permission = "Export content data"
-    request_cost = f"none, it comes with {READER}"
+    request_cost = f"0, read with {READER}"
     hashed: ClassVar[Sequence[str]] = ()
     marks: ClassVar[Sequence[str]] = ()
     others: ClassVar[str] = "columns"
@@ -325,7 +325,7 @@ class Overviews(ContentExport):
     marks = ("ruleset_id", "receipt_total")
     replication_key = "sent_until"
     hashed = ("ruleset_id", "content_type", "content_id", "series_id", "sent_from", "sent_until")
-    not_sent_again = "the totals of periods that earlier runs asked for"
+    not_sent_again = "the totals of periods that earlier runs requested"
 
     def carried(self, period: Window) -> Record:
         return {"sent_from": start_of_day(period.start), "sent_until": period.end}
@@ -337,7 +337,7 @@ class Receipts(ContentExport):
     name = READER
     path = CONTENT.enqueue
     parent = None
-    request_cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
+    request_cost = "1 job per 30 days: 2 requests, plus 1 per status check"
     key_properties = ("receipt_id",)
     replication_key = "received_at"
     # The spelling in the official documentation.
@@ -435,8 +435,8 @@ class Receipts(ContentExport):
                     self._report_left_out(run, export, left_out)
                 if wanted and not is_sure and next(rows, None) is not None:
                     raise ContractError(
-                        f"the file {file.name!r} of the export may belong to this stream or to "
-                        "another one: it has columns of this one, and others"
+                        f"the export file {file.name!r} may belong to this stream or to "
+                        "another: it has columns of this stream and other columns"
                     )
             for stream in self._groups():
                 if stream.name in wanted:
@@ -454,7 +454,7 @@ class Receipts(ContentExport):
         rows: Iterator[Sequence[str]],
     ) -> Iterator[Batch]:
         if not stream.known(header):
-            raise ContractError("a file of the export has no column of its group in its first row")
+            raise ContractError("the first row of an export file has no column of its group")
         make = stream.maker(header, export.period, export.occurrences[stream.name])
         count = 0
         while records := [make(row) for row in islice(rows, ROWS_AT_ONCE)]:
@@ -487,7 +487,7 @@ class Receipts(ContentExport):
         # A single file is one of the groups, even if Intercom has added columns to it.
         best = max(fitting or self._groups(), key=lambda each: each.known(header))
         if best.known(header) < 2:
-            raise ContractError("the export is a file without the columns of any stream")
+            raise ContractError("the export file has the columns of no stream")
         return [best], True
 
     def _report_left_out(self, run: StreamRun, export: _Export, names: frozenset[str]) -> None:

@@ -25,7 +25,7 @@ class ArticleStatistics(ChildStream):
     path = "/articles/{id}"
     parent = "articles"
     permission = READ_ARTICLES
-    request_cost = "1 for each article"
+    request_cost = "1 per article"
     key_properties = ("article_id",)
     from_parent = {"article_id": "id"}
 
@@ -43,7 +43,7 @@ class ArticleVersions(ChildStream):
     path = "/articles/{id}/versions"
     parent = "articles"
     permission = READ_ARTICLES
-    request_cost = "1 for each changed article"
+    request_cost = "1 per changed article"
     first_version = (2, 16)
     replication_key = "article_updated_at"
     instant_field = "created_at"
@@ -57,7 +57,7 @@ class Articles(ListStream):
     name = "articles"
     path = "/articles"
     permission = READ_ARTICLES
-    request_cost = "1 for 250 changed articles"
+    request_cost = "1 per 250 changed articles"
     replication_key = "updated_at"
     paging = Numbered(250, has_guessed_size=True)
     newest_first = True
@@ -94,7 +94,7 @@ class InternalArticles(ListStream):
     name = "internal_articles"
     path = "/internal_articles"
     permission = READ_ARTICLES
-    request_cost = "1 for 50 articles"
+    request_cost = "1 per 50 articles"
     first_version = (2, 13)
     replication_key = "updated_at"
     paging = Numbered(50, has_guessed_size=True)
@@ -106,7 +106,7 @@ class Collections(ListStream):
     name = "collections"
     path = "/help_center/collections"
     permission = READ_ARTICLES
-    request_cost = "1 for 150 changed collections"
+    request_cost = "1 per 150 changed collections"
     replication_key = "updated_at"
     paging = Numbered(150, has_guessed_size=True)
     newest_first = True
@@ -126,7 +126,7 @@ class Redirects(ChildStream):
     path = "/help_center/help_centers/{id}/redirects"
     parent = "help_centers"
     permission = "Help center redirects"
-    request_cost = "1 for each help center and 250 redirects"
+    request_cost = "1 per help center and 250 redirects"
     first_version = (2, 16)
     from_parent = {"help_center_id": "id"}
     paging = Numbered(250)
@@ -147,7 +147,7 @@ class NewsItems(ListStream):
     name = "news_items"
     path = "/news/news_items"
     permission = READ_NEWS
-    request_cost = "1 for 50 news items"
+    request_cost = "1 per 50 news items"
     paging = Numbered(50, has_guessed_size=True)
 
 
@@ -158,7 +158,7 @@ class NewsfeedItems(ChildStream):
     path = "/news/newsfeeds/{id}/items"
     parent = "newsfeeds"
     permission = READ_NEWS
-    request_cost = "1 for each newsfeed and 50 items"
+    request_cost = "1 per newsfeed and 50 items"
     key_properties = ("newsfeed_id", "id")
     from_parent = {"newsfeed_id": "id"}
     paging = Numbered(50, has_guessed_size=True)
@@ -170,7 +170,7 @@ class Newsfeeds(ListStream):
     name = "newsfeeds"
     path = "/news/newsfeeds"
     permission = READ_NEWS
-    request_cost = "1 for 50 newsfeeds"
+    request_cost = "1 per 50 newsfeeds"
     paging = Numbered(50, has_guessed_size=True)
     children = (NewsfeedItems(),)
 
@@ -181,7 +181,7 @@ class ContentSnippets(ListStream):
     name = "content_snippets"
     path = "/content_snippets"
     permission = "Content snippets"
-    request_cost = "1 for 50 snippets"
+    request_cost = "1 per 50 snippets"
     first_version = (2, 16)
     paging = Numbered(50)
 
@@ -192,7 +192,7 @@ class Audiences(ListStream):
     name = "audiences"
     path = "/audiences"
     permission = NOT_DOCUMENTED
-    request_cost = "1 for 50 audiences"
+    request_cost = "1 per 50 audiences"
     first_version = (2, 16)
     paging = Numbered(50)
 
@@ -203,7 +203,7 @@ class ContentImportSources(ListStream):
     name = "content_import_sources"
     path = "/ai/content_import_sources"
     permission = READ_CONTENT
-    request_cost = "1 for 50 sources"
+    request_cost = "1 per 50 sources"
     first_version = (2, 12)
     paging = Numbered(50, has_guessed_size=True)
 
@@ -214,6 +214,6 @@ class ExternalPages(ListStream):
     name = "external_pages"
     path = "/ai/external_pages"
     permission = READ_CONTENT
-    request_cost = "1 for 50 pages"
+    request_cost = "1 per 50 pages"
     first_version = (2, 12)
     paging = Numbered(50, has_guessed_size=True)

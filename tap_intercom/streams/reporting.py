@@ -104,7 +104,7 @@ class ReportingDataset(Stream):
 
     path = REPORTING.enqueue
     permission = "Reporting data export"
-    request_cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
+    request_cost = "1 job per 30 days: 2 requests, plus 1 per status check"
     first_version = (2, 14)
     key_properties = ()
     not_sent_again = "rows older than two years"
@@ -145,7 +145,7 @@ class ReportingDataset(Stream):
     def _within_reach(self, windows: Sequence[Window], earliest: int) -> list[Window]:
         if any(window.start < earliest for window in windows):
             LOGGER.info(
-                "%s: read from %s on, as Intercom keeps reporting data for two years",
+                "%s: reading from %s, because Intercom keeps reporting data for two years",
                 self.name,
                 rfc3339(earliest),
             )
@@ -169,7 +169,7 @@ class ReportingDataset(Stream):
                 if header is None:
                     continue
                 if reason := mismatch(header, [attributes[name] for name in columns]):
-                    raise ContractError(f"{self.name}: {reason}, so that they cannot be told apart")
+                    raise ContractError(f"{self.name}: {reason}, so the columns are not known")
                 while records := self._records(
                     run, columns, islice(rows, ROWS_AT_ONCE), occurrences
                 ):
@@ -206,8 +206,7 @@ class ReportingDataset(Stream):
                     raise
                 if not named <= refused:
                     LOGGER.warning(
-                        "%s: Intercom knows these attributes no more, so that their columns stay "
-                        "empty: %s",
+                        "%s: Intercom no longer has these attributes; their columns stay empty: %s",
                         self.name,
                         ", ".join(sorted(named)),
                     )
@@ -287,12 +286,12 @@ def mismatch(header: Sequence[str], asked: Sequence[str]) -> str | None:
     is the id of another attribute that is not in its place either.
     """
     if len(header) != len(asked):
-        return f"the export has {len(header)} columns where {len(asked)} were asked for"
+        return f"the export has {len(header)} columns, but {len(asked)} were requested"
     ids = [{each, each.partition(".")[2] or each} for each in asked]
     misplaced = [at for at, cell in enumerate(header) if cell.strip() not in ids[at]]
     for at in misplaced:
         if any(header[at].strip() in ids[other] for other in misplaced):
-            return f"the export has the column {header[at]!r} where {asked[at]!r} was asked for"
+            return f"the export has the column {header[at]!r} instead of {asked[at]!r}"
     return None
 
 
@@ -308,7 +307,7 @@ class DatasetSchema:
         identifier = dataset.get("id")
         attributes = dataset.get("attributes")
         if not isinstance(identifier, str) or not re.fullmatch("[a-z0-9_]+", identifier):
-            raise ContractError(f"dataset {identifier!r} has no id that a stream can be called by")
+            raise ContractError(f"the id of dataset {identifier!r} cannot name a stream")
         if not isinstance(attributes, list) or not attributes:
             raise ContractError(f"dataset {identifier} has no attributes")
         identities = {

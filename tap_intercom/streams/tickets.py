@@ -79,7 +79,7 @@ class Tickets(SearchStream):
     path = "/tickets/search"
     records_key = "tickets"
     permission = READ_TICKETS
-    request_cost = "1 for 150 changed tickets"
+    request_cost = "1 per 150 changed tickets"
     first_version = (2, 10)
     attributes = "ticket"
     attributes_field = "ticket_attributes"

@@ -20,7 +20,7 @@ from tap_intercom.windows import Window, spans
 
 READ_ADMINS = "Read admins"
 NOT_DOCUMENTED = "not documented"
-NOT_DOCUMENTED_AGE = "old entries, from an age on that is not documented"
+NOT_DOCUMENTED_AGE = "old entries, whose age limit is not documented"
 WINDOW_OF_LOGS = 30 * DAY_SECONDS
 WINDOWS_AT_ONCE = 6
 
@@ -78,7 +78,7 @@ class TeamMetrics(ChildStream):
     path = "/teams/{id}/metrics"
     parent = "teams"
     permission = READ_ADMINS
-    request_cost = "1 for each team"
+    request_cost = "1 per team"
     first_version = (2, 16)
     not_sent_again = "the counts of earlier runs"
     key_properties = ("team_id", "admin_id", "measured_at")
@@ -121,7 +121,7 @@ class ActivityLogs(ListStream):
     path = "/admins/activity_logs"
     records_key = "activity_logs"
     permission = "Read admin activity logs"
-    request_cost = "1 for 250 new entries, and for each 30 days"
+    request_cost = "1 per 250 new entries, and 1 per 30 days"
     replication_key = "created_at"
     instant_field = "created_at"
     is_append_only = True
@@ -196,7 +196,7 @@ class OfficeHoursExceptions(ChildStream):
     path = "/office_hours_schedules/{id}/office_hours_exceptions"
     parent = "office_hours_schedules"
     permission = NOT_DOCUMENTED
-    request_cost = "1 for each schedule"
+    request_cost = "1 per schedule"
     first_version = (2, 16)
     from_parent = {"office_hours_schedule_id": "id"}
 
@@ -239,7 +239,7 @@ class DataConnectorExecutions(ChildStream):
     path = "/data_connectors/{id}/execution_results"
     parent = "data_connectors"
     permission = NOT_DOCUMENTED
-    request_cost = "1 for each connector and 30 new calls"
+    request_cost = "1 per connector and 30 new calls"
     first_version = (2, 16)
     replication_key = "created_at"
     from_parent = {"data_connector_id": "id"}
@@ -268,7 +268,7 @@ class DataConnectors(ListStream):
     name = "data_connectors"
     path = "/data_connectors"
     permission = NOT_DOCUMENTED
-    request_cost = "1 for 50 connectors"
+    request_cost = "1 per 50 connectors"
     first_version = (2, 16)
     paging = ByCursor(50)
     children = (DataConnectorExecutions(),)
@@ -288,7 +288,7 @@ class IpAllowlist(ObjectStream):
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
         if run.workspace_id is None:
-            raise ContractError(f"/me does not tell the workspace, which {self.name} needs")
+            raise ContractError(f"/me returns no workspace id, which {self.name} needs")
         answer = run.client.get(self.path)
         row = {"workspace_id": run.workspace_id}
         yield run.render(

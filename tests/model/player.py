@@ -42,7 +42,7 @@ PLENTY = 1_000_000
 ONE_AT_A_TIME = {"sync.STREAMS_AT_ONCE": 1, "reading.search.WINDOWS_AT_ONCE": 1}
 SHORT_JOBS = {"intercom.export_jobs.FIRST_WAIT_SECONDS": 0.005}
 # A request that a killed run sent last may begin a scroll or a job after the end of that run.
-LEFT_BEHIND = ("another app scrolls", "another job of this workspace")
+LEFT_BEHIND = ("another app is scrolling", "another job of this workspace")
 MISSED_ENTRIES = re.compile(r"^WARNING (\w+): [\d,]+ entries of ", re.MULTILINE)
 DETECTED = ("companies", "contacts", "conversations")
 # A bookmark with others of these, or with less, speaks of something else, and may be earlier.
