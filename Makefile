@@ -1,4 +1,4 @@
-# The newest supported Python that can make virtual environments; override with make PYTHON=...
+# The newest supported Python that can create virtual environments; override with make PYTHON=...
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
@@ -17,12 +17,12 @@ help: ## list the targets
 	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
 	@touch $@
 
-lint: .venv/.installed ## ruff and mypy
+lint: .venv/.installed ## run ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-check: lint ## lint, types and unit tests: about a minute
+check: lint ## run lint, types and unit tests: about a minute
 	$(BIN)/pytest -n auto $(UNIT_TESTS)
 
 # Each real target has its own environment: their pins conflict with ours.
@@ -31,12 +31,12 @@ check: lint ## lint, types and unit tests: about a minute
 	$(@D)/bin/pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-targets: .venv-targets/duckdb/.installed .venv-targets/jsonl/.installed ## real targets to load into
+targets: .venv-targets/duckdb/.installed .venv-targets/jsonl/.installed ## install the real targets that tests load into
 
-test: lint targets ## everything: lint, types, all tests
+test: lint targets ## run lint, types and all tests
 	$(BIN)/pytest -n auto
 
-format: .venv/.installed ## sort imports and format
+format: .venv/.installed ## sort imports and format the code
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
@@ -46,7 +46,7 @@ format: .venv/.installed ## sort imports and format
 	.venv-lowest/bin/pip install $(PIP_FLAGS) -e '.[dev]' -c .venv-lowest/constraints.txt
 	@touch $@
 
-test-lowest: .venv-lowest/.installed ## all tests with the oldest dependencies that setup.py allows
+test-lowest: .venv-lowest/.installed ## run all tests with the oldest dependencies that setup.py allows
 	.venv-lowest/bin/pip freeze --exclude-editable | grep -iF -f .venv-lowest/constraints.txt
 	.venv-lowest/bin/pytest -n auto
 
@@ -55,7 +55,7 @@ test-lowest: .venv-lowest/.installed ## all tests with the oldest dependencies t
 	.venv-docs/bin/pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
-docs: .venv-docs/.installed ## the documentation as a site in site/, links checked
+docs: .venv-docs/.installed ## build the documentation in site/ and check its links
 	.venv-docs/bin/zensical build --clean --strict
 
 .venv-release/.installed: setup.py
@@ -63,17 +63,17 @@ docs: .venv-docs/.installed ## the documentation as a site in site/, links check
 	.venv-release/bin/pip install $(PIP_FLAGS) build twine
 	@touch $@
 
-release-check: .venv-release/.installed ## build, install and sync with each Python, lowest and highest dependencies
+release-check: .venv-release/.installed ## build, install and sync with each Python and the lowest and highest dependencies
 	.venv-release/bin/python scripts/release_check.py
 
-demo: .venv/.installed .venv-targets/duckdb/.installed ## from the sandbox into a database, no account needed
+demo: .venv/.installed .venv-targets/duckdb/.installed ## sync from the sandbox into a database, without an account
 	$(BIN)/python scripts/demo.py
 
-bench: .venv/.installed ## speed, memory and requests, against the sandbox
+bench: .venv/.installed ## measure time, memory and requests against the sandbox
 	$(BIN)/python bench/run.py
 
-soak: .venv/.installed ## 5,000 random histories of edits, faults and killed runs
+soak: .venv/.installed ## test 5,000 random histories of edits, faults and killed runs
 	TAP_INTERCOM_HISTORIES=5000 $(BIN)/pytest -n auto tests/test_model.py
 
-clean: ## remove what was built
+clean: ## remove environments and build results
 	rm -rf .venv .venv-lowest .venv-targets .venv-docs .venv-release .demo .bench build dist site *.egg-info

@@ -55,8 +55,8 @@ def main() -> int:
         is_equal = compare(url, streams, emitted)
 
         name = edit(url)
-        print("\nSecond run, from the state of the first: one contact new, one renamed, one reply,")
-        print("one tag new. Streams without a bookmark are small and sent in full each time.")
+        print("\nSecond run, from the state of the first: one new contact, one renamed contact,")
+        print("one reply, one new tag. Streams without a bookmark are small and sent in full.")
         emitted = sync("--state", str(STATE))
         is_equal = compare(url, streams, emitted) and is_equal
         renamed = select(f"select count(*) from contacts where name = '{name}'")[0][0]

@@ -22,7 +22,7 @@ from tap_intercom.reading.stream import load_schema
 from tap_intercom.streams import STREAMS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "streams.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("## Links that are gone\n")[2].partition("\n## ")[0]
+SECTION = PAGE.partition("## Removed links\n")[2].partition("\n## ")[0]
 APPLY_SQL = Path(__file__).with_name("apply_sql.py")
 
 Rows = dict[tuple[str, ...], dict[str, Any]]
@@ -38,7 +38,7 @@ def tables_of(head: str) -> dict[str, str]:
     return found
 
 
-RIGHT = tables_of("tables that the statement is right for")
+RIGHT = tables_of("tables that the statement works for")
 WRONG = tables_of("tables")
 
 
