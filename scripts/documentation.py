@@ -14,14 +14,12 @@ from tap_intercom.commands.about import (
     markdown,
     settings_table,
     streams_table,
-    subject,
 )
 from tap_intercom.reading.stream import Stream, load_schema
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.deletions import DETECTED
 
 DOCS = Path(__file__).parent.parent / "docs"
-MARK = re.compile(r" \(API-[^)]*\)")
 
 
 def areas() -> dict[str, list[Stream]]:
@@ -72,7 +70,7 @@ def page_of_area(area: str, streams: list[Stream]) -> str:
         facts = "\n".join(f"- **{name}:** {text}" for name, text in facts_of(stream))
         parts += [
             f"## {stream.name}",
-            f"One record per {MARK.sub('', subject(stream))}.",
+            stream.summary,
             facts,
             markdown(columns_table(stream)),
         ]

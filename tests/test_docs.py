@@ -12,8 +12,10 @@ import pytest
 
 from tap_intercom import DISTRIBUTION, __version__
 from tap_intercom.commands.about import about
+from tap_intercom.reading.stream import Stream
 from tap_intercom.settings import document
 from tap_intercom.streams import STREAMS
+from tap_intercom.streams.reporting import ReportingDataset
 
 ROOT = Path(__file__).parent.parent
 CITING = ("tap_intercom", "tests", "scripts", "bench")
@@ -43,6 +45,20 @@ def test_every_file_of_the_package_is_in_the_tour() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for path in (ROOT / "tap_intercom").glob("*.py"):
         assert path.name == "__init__.py" or f"`{path.name}`" in page, path.name
+
+
+def test_every_stream_says_what_one_record_is() -> None:
+    kinds: list[type[Stream]] = [*(type(stream) for stream in STREAMS.values()), ReportingDataset]
+    for stream in kinds:
+        assert re.fullmatch(r"One record per [^.]+\.", stream.summary), stream
+        assert "API-" not in stream.summary
+
+
+def test_about_works_without_docstrings() -> None:
+    command = [sys.executable, "-OO", "-c", "from tap_intercom.cli import run; run()", "--about"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{about('text')}\n"
 
 
 def test_about_tells_all_as_json() -> None:

@@ -1,4 +1,4 @@
-"""What the tap offers, taken from its code: for `--about` and the tables of the README."""
+"""What the tap offers, taken from its code: for `--about` and the documentation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def streams_table() -> Table:
             "stream": stream.name,
             "key": ", ".join(stream.key_properties),
             "replication": _replication(stream),
-            "one record is": subject(stream),
+            "one record is": stream.summary.removeprefix("One record per ").rstrip("."),
             "permission": stream.permission,
             "requests": stream.request_cost,
         }
@@ -116,12 +116,6 @@ def _text(table: Table) -> str:
 
 def _replication(stream: Stream) -> str:
     return f"incremental by {stream.replication_key}" if stream.is_incremental else "full"
-
-
-def subject(stream: Any) -> str:
-    """Return what one record is, from the first sentence of a stream's docstring."""
-    sentence = " ".join(stream.__doc__.split()).split(". ")[0].rstrip(".")
-    return str(sentence).removeprefix("One record per ")
 
 
 def _fields(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

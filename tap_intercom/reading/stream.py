@@ -322,6 +322,7 @@ class Stream:
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str]
     path: ClassVar[str]
     records_key: ClassVar[str] = "data"
     key_properties: ClassVar[Sequence[str]] = ("id",)

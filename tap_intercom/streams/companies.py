@@ -35,8 +35,9 @@ NOTES = NestedList(
 
 
 class CompanyTag(EmbeddedStream):
-    """One record per tag on each company that changed. Source: GET /companies/scroll."""
+    """Source: GET /companies/scroll."""
 
+    summary = "One record per tag on each company that changed."
     name = "company_tag"
     parent = "companies"
     permission = USERS_AND_COMPANIES
@@ -48,8 +49,9 @@ class CompanyTag(EmbeddedStream):
 
 
 class CompanySegment(EmbeddedStream):
-    """One record per segment that each changed company is in. Source: GET /companies/scroll."""
+    """Source: GET /companies/scroll."""
 
+    summary = "One record per segment of each company that changed."
     name = "company_segment"
     parent = "companies"
     permission = USERS_AND_COMPANIES
@@ -61,8 +63,9 @@ class CompanySegment(EmbeddedStream):
 
 
 class CompanyNotes(ChildStream):
-    """One record per note on each company that changed. Source: GET /companies/{id}/notes."""
+    """Source: GET /companies/{id}/notes."""
 
+    summary = "One record per note on each company that changed."
     name = "company_notes"
     path = "/companies/{id}/notes"
     parent = "companies"
@@ -79,8 +82,9 @@ class CompanyNotes(ChildStream):
 
 
 class CompanyContact(ChildStream):
-    """One record per contact of each company that changed. Source: GET /companies/{id}/contacts."""
+    """Source: GET /companies/{id}/contacts."""
 
+    summary = "One record per contact of each company that changed."
     name = "company_contact"
     path = "/companies/{id}/contacts"
     parent = "companies"
@@ -105,12 +109,13 @@ class CompanyLeftovers(NamedTuple):
 
 
 class Companies(ParentStream):
-    """One record per company. Source: GET /companies/scroll.
+    """Source: GET /companies/scroll.
 
-    The scroll knows no times: every run reads all, and emits what changed. Companies carry the
-    segments that they are in, which company_segments takes from here.
+    The scroll has no filter by time: every run reads all companies and emits those that changed.
+    Companies contain their segments, which company_segments reads from here.
     """
 
+    summary = "One record per company."
     name = "companies"
     path = "/companies/scroll"
     list_path = "/companies/list"
@@ -176,20 +181,20 @@ class Companies(ParentStream):
 
 
 class CompanyAttributes(AttributeStream):
-    """One record per attribute of companies. Source: GET /data_attributes?model=company."""
+    """Source: GET /data_attributes?model=company."""
 
+    summary = "One record per attribute of companies."
     name = "company_attributes"
     model = "company"
     params = {"model": "company", "include_archived": "true"}
 
 
 class CompanySegments(ListStream):
-    """One record per segment of companies.
-
-    Source: GET /segments?type=company, less the segments of contacts, since it is not known
-    whether Intercom heeds the type (API-K19); and the segments that companies carry.
+    """Source: GET /segments?type=company, without the segments of contacts, because it is not known
+    whether Intercom supports the type (API-K19); and the segments that companies contain.
     """
 
+    summary = "One record per segment of companies."
     name = "company_segments"
     path = "/segments"
     records_key = "segments"

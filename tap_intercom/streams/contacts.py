@@ -76,8 +76,9 @@ def may_have(notes: NestedList, record: Record) -> bool:
 
 
 class ContactTag(EmbeddedStream):
-    """One record per tag on each contact that changed. Source: POST /contacts/search."""
+    """Source: POST /contacts/search."""
 
+    summary = "One record per tag on each contact that changed."
     name = "contact_tag"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
@@ -90,8 +91,9 @@ class ContactTag(EmbeddedStream):
 
 
 class ContactCompany(EmbeddedStream):
-    """One record per company of each contact that changed. Source: POST /contacts/search."""
+    """Source: POST /contacts/search."""
 
+    summary = "One record per company of each contact that changed."
     name = "contact_company"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
@@ -104,11 +106,9 @@ class ContactCompany(EmbeddedStream):
 
 
 class ContactMergeHistory(EmbeddedStream):
-    """One record per contact that was merged into each contact that changed.
+    """Source: POST /contacts/search?include_merge_history=true."""
 
-    Source: POST /contacts/search?include_merge_history=true.
-    """
-
+    summary = "One record per contact that was merged into a contact that changed."
     name = "contact_merge_history"
     parent = "contacts"
     permission = USERS_AND_COMPANIES
@@ -120,8 +120,9 @@ class ContactMergeHistory(EmbeddedStream):
 
 
 class ContactNotes(ChildStream):
-    """One record per note on each contact that changed. Source: GET /contacts/{id}/notes."""
+    """Source: GET /contacts/{id}/notes."""
 
+    summary = "One record per note on each contact that changed."
     name = "contact_notes"
     path = "/contacts/{id}/notes"
     parent = "contacts"
@@ -137,8 +138,9 @@ class ContactNotes(ChildStream):
 
 
 class ContactSegment(ChildStream):
-    """One record per segment of each contact that changed. Source: GET /contacts/{id}/segments."""
+    """Source: GET /contacts/{id}/segments."""
 
+    summary = "One record per segment of each contact that changed."
     name = "contact_segment"
     path = "/contacts/{id}/segments"
     parent = "contacts"
@@ -151,11 +153,9 @@ class ContactSegment(ChildStream):
 
 
 class ContactSubscription(ChildStream):
-    """One record per subscription that each changed contact chose.
+    """Source: GET /contacts/{id}/subscriptions."""
 
-    Source: GET /contacts/{id}/subscriptions.
-    """
-
+    summary = "One record per subscription of each contact that changed."
     name = "contact_subscription"
     path = "/contacts/{id}/subscriptions"
     parent = "contacts"
@@ -168,11 +168,9 @@ class ContactSubscription(ChildStream):
 
 
 class Events(ChildStream):
-    """One record per event of each user that changed, of the last 90 days (API-F2).
+    """Source: GET /events?type=user, which keeps 90 days (API-F2). Events have no key."""
 
-    Events have no key of their own. Source: GET /events?type=user.
-    """
-
+    summary = "One record per event of the last 90 days, for each user that changed."
     name = "events"
     path = "/events"
     records_key = "events"
@@ -199,11 +197,9 @@ class Events(ChildStream):
 
 
 class EventSummaries(ChildStream):
-    """One record per kind of event of each user that changed, with its count.
+    """Source: GET /events?type=user&summary=true."""
 
-    Source: GET /events?type=user&summary=true.
-    """
-
+    summary = "One record per kind of event of each user that changed, with its count."
     name = "event_summaries"
     path = "/events"
     records_key = "events"
@@ -222,8 +218,9 @@ class EventSummaries(ChildStream):
 
 
 class Contacts(SearchStream):
-    """One record per contact, users and leads alike. Source: POST /contacts/search."""
+    """Source: POST /contacts/search."""
 
+    summary = "One record per contact, user or lead."
     name = "contacts"
     path = "/contacts/search"
     permission = USERS_AND_COMPANIES
@@ -287,16 +284,18 @@ class AttributeStream(ListStream):
 
 
 class ContactAttributes(AttributeStream):
-    """One record per attribute of contacts. Source: GET /data_attributes?model=contact."""
+    """Source: GET /data_attributes?model=contact."""
 
+    summary = "One record per attribute of contacts."
     name = "contact_attributes"
     model = "contact"
     params = {"model": "contact", "include_archived": "true"}
 
 
 class Segments(ListStream):
-    """One record per segment of contacts. Source: GET /segments."""
+    """Source: GET /segments."""
 
+    summary = "One record per segment of contacts."
     name = "segments"
     path = "/segments"
     records_key = "segments"
@@ -307,23 +306,22 @@ class Segments(ListStream):
 
 
 class SubscriptionTypes(ListStream):
-    """One record per kind of message that contacts may subscribe to, drafts and archived ones too.
+    """Source: GET /subscription_types."""
 
-    Source: GET /subscription_types.
-    """
-
+    summary = "One record per kind of message to subscribe to, including drafts and archived ones."
     name = "subscription_types"
     path = "/subscription_types"
     permission = USERS_AND_COMPANIES
 
 
 class CustomObjectInstances(ListStream):
-    """One record per instance of each custom object type.
+    """Source: GET /custom_object_instances/{type}.
 
-    Types cannot be listed: they are those of the setting custom_object_types or, without it, those
-    that conversation attributes refer to. Source: GET /custom_object_instances/{type}.
+    Intercom does not list the types: they are those of the setting custom_object_types or, without
+    it, those that conversation attributes refer to.
     """
 
+    summary = "One record per instance of each custom object type."
     name = "custom_object_instances"
     path = "/custom_object_instances"
     permission = "Read and write custom object instances"

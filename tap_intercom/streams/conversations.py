@@ -73,11 +73,9 @@ NOTES_OF_COMPANY = NestedList("company.notes", ("data", "notes"))
 
 
 class ConversationParts(ChildStream):
-    """One record per part: all parts of each conversation that changed.
+    """Source: GET /conversations/{id}."""
 
-    Source: GET /conversations/{id}.
-    """
-
+    summary = "One record per part of each conversation that changed."
     name = "conversation_parts"
     path = "/conversations/{id}"
     permission = READ_CONVERSATIONS
@@ -123,11 +121,9 @@ class ConversationParts(ChildStream):
 
 
 class HandlingEvents(ChildStream):
-    """One record per moment when a teammate paused or resumed each conversation that changed.
+    """Source: GET /conversations/{id}/handling_events."""
 
-    Source: GET /conversations/{id}/handling_events.
-    """
-
+    summary = "One record per time that a teammate paused or resumed a conversation that changed."
     name = "handling_events"
     path = "/conversations/{id}/handling_events"
     records_key = "handling_events"
@@ -146,11 +142,9 @@ class HandlingEvents(ChildStream):
 
 
 class SideConversationParts(EmbeddedStream):
-    """One record per part of the side conversations of each conversation that changed.
+    """Source: GET /conversations/{id}/side_conversations."""
 
-    Source: GET /conversations/{id}/side_conversations.
-    """
-
+    summary = "One record per part of the side conversations of each conversation that changed."
     name = "side_conversation_parts"
     parent = "side_conversations"
     permission = READ_CONVERSATIONS
@@ -166,11 +160,9 @@ class SideConversationParts(EmbeddedStream):
 
 
 class SideConversations(ChildStream):
-    """One record per side conversation of each conversation that changed.
+    """Source: GET /conversations/{id}/side_conversations."""
 
-    Source: GET /conversations/{id}/side_conversations.
-    """
-
+    summary = "One record per side conversation of each conversation that changed."
     name = "side_conversations"
     path = "/conversations/{id}/side_conversations"
     records_key = "side_conversations"
@@ -197,11 +189,9 @@ class SideConversations(ChildStream):
 
 
 class CallTranscripts(ChildStream):
-    """One record per call of each conversation that changed, with its transcript.
+    """Source: POST /calls/search, which takes 20 conversations at once."""
 
-    Source: POST /calls/search, which takes 20 conversations at once.
-    """
-
+    summary = "One record per call of each conversation that changed, with its transcript."
     name = "call_transcripts"
     path = "/calls/search"
     parent = "conversations"
@@ -230,11 +220,9 @@ class CallTranscripts(ChildStream):
 
 
 class FinVoiceCalls(ChildStream):
-    """One record per call that the AI agent took in each conversation that changed.
+    """Source: GET /fin_voice/conversation/{id}."""
 
-    Source: GET /fin_voice/conversation/{id}.
-    """
-
+    summary = "One record per call of the AI agent in each conversation that changed."
     name = "fin_voice_calls"
     path = "/fin_voice/conversation/{id}"
     records_key = BARE
@@ -248,11 +236,9 @@ class FinVoiceCalls(ChildStream):
 
 
 class ConversationContact(EmbeddedStream):
-    """One record per contact of each conversation that changed.
+    """Source: POST /conversations/search."""
 
-    Source: POST /conversations/search.
-    """
-
+    summary = "One record per contact of each conversation that changed."
     name = "conversation_contact"
     parent = "conversations"
     permission = READ_CONVERSATIONS
@@ -264,8 +250,9 @@ class ConversationContact(EmbeddedStream):
 
 
 class ConversationTag(EmbeddedStream):
-    """One record per tag on each conversation that changed. Source: POST /conversations/search."""
+    """Source: POST /conversations/search."""
 
+    summary = "One record per tag on each conversation that changed."
     name = "conversation_tag"
     parent = "conversations"
     permission = READ_CONVERSATIONS
@@ -282,11 +269,9 @@ class ConversationTag(EmbeddedStream):
 
 
 class ConversationTeammate(EmbeddedStream):
-    """One record per teammate in each conversation that changed.
+    """Source: POST /conversations/search."""
 
-    Source: POST /conversations/search.
-    """
-
+    summary = "One record per teammate in each conversation that changed."
     name = "conversation_teammate"
     parent = "conversations"
     permission = READ_CONVERSATIONS
@@ -298,11 +283,9 @@ class ConversationTeammate(EmbeddedStream):
 
 
 class ConversationLink(EmbeddedStream):
-    """One record per object that each changed conversation is linked to.
+    """Source: POST /conversations/search."""
 
-    Source: POST /conversations/search.
-    """
-
+    summary = "One record per object that is linked to a conversation that changed."
     name = "conversation_link"
     parent = "conversations"
     permission = READ_CONVERSATIONS
@@ -314,8 +297,9 @@ class ConversationLink(EmbeddedStream):
 
 
 class Conversations(SearchStream):
-    """One record per conversation. Source: POST /conversations/search."""
+    """Source: POST /conversations/search."""
 
+    summary = "One record per conversation."
     name = "conversations"
     path = "/conversations/search"
     records_key = "conversations"
@@ -378,11 +362,9 @@ class Conversations(SearchStream):
 
 
 class ConversationAttributes(ListStream):
-    """One record per attribute of conversations, archived ones too.
+    """Source: GET /conversations/attributes."""
 
-    Source: GET /conversations/attributes.
-    """
-
+    summary = "One record per attribute of conversations, including archived ones."
     name = "conversation_attributes"
     path = "/conversations/attributes"
     permission = READ_CONVERSATIONS
@@ -391,8 +373,9 @@ class ConversationAttributes(ListStream):
 
 
 class DeletedConversations(ListStream):
-    """One record per conversation that was deleted. Source: GET /conversations/deleted."""
+    """Source: GET /conversations/deleted."""
 
+    summary = "One record per conversation that was deleted."
     name = "deleted_conversations"
     path = "/conversations/deleted"
     records_key = "conversations"
@@ -409,8 +392,9 @@ class DeletedConversations(ListStream):
 
 
 class Calls(ListStream):
-    """One record per phone or video call. Source: GET /calls."""
+    """Source: GET /calls."""
 
+    summary = "One record per phone or video call."
     name = "calls"
     path = "/calls"
     permission = READ_CONVERSATIONS
@@ -420,8 +404,9 @@ class Calls(ListStream):
 
 
 class Macros(ListStream):
-    """One record per macro that the token's teammate may see. Source: GET /macros."""
+    """Source: GET /macros."""
 
+    summary = "One record per macro that the token's teammate can see."
     name = "macros"
     path = "/macros"
     permission = READ_CONVERSATIONS

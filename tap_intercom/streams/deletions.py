@@ -55,12 +55,13 @@ class DetectedDeletions:
 
 
 class Deletions(Stream):
-    """One record per contact, company or conversation that is gone since the last detection.
+    """Reads only streams that the catalog selects.
 
-    Of those that the catalog selects. Source: GET /contacts, GET /companies/scroll and GET
-    /conversations/deleted (GET /conversations before 2.16); GET by id for each that is missing.
+    Source: GET /contacts, GET /companies/scroll and GET /conversations/deleted (GET /conversations
+    before 2.16); GET by id for each missing record.
     """
 
+    summary = "One record per deleted, archived or merged contact, company or conversation."
     name = "deletions"
     path = "/contacts"
     key_properties = ("stream", "id")

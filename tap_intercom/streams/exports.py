@@ -145,40 +145,45 @@ class ContentExport(Stream):
 
 
 class Opens(ContentExport):
-    """One record per time that somebody opened a message. Source: open.csv of the export."""
+    """Source: open.csv of the export."""
 
+    summary = "One record per time that somebody opened a message."
     name = "content_export_open"
     key_properties = ("receipt_id", "opened_at")
     replication_key = "opened_at"
 
 
 class Replies(ContentExport):
-    """One record per reply to a message. Source: reply.csv of the export."""
+    """Source: reply.csv of the export."""
 
+    summary = "One record per reply to a message."
     name = "content_export_reply"
     key_properties = ("receipt_id", "replied_at")
     replication_key = "replied_at"
 
 
 class Completions(ContentExport):
-    """One record per tour or survey that somebody completed. Source: completion.csv."""
+    """Source: completion.csv."""
 
+    summary = "One record per tour or survey that somebody completed."
     name = "content_export_completion"
     key_properties = ("receipt_id", "completed_at")
     replication_key = "completed_at"
 
 
 class Dismissals(ContentExport):
-    """One record per message that somebody dismissed. Source: dismissal.csv of the export."""
+    """Source: dismissal.csv of the export."""
 
+    summary = "One record per message that somebody dismissed."
     name = "content_export_dismissal"
     key_properties = ("receipt_id", "dismissed_at")
     replication_key = "dismissed_at"
 
 
 class Clicks(ContentExport):
-    """One record per click on a link in a message. Source: click.csv of the export."""
+    """Source: click.csv of the export."""
 
+    summary = "One record per click on a link in a message."
     name = "content_export_click"
     key_properties = (RECORD_HASH,)
     replication_key = "clicked_at"
@@ -186,8 +191,9 @@ class Clicks(ContentExport):
 
 
 class Answers(ContentExport):
-    """One record per answer to a question of a survey. Source: answer.csv of the export."""
+    """Source: answer.csv of the export."""
 
+    summary = "One record per answer to a question of a survey."
     name = "content_export_answer"
     key_properties = (RECORD_HASH,)
     replication_key = "answered_at"
@@ -195,11 +201,9 @@ class Answers(ContentExport):
 
 
 class CombinedAnswers(ContentExport):
-    """One record per survey that somebody answered, with all answers by the text of the question.
+    """Source: answer_combined.csv of the export."""
 
-    Source: answer_combined.csv of the export.
-    """
-
+    summary = "One record per survey that somebody answered, with all answers by question."
     name = "content_export_answer_combined"
     key_properties = ("receipt_id",)
     marks = ("receipt_id", "received_at", "completed_at")
@@ -208,8 +212,9 @@ class CombinedAnswers(ContentExport):
 
 
 class SeriesCompletions(ContentExport):
-    """One record per series that somebody completed. Source: series_completion.csv."""
+    """Source: series_completion.csv."""
 
+    summary = "One record per series that somebody completed."
     name = "content_export_series_completion"
     key_properties = ("receipt_id", "completed_at")
     marks = ("receipt_id", "completed_at", "completion_node_ruleset_id")
@@ -217,64 +222,72 @@ class SeriesCompletions(ContentExport):
 
 
 class SeriesDisengagements(ContentExport):
-    """One record per series that somebody disengaged from. Source: series_disengagement.csv."""
+    """Source: series_disengagement.csv."""
 
+    summary = "One record per series that somebody disengaged from."
     name = "content_export_series_disengagement"
     key_properties = ("receipt_id", "disengaged_at")
     replication_key = "disengaged_at"
 
 
 class SeriesExits(ContentExport):
-    """One record per series that somebody left by its exit rules. Source: series_exit.csv."""
+    """Source: series_exit.csv."""
 
+    summary = "One record per series that somebody left by its exit rules."
     name = "content_export_series_exit"
     key_properties = ("receipt_id", "exited_at")
     replication_key = "exited_at"
 
 
 class GoalSuccesses(ContentExport):
-    """One record per goal of a message that somebody met. Source: goal_success.csv."""
+    """Source: goal_success.csv."""
 
+    summary = "One record per goal of a message that somebody met."
     name = "content_export_goal_success"
     key_properties = ("receipt_id", "goal_hit_at")
     replication_key = "goal_hit_at"
 
 
 class Reactions(ContentExport):
-    """One record per reaction to a message. Source: reaction.csv of the export."""
+    """Source: reaction.csv of the export."""
 
+    summary = "One record per reaction to a message."
     name = "content_export_reaction"
     key_properties = ("receipt_id", "reacted_at")
     replication_key = "reacted_at"
 
 
 class HardBounces(ContentExport):
-    """One record per message that bounced for good. Source: hard_bounce.csv of the export."""
+    """Source: hard_bounce.csv of the export."""
 
+    summary = "One record per message that bounced permanently."
     name = "content_export_hard_bounce"
     key_properties = ("receipt_id", "hard_bounced_at")
     replication_key = "hard_bounced_at"
 
 
 class SoftBounces(ContentExport):
-    """One record per time that a message bounced. Source: soft_bounce.csv of the export."""
+    """Source: soft_bounce.csv of the export."""
 
+    summary = "One record per time that a message bounced temporarily."
     name = "content_export_soft_bounce"
     key_properties = ("receipt_id", "soft_bounced_at")
     replication_key = "soft_bounced_at"
 
 
 class Unsubscribes(ContentExport):
-    """One record per time that somebody unsubscribed by a message. Source: unsubscribe.csv."""
+    """Source: unsubscribe.csv."""
 
+    summary = "One record per time that somebody unsubscribed through a message."
     name = "content_export_unsubscribe"
     key_properties = ("receipt_id", "unsubscribed_at")
     replication_key = "unsubscribed_at"
 
 
 class TourStepFailures(ContentExport):
-    """One record per step of a tour that could not be shown. Source: tour_step_failure.csv."""
+    """Source: tour_step_failure.csv."""
 
+    summary = "One record per step of a tour that could not be shown."
     name = "content_export_tour_step_failure"
     key_properties = (RECORD_HASH,)
     replication_key = "failed_at"
@@ -282,8 +295,9 @@ class TourStepFailures(ContentExport):
 
 
 class TourStepViews(ContentExport):
-    """One record per step of a tour that somebody saw. Source: tour_step_view.csv."""
+    """Source: tour_step_view.csv."""
 
+    summary = "One record per step of a tour that somebody saw."
     name = "content_export_tour_step_view"
     key_properties = (RECORD_HASH,)
     replication_key = "viewed_at"
@@ -291,11 +305,9 @@ class TourStepViews(ContentExport):
 
 
 class FinStepsReached(ContentExport):
-    """One record per time that a message handed over to the AI agent. Source: fin_step_reached.csv.
+    """Source: fin_step_reached.csv. It has a conversation in addition to its receipt."""
 
-    It has a conversation beside its receipt.
-    """
-
+    summary = "One record per time that a message handed over to the AI agent."
     name = "content_export_fin_step_reached"
     key_properties = (RECORD_HASH,)
     replication_key = "involved_at"
@@ -303,8 +315,9 @@ class FinStepsReached(ContentExport):
 
 
 class Checkpoints(ContentExport):
-    """One record per place in a series that somebody has come to. Source: checkpoint.csv."""
+    """Source: checkpoint.csv."""
 
+    summary = "One record per place in a series that somebody reached."
     name = "content_export_checkpoint"
     key_properties = (RECORD_HASH,)
     marks = ("series_entry_record_id", "created_at")
@@ -313,13 +326,13 @@ class Checkpoints(ContentExport):
 
 
 class Overviews(ContentExport):
-    """One record per content and exported period: what became of the messages sent in it.
+    """Source: overview.csv of the export.
 
-    Its totals are of the whole days that the export asked for, so these are part of the key. They
-    reach beyond those of the next export: totals of several periods do not add up.
-    Source: overview.csv of the export.
+    The totals cover the whole days of the export, so these days are part of the key. They overlap
+    with those of the next export: do not add totals of several periods.
     """
 
+    summary = "One record per content and exported period, with the totals of its messages."
     name = "content_export_overview"
     key_properties = (RECORD_HASH,)
     marks = ("ruleset_id", "receipt_total")
@@ -332,8 +345,9 @@ class Overviews(ContentExport):
 
 
 class Receipts(ContentExport):
-    """One record per message that somebody received. Source: receipt.csv of the export."""
+    """Source: receipt.csv of the export."""
 
+    summary = "One record per message that somebody received."
     name = READER
     path = CONTENT.enqueue
     parent = None

@@ -16,11 +16,12 @@ SECTIONS = frozenset({"sections as collections"})
 
 
 class ArticleStatistics(ChildStream):
-    """One record per article: how often it was read, and what readers made of it.
+    """Source: GET /articles/{id}.
 
-    Numbers move without a change of the article, so that all are read. Source: GET /articles/{id}.
+    The numbers change without a change of the article, so all are read.
     """
 
+    summary = "One record per article, with its views and the reactions of readers."
     name = "article_statistics"
     path = "/articles/{id}"
     parent = "articles"
@@ -37,8 +38,9 @@ class ArticleStatistics(ChildStream):
 
 
 class ArticleVersions(ChildStream):
-    """One record per version of each article that changed. Source: GET /articles/{id}/versions."""
+    """Source: GET /articles/{id}/versions."""
 
+    summary = "One record per version of each article that changed."
     name = "article_versions"
     path = "/articles/{id}/versions"
     parent = "articles"
@@ -52,8 +54,9 @@ class ArticleVersions(ChildStream):
 
 
 class Articles(ListStream):
-    """One record per article of a help center. Source: GET /articles."""
+    """Source: GET /articles."""
 
+    summary = "One record per article of a help center."
     name = "articles"
     path = "/articles"
     permission = READ_ARTICLES
@@ -89,8 +92,9 @@ class Articles(ListStream):
 
 
 class InternalArticles(ListStream):
-    """One record per internal article. Source: GET /internal_articles."""
+    """Source: GET /internal_articles."""
 
+    summary = "One record per internal article."
     name = "internal_articles"
     path = "/internal_articles"
     permission = READ_ARTICLES
@@ -101,8 +105,9 @@ class InternalArticles(ListStream):
 
 
 class Collections(ListStream):
-    """One record per collection of articles. Source: GET /help_center/collections."""
+    """Source: GET /help_center/collections."""
 
+    summary = "One record per collection of articles."
     name = "collections"
     path = "/help_center/collections"
     permission = READ_ARTICLES
@@ -117,11 +122,9 @@ class Collections(ListStream):
 
 
 class Redirects(ChildStream):
-    """One record per redirect of a help center.
+    """Source: GET /help_center/help_centers/{id}/redirects."""
 
-    Source: GET /help_center/help_centers/{id}/redirects.
-    """
-
+    summary = "One record per redirect of a help center."
     name = "redirects"
     path = "/help_center/help_centers/{id}/redirects"
     parent = "help_centers"
@@ -133,8 +136,9 @@ class Redirects(ChildStream):
 
 
 class HelpCenters(ListStream):
-    """One record per help center. Source: GET /help_center/help_centers."""
+    """Source: GET /help_center/help_centers."""
 
+    summary = "One record per help center."
     name = "help_centers"
     path = "/help_center/help_centers"
     permission = READ_ARTICLES
@@ -142,8 +146,9 @@ class HelpCenters(ListStream):
 
 
 class NewsItems(ListStream):
-    """One record per news item. Source: GET /news/news_items."""
+    """Source: GET /news/news_items."""
 
+    summary = "One record per news item."
     name = "news_items"
     path = "/news/news_items"
     permission = READ_NEWS
@@ -152,8 +157,9 @@ class NewsItems(ListStream):
 
 
 class NewsfeedItems(ChildStream):
-    """One record per news item that a newsfeed shows. Source: GET /news/newsfeeds/{id}/items."""
+    """Source: GET /news/newsfeeds/{id}/items."""
 
+    summary = "One record per news item that a newsfeed shows."
     name = "newsfeed_items"
     path = "/news/newsfeeds/{id}/items"
     parent = "newsfeeds"
@@ -165,8 +171,9 @@ class NewsfeedItems(ChildStream):
 
 
 class Newsfeeds(ListStream):
-    """One record per newsfeed. Source: GET /news/newsfeeds."""
+    """Source: GET /news/newsfeeds."""
 
+    summary = "One record per newsfeed."
     name = "newsfeeds"
     path = "/news/newsfeeds"
     permission = READ_NEWS
@@ -176,8 +183,9 @@ class Newsfeeds(ListStream):
 
 
 class ContentSnippets(ListStream):
-    """One record per snippet for the AI agent. Source: GET /content_snippets."""
+    """Source: GET /content_snippets."""
 
+    summary = "One record per snippet for the AI agent."
     name = "content_snippets"
     path = "/content_snippets"
     permission = "Content snippets"
@@ -187,8 +195,9 @@ class ContentSnippets(ListStream):
 
 
 class Audiences(ListStream):
-    """One record per audience that content is for. Source: GET /audiences."""
+    """Source: GET /audiences."""
 
+    summary = "One record per audience for content."
     name = "audiences"
     path = "/audiences"
     permission = NOT_DOCUMENTED
@@ -198,8 +207,9 @@ class Audiences(ListStream):
 
 
 class ContentImportSources(ListStream):
-    """One record per source of external pages. Source: GET /ai/content_import_sources."""
+    """Source: GET /ai/content_import_sources."""
 
+    summary = "One record per source of external pages."
     name = "content_import_sources"
     path = "/ai/content_import_sources"
     permission = READ_CONTENT
@@ -209,8 +219,9 @@ class ContentImportSources(ListStream):
 
 
 class ExternalPages(ListStream):
-    """One record per page that the AI agent reads. Source: GET /ai/external_pages."""
+    """Source: GET /ai/external_pages."""
 
+    summary = "One record per page that the AI agent reads."
     name = "external_pages"
     path = "/ai/external_pages"
     permission = READ_CONTENT

@@ -100,8 +100,9 @@ TIMES = frozenset(
 
 
 class ReportingDataset(Stream):
-    """One record per row of a dataset. Source: POST /export/reporting_data/enqueue."""
+    """Source: POST /export/reporting_data/enqueue."""
 
+    summary = "One record per row of a dataset."
     path = REPORTING.enqueue
     permission = "Reporting data export"
     request_cost = "1 job per 30 days: 2 requests, plus 1 per status check"

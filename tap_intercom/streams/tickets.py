@@ -27,11 +27,9 @@ ATTRIBUTES = NestedList("ticket_type_attributes", ("data", "ticket_type_attribut
 
 
 class TicketParts(EmbeddedStream):
-    """One record per part of each ticket that changed, the newest 500 of a ticket.
+    """Source: POST /tickets/search, which contains them (API-G3)."""
 
-    Source: POST /tickets/search, which holds them (API-G3).
-    """
-
+    summary = "One record per part of each ticket that changed, up to the newest 500."
     name = "ticket_parts"
     parent = "tickets"
     permission = READ_TICKETS
@@ -45,8 +43,9 @@ class TicketParts(EmbeddedStream):
 
 
 class TicketContact(EmbeddedStream):
-    """One record per contact of each ticket that changed. Source: POST /tickets/search."""
+    """Source: POST /tickets/search."""
 
+    summary = "One record per contact of each ticket that changed."
     name = "ticket_contact"
     parent = "tickets"
     permission = READ_TICKETS
@@ -59,8 +58,9 @@ class TicketContact(EmbeddedStream):
 
 
 class TicketLink(EmbeddedStream):
-    """One record per object that a changed ticket is linked to. Source: POST /tickets/search."""
+    """Source: POST /tickets/search."""
 
+    summary = "One record per object that is linked to a ticket that changed."
     name = "ticket_link"
     parent = "tickets"
     permission = READ_TICKETS
@@ -73,8 +73,9 @@ class TicketLink(EmbeddedStream):
 
 
 class Tickets(SearchStream):
-    """One record per ticket. Source: POST /tickets/search."""
+    """Source: POST /tickets/search."""
 
+    summary = "One record per ticket."
     name = "tickets"
     path = "/tickets/search"
     records_key = "tickets"
@@ -99,8 +100,9 @@ class Tickets(SearchStream):
 
 
 class TicketTypeAttributes(EmbeddedStream):
-    """One record per attribute of each ticket type. Source: GET /ticket_types."""
+    """Source: GET /ticket_types."""
 
+    summary = "One record per attribute of each ticket type."
     name = "ticket_type_attributes"
     parent = "ticket_types"
     permission = READ_TICKETS
@@ -110,8 +112,9 @@ class TicketTypeAttributes(EmbeddedStream):
 
 
 class TicketTypes(ListStream):
-    """One record per ticket type, archived ones too. Source: GET /ticket_types."""
+    """Source: GET /ticket_types."""
 
+    summary = "One record per ticket type, including archived ones."
     name = "ticket_types"
     path = "/ticket_types"
     permission = READ_TICKETS
@@ -121,8 +124,9 @@ class TicketTypes(ListStream):
 
 
 class TicketStates(ListStream):
-    """One record per ticket state, archived ones too. Source: GET /ticket_states."""
+    """Source: GET /ticket_states."""
 
+    summary = "One record per ticket state, including archived ones."
     name = "ticket_states"
     path = "/ticket_states"
     permission = READ_TICKETS

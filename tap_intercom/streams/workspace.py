@@ -29,8 +29,9 @@ TEAM_ADMINS = NestedList("admin_ids", is_bare=True)
 
 
 class CurrentWorkspace(ObjectStream):
-    """One record per workspace, this one. Source: GET /me."""
+    """Source: GET /me."""
 
+    summary = "One record per workspace of the token."
     name = "workspace"
     path = "/me"
     records_key = "app"
@@ -39,8 +40,9 @@ class CurrentWorkspace(ObjectStream):
 
 
 class Admins(ListStream):
-    """One record per teammate with access to the workspace, and its bot. Source: GET /admins."""
+    """Source: GET /admins."""
 
+    summary = "One record per teammate with access to the workspace, including its bot."
     name = "admins"
     path = "/admins"
     records_key = "admins"
@@ -57,8 +59,9 @@ class Admins(ListStream):
 
 
 class TeamAdmin(EmbeddedStream):
-    """One record per teammate in each team. Source: GET /teams."""
+    """Source: GET /teams."""
 
+    summary = "One record per teammate in each team."
     name = "team_admin"
     parent = "teams"
     permission = READ_ADMINS
@@ -69,11 +72,11 @@ class TeamAdmin(EmbeddedStream):
 
 
 class TeamMetrics(ChildStream):
-    """One record per teammate in each team and run: how many conversations they have just now.
+    """Source: GET /teams/{id}/metrics."""
 
-    Source: GET /teams/{id}/metrics.
-    """
-
+    summary = (
+        "One record per teammate in each team and run, with the current number of conversations."
+    )
     name = "team_metrics"
     path = "/teams/{id}/metrics"
     parent = "teams"
@@ -93,8 +96,9 @@ class TeamMetrics(ChildStream):
 
 
 class Teams(ListStream):
-    """One record per team. Source: GET /teams."""
+    """Source: GET /teams."""
 
+    summary = "One record per team."
     name = "teams"
     path = "/teams"
     records_key = "teams"
@@ -106,8 +110,9 @@ class Teams(ListStream):
 
 
 class Tags(ListStream):
-    """One record per tag, whatever it is put on. Source: GET /tags."""
+    """Source: GET /tags."""
 
+    summary = "One record per tag."
     name = "tags"
     path = "/tags"
     permission = "Read tags"
@@ -115,8 +120,9 @@ class Tags(ListStream):
 
 
 class ActivityLogs(ListStream):
-    """One record per change that a teammate made. Source: GET /admins/activity_logs."""
+    """Source: GET /admins/activity_logs."""
 
+    summary = "One record per change that a teammate made."
     name = "activity_logs"
     path = "/admins/activity_logs"
     records_key = "activity_logs"
@@ -155,11 +161,9 @@ class ActivityLogs(ListStream):
 
 
 class ActivityLogEventTypes(ListStream):
-    """One record per kind of change that activity logs know.
+    """Source: GET /admins/activity_log_event_types."""
 
-    Source: GET /admins/activity_log_event_types.
-    """
-
+    summary = "One record per kind of change in activity logs."
     name = "activity_log_event_types"
     path = "/admins/activity_log_event_types"
     permission = READ_ADMINS
@@ -174,8 +178,9 @@ class ActivityLogEventTypes(ListStream):
 
 
 class AwayStatusReasons(ListStream):
-    """One record per reason to be away, deleted ones too. Source: GET /away_status_reasons."""
+    """Source: GET /away_status_reasons."""
 
+    summary = "One record per reason to be away, including deleted ones."
     name = "away_status_reasons"
     path = "/away_status_reasons"
     permission = READ_ADMINS
@@ -187,11 +192,9 @@ class AwayStatusReasons(ListStream):
 
 
 class OfficeHoursExceptions(ChildStream):
-    """One record per exception of a schedule.
+    """Source: GET /office_hours_schedules/{id}/office_hours_exceptions."""
 
-    Source: GET /office_hours_schedules/{id}/office_hours_exceptions.
-    """
-
+    summary = "One record per exception of each office hours schedule."
     name = "office_hours_exceptions"
     path = "/office_hours_schedules/{id}/office_hours_exceptions"
     parent = "office_hours_schedules"
@@ -202,8 +205,9 @@ class OfficeHoursExceptions(ChildStream):
 
 
 class OfficeHoursSchedules(ListStream):
-    """One record per schedule of office hours. Source: GET /office_hours_schedules."""
+    """Source: GET /office_hours_schedules."""
 
+    summary = "One record per office hours schedule."
     name = "office_hours_schedules"
     path = "/office_hours_schedules"
     permission = NOT_DOCUMENTED
@@ -212,8 +216,9 @@ class OfficeHoursSchedules(ListStream):
 
 
 class Brands(ListStream):
-    """One record per brand. Source: GET /brands."""
+    """Source: GET /brands."""
 
+    summary = "One record per brand."
     name = "brands"
     path = "/brands"
     permission = NOT_DOCUMENTED
@@ -221,8 +226,9 @@ class Brands(ListStream):
 
 
 class EmailSettings(ListStream):
-    """One record per address that the workspace sends from. Source: GET /emails."""
+    """Source: GET /emails."""
 
+    summary = "One record per address that the workspace sends from."
     name = "email_settings"
     path = "/emails"
     permission = NOT_DOCUMENTED
@@ -230,11 +236,9 @@ class EmailSettings(ListStream):
 
 
 class DataConnectorExecutions(ChildStream):
-    """One record per call that a data connector made.
+    """Source: GET /data_connectors/{id}/execution_results."""
 
-    Source: GET /data_connectors/{id}/execution_results.
-    """
-
+    summary = "One record per call that a data connector made."
     name = "data_connector_executions"
     path = "/data_connectors/{id}/execution_results"
     parent = "data_connectors"
@@ -263,8 +267,9 @@ class DataConnectorExecutions(ChildStream):
 
 
 class DataConnectors(ListStream):
-    """One record per data connector. Source: GET /data_connectors."""
+    """Source: GET /data_connectors."""
 
+    summary = "One record per data connector."
     name = "data_connectors"
     path = "/data_connectors"
     permission = NOT_DOCUMENTED
@@ -275,8 +280,9 @@ class DataConnectors(ListStream):
 
 
 class IpAllowlist(ObjectStream):
-    """One record per workspace: the addresses that may use it. Source: GET /ip_allowlist."""
+    """Source: GET /ip_allowlist."""
 
+    summary = "One record per workspace, with the addresses that may use it."
     name = "ip_allowlist"
     path = "/ip_allowlist"
     records_key = ""
