@@ -1,4 +1,4 @@
-"""Write what is generated of the documentation; --check reports outdated pages."""
+"""Write the generated parts of the documentation; --check reports outdated pages."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def with_table(text: str, name: str, table: Table) -> str:
 
 
 def page_of_area(area: str, streams: list[Stream]) -> str:
-    """A page with all that is known of the streams of an area."""
+    """A page that describes the streams of an area."""
     parts = [
         "<!-- scripts/documentation.py writes this page. -->",
         f"# {area.capitalize()}",
-        "All times are in UTC. A field inside an object is written `object.field`, one inside the "
-        "objects of a list `list[].field`. Any column but those of the key may be null.",
+        "All times are in UTC. `object.field` is a field inside an object, and `list[].field` is a "
+        "field inside the objects of a list. All columns except the key may be null.",
     ]
     for stream in streams:
         facts = "\n".join(f"- **{name}:** {text}" for name, text in facts_of(stream))
@@ -94,17 +94,17 @@ def deletes_of(stream: Stream) -> Iterator[str]:
     columns = load_schema(stream.name)["properties"]
     for flag, record in (("archived", "An archived record"), ("deleted", "A deleted record")):
         if flag in columns:
-            yield f"{record} still comes, with `{flag}` true."
+            yield f"{record} is still sent, with `{flag}` true."
     if stream.name in DETECTED:
         yield "With `detect_deletes`, see [Deletes](../streams.md#deletes)."
     elif stream.parent and any(re.fullmatch("[a-z]+_updated_at", name) for name in columns):
-        yield "See [Links that are gone](../streams.md#links-that-are-gone)."
+        yield "See [Removed links](../streams.md#removed-links)."
     elif stream.is_snapshot or stream.is_append_only or stream.not_sent_again:
         return
     elif stream.replication_key is None:
-        yield "Each run reads all records, and its ACTIVATE_VERSION removes those that are gone."
+        yield "Each run reads all records. Its ACTIVATE_VERSION removes deleted ones."
     elif not stream.name.startswith("content_export_"):
-        yield "An incremental run does not notice them; a full read (`FULL_TABLE`) removes them."
+        yield "An incremental run does not detect them. A full read (`FULL_TABLE`) removes them."
 
 
 def main() -> None:
