@@ -164,7 +164,7 @@ def test_a_shortfall_keeps_the_rows_of_earlier_reads(full: Begin) -> None:
     output = runs.next("tags", "admins")
     assert output.count("ACTIVATE_VERSION", "admins") == 1
     assert output.count("ACTIVATE_VERSION", "tags") == 0
-    assert warned(output, "tags", "some rows of tags did not come")
+    assert warned(output, "tags", "some rows of tags are missing")
 
 
 def test_a_record_that_is_gone_while_it_is_read_keeps_the_rows_of_its_table(full: Begin) -> None:
@@ -175,7 +175,7 @@ def test_a_record_that_is_gone_while_it_is_read_keeps_the_rows_of_its_table(full
     output = runs.next("conversations", "conversation_parts", is_full=True)
     assert output.count("ACTIVATE_VERSION", "conversations") == 1
     assert output.count("ACTIVATE_VERSION", "conversation_parts") == 0
-    assert warned(output, "conversation_parts", "some rows of conversation_parts did not come")
+    assert warned(output, "conversation_parts", "some rows of conversation_parts are missing")
     output = runs.next("conversations", "conversation_parts", is_full=True)
     assert output.count("ACTIVATE_VERSION", "conversation_parts") == 1
 
@@ -186,7 +186,7 @@ def test_conversations_without_tickets_do_not_replace_those_with(full: Begin) ->
     output = runs.next("conversations", "conversation_tag", is_full=True)
     for stream in ("conversations", "conversation_tag"):
         assert output.count("ACTIVATE_VERSION", stream) == 0
-        assert warned(output, stream, "some rows of conversations did not come")
+        assert warned(output, stream, "some rows of conversations are missing")
 
 
 def test_a_full_read_that_was_not_finished_leaves_its_bookmark(full: Begin) -> None:
