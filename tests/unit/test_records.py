@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -15,6 +14,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import SCHEMAS
 
 from tap_intercom.errors import ContractError
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
@@ -27,8 +27,6 @@ from tap_intercom.records.coercions import (
     Coercions,
 )
 from tap_intercom.records.parsing import ImpreciseNumber, parse
-
-SCHEMAS = Path(__file__).resolve().parent.parent / "tap_intercom" / "schemas"
 
 STRING = {"type": ["null", "string"]}
 INTEGER = {"type": ["null", "integer"]}

@@ -11,13 +11,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
 from description import DESCRIPTION, NAMES_AND_TYPES, description, whole_description
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 TABLES = {path.stem for path in (ROOT / "tap_intercom" / "schemas").glob("*.json")}
 ENDPOINTS: dict[str, dict[str, Any]] = json.loads(
     (ROOT / "tests" / "endpoints.json").read_text("utf-8")

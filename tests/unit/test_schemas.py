@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from description import DESCRIBED_AS, description
+from paths import BESIDE, ROOT
 from truth import STREAMS as KNOWN
 
 from tap_intercom.catalog import DELETED_AT_COLUMN, WORKSPACE_ID_COLUMN
@@ -18,9 +18,8 @@ from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.reporting import HASH_COLUMN
 
-ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "tap_intercom" / "schemas"
-KNOWN_COLUMNS = ROOT.parent / "shared" / "known-columns.json"
+KNOWN_COLUMNS = BESIDE / "known-columns.json"
 
 TABLES = sorted(path.stem for path in SCHEMAS.glob("*.json"))
 

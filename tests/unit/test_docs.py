@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from tap_intercom import DISTRIBUTION, __version__
 from tap_intercom.commands.about import about
 from tap_intercom.settings import document
 from tap_intercom.streams import STREAMS
 
-ROOT = Path(__file__).parent.parent
 CITING = ("tap_intercom", "tests", "scripts", "bench")
 
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from paths import BESIDE
 
-DESCRIPTION = Path(__file__).resolve().parents[2] / "shared" / "intercom-openapi" / "2.16.yaml"
+DESCRIPTION = BESIDE / "intercom-openapi" / "2.16.yaml"
 NAMES_AND_TYPES = Path(__file__).with_name("description.json")
 
 # Which of its objects each stream's records are.
