@@ -293,9 +293,9 @@ class Stream:
     nested: fields that Intercom wraps in an object, and the key of what the table has of it.
     older_columns: columns that only older API versions have, or have with another type. attributes:
     the model whose custom attributes type the field attributes_field. parent: the stream whose
-    records this one's come from or are read for. after: the streams that leave
-    something to this one. is_snapshot: whether it tells what is so now, once, so that neither a
-    period nor a full read applies. instant_field: when Intercom says that a record changed.
+    records this one's come from or are read for; that stream names it. after: the streams that
+    leave something to this one. is_snapshot: whether it tells what is so now, once, so that neither
+    a period nor a full read applies. instant_field: when Intercom says that a record changed.
     lookback_seconds: the least that a bookmark stays behind the start of its run.
     id_field: what tells a record of a list from the others. has_documented_order: whether Intercom
     says how a list is sorted that is newest first. is_append_only: whether records neither
@@ -317,7 +317,7 @@ class Stream:
     older_columns: ClassVar[Mapping[str, OlderColumn]] = {}
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
-    parent: ClassVar[str | None] = None
+    parent: str | None = None
     after: ClassVar[Sequence[str]] = ()
     is_snapshot: ClassVar[bool] = False
     lookback_seconds: ClassVar[int] = 0
@@ -328,9 +328,19 @@ class Stream:
     is_selected_by_default: ClassVar[bool] = False
     not_sent_again: ClassVar[str | None] = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for stream in cls.dependents():
+            stream.parent = cls.name
+
     @property
     def is_incremental(self) -> bool:
         return self.replication_key is not None
+
+    @classmethod
+    def dependents(cls) -> Sequence[Stream]:
+        """The streams whose records come from this one's or are read for them."""
+        return ()
 
     def is_in(self, settings: Settings) -> bool:
         """Whether the API version of the settings has it."""
@@ -393,6 +403,8 @@ class Stream:
     def with_children(self) -> Iterator[Stream]:
         """Yield the stream, and all that are read with it."""
         yield self
+        for stream in self.dependents():
+            yield from stream.with_children()
 
     def post_process(self, record: Record) -> Record:
         """Bring a record from Intercom's shape to the table's, in place, beyond what is nested."""
