@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from .records import Record
-from .resource_shapes import SHAPES
-from .resources import RESOURCES, Resource
+from .resource import Resource
+from .resources import RESOURCES
 
 
 class ResourceStore:
@@ -41,7 +41,7 @@ class ResourceStore:
         """Add a record; gives its key: the id, or several fields with a slash between them."""
         resource = RESOURCES[name]
         now = int(self._clock())
-        record = deepcopy(SHAPES[name])
+        record = deepcopy(resource.shape)
         if "workspace_id" in record:
             record["workspace_id"] = self._workspace_id
         if "id" in resource.key and "id" not in fields:
@@ -49,8 +49,8 @@ class ResourceStore:
         for field in resource.times:
             record[field] = fields.get("created_at", now)
         record = self._timed(resource, record | fields)
-        if name == "custom_object_instances":
-            self.add("custom_object_types", id=record["type"])
+        if resource.makes_parent:
+            self.add(resource.parent, id=record[resource.parent_field])
         key = key_of(resource, record)
         self._records[name][key] = record
         return key
@@ -81,7 +81,7 @@ class ResourceStore:
     ) -> list[Record]:
         """The records, or those of one parent, in the order of the list or else of making."""
         resource = RESOURCES[name]
-        records = self._of_newsfeeds() if name == "newsfeed_items" else self._kept(name)
+        records = resource.derive(self._kept) if resource.derive else self._kept(name)
         if parent_id is not None:
             records = [each for each in records if each[resource.parent_field] == parent_id]
         if resource.newest_first and is_ordered:
@@ -90,34 +90,20 @@ class ResourceStore:
 
     def truth(self, name: str) -> list[Record]:
         """Copies of all records whose parents are there, with what an incremental parent adds."""
-        if name == "ticket_type_attributes":
-            return [
-                deepcopy(each) | {"ticket_type_id": ticket_type["id"]}
-                for ticket_type in self._kept("ticket_types")
-                for each in ticket_type["ticket_type_attributes"]["data"]
-            ]
         resource = RESOURCES[name]
         records = [
             deepcopy(each)
             for each in self.listed(name)
             if not resource.parent or self.has_parent(resource, each[resource.parent_field])
         ]
-        if name == "article_versions":
+        if resource.from_parent:
             for record in records:
-                article = self._records["articles"][record["article_id"]]
-                record["article_updated_at"] = article["updated_at"]
+                parent = self._records[resource.parent][record[resource.parent_field]]
+                record |= {ours: parent[theirs] for ours, theirs in resource.from_parent.items()}
         return records
 
     def _kept(self, name: str) -> list[Record]:
         return list(self._records[name].values())
-
-    def _of_newsfeeds(self) -> list[Record]:
-        return [
-            item | {"newsfeed_id": str(each["newsfeed_id"])}
-            for item in self._kept("news_items")
-            if item["state"] == "live"
-            for each in item["newsfeed_assignments"]
-        ]
 
     def _timed(self, resource: Resource, record: Record) -> Record:
         if resource.times_in != "seconds":
