@@ -4,7 +4,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 pyth
 BIN = .venv/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
 # Tests that start no process and no server.
-UNIT_TESTS = $(addprefix tests/test_,$(addsuffix .py,docs endpoints errors guarantees imports \
+UNIT_TESTS = $(addprefix tests/test_,$(addsuffix .py,docs endpoints errors guarantees imports permissions \
 	rate_limit read_ahead records schemas settings times typed windows))
 
 .PHONY: help check targets test test-lowest lint format docs release-check demo bench soak clean
