@@ -38,7 +38,6 @@ class CompanyTag(EmbeddedStream):
     """One record per tag on each company that changed. Source: GET /companies/scroll."""
 
     name = "company_tag"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     key_properties = ("company_id", "tag_id")
     replication_key = "company_updated_at"
@@ -51,7 +50,6 @@ class CompanySegment(EmbeddedStream):
     """One record per segment that each changed company is in. Source: GET /companies/scroll."""
 
     name = "company_segment"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     key_properties = ("company_id", "segment_id")
     replication_key = "company_updated_at"
@@ -65,7 +63,6 @@ class CompanyNotes(ChildStream):
 
     name = "company_notes"
     path = "/companies/{id}/notes"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     request_cost = "1 for each changed company with notes"
     first_version = (2, 15)
@@ -83,7 +80,6 @@ class CompanyContact(ChildStream):
 
     name = "company_contact"
     path = "/companies/{id}/contacts"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     request_cost = "1 for each changed company, and for 50 of its contacts"
     key_properties = ("company_id", "contact_id")
@@ -307,3 +303,10 @@ def _list_pages(run: StreamRun) -> Iterator[CompanyPage]:
     paging = Numbered(LIST_PAGE_SIZE)
     for answer, tally in read_until_whole(run, COMPANIES, send, Companies.list_path, paging, {}):
         yield answer, tally.is_new
+
+
+STREAMS = (
+    COMPANIES,
+    CompanyAttributes(),
+    CompanySegments(),
+)

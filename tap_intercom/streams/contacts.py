@@ -79,7 +79,6 @@ class ContactTag(EmbeddedStream):
     """One record per tag on each contact that changed. Source: POST /contacts/search."""
 
     name = "contact_tag"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 for each changed contact with more than 10 tags"
     key_properties = ("contact_id", "tag_id")
@@ -93,7 +92,6 @@ class ContactCompany(EmbeddedStream):
     """One record per company of each contact that changed. Source: POST /contacts/search."""
 
     name = "contact_company"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 for each changed contact with more than 10 companies"
     key_properties = ("contact_id", "company_id")
@@ -110,7 +108,6 @@ class ContactMergeHistory(EmbeddedStream):
     """
 
     name = "contact_merge_history"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     first_version = (2, 16)
     key_properties = ("contact_id", "source_contact_id")
@@ -124,7 +121,6 @@ class ContactNotes(ChildStream):
 
     name = "contact_notes"
     path = "/contacts/{id}/notes"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 for each changed contact with notes"
     replication_key = "contact_updated_at"
@@ -141,7 +137,6 @@ class ContactSegment(ChildStream):
 
     name = "contact_segment"
     path = "/contacts/{id}/segments"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 for each changed contact"
     key_properties = ("contact_id", "segment_id")
@@ -158,7 +153,6 @@ class ContactSubscription(ChildStream):
 
     name = "contact_subscription"
     path = "/contacts/{id}/subscriptions"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 for each changed contact"
     key_properties = ("contact_id", "subscription_type_id")
@@ -176,7 +170,6 @@ class Events(ChildStream):
     name = "events"
     path = "/events"
     records_key = "events"
-    parent = "contacts"
     permission = "Read events"
     request_cost = "1 for each changed user, and for each page of its events"
     key_properties = ("_sdc_record_hash",)
@@ -207,7 +200,6 @@ class EventSummaries(ChildStream):
     name = "event_summaries"
     path = "/events"
     records_key = "events"
-    parent = "contacts"
     permission = "Read events"
     request_cost = "1 for each changed user"
     key_properties = ("contact_id", "name")
@@ -378,3 +370,12 @@ class CustomObjectInstances(ListStream):
             if isinstance(each, dict) and each.get("object_type_id")
         }
         return sorted(types)
+
+
+STREAMS = (
+    ContactAttributes(),
+    Contacts(),
+    CustomObjectInstances(),
+    Segments(),
+    SubscriptionTypes(),
+)

@@ -82,7 +82,6 @@ class ConversationParts(ChildStream):
     path = "/conversations/{id}"
     permission = READ_CONVERSATIONS
     request_cost = "1 for each changed conversation, and those of conversations"
-    parent = "conversations"
     from_parent = OF_CONVERSATION
     replication_key = "updated_at"
     is_selected_by_default = True
@@ -131,7 +130,6 @@ class HandlingEvents(ChildStream):
     name = "handling_events"
     path = "/conversations/{id}/handling_events"
     records_key = "handling_events"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 for each changed conversation"
     first_version = (2, 15)
@@ -152,7 +150,6 @@ class SideConversationParts(EmbeddedStream):
     """
 
     name = "side_conversation_parts"
-    parent = "side_conversations"
     permission = READ_CONVERSATIONS
     request_cost = "those of side_conversations"
     first_version = (2, 16)
@@ -174,7 +171,6 @@ class SideConversations(ChildStream):
     name = "side_conversations"
     path = "/conversations/{id}/side_conversations"
     records_key = "side_conversations"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 for each changed conversation"
     first_version = (2, 16)
@@ -204,7 +200,6 @@ class CallTranscripts(ChildStream):
 
     name = "call_transcripts"
     path = "/calls/search"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 for 20 changed conversations"
     first_version = (2, 14)
@@ -238,7 +233,6 @@ class FinVoiceCalls(ChildStream):
     name = "fin_voice_calls"
     path = "/fin_voice/conversation/{id}"
     records_key = BARE
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 for each changed conversation"
     first_version = (2, 15)
@@ -254,7 +248,6 @@ class ConversationContact(EmbeddedStream):
     """
 
     name = "conversation_contact"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "contact_id")
     replication_key = "conversation_updated_at"
@@ -267,7 +260,6 @@ class ConversationTag(EmbeddedStream):
     """One record per tag on each conversation that changed. Source: POST /conversations/search."""
 
     name = "conversation_tag"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "tag_id")
     replication_key = "conversation_updated_at"
@@ -288,7 +280,6 @@ class ConversationTeammate(EmbeddedStream):
     """
 
     name = "conversation_teammate"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "teammate_id")
     replication_key = "conversation_updated_at"
@@ -304,7 +295,6 @@ class ConversationLink(EmbeddedStream):
     """
 
     name = "conversation_link"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "linked_object_type", "linked_object_id")
     replication_key = "conversation_updated_at"
@@ -438,3 +428,12 @@ class Macros(ListStream):
         starts = [window.start for window in run.plans[self.name].windows]
         # The documentation does not say whether the bound is included.
         return {"updated_since": max(min(starts) - 1, 0)}
+
+
+STREAMS = (
+    Calls(),
+    ConversationAttributes(),
+    Conversations(),
+    DeletedConversations(),
+    Macros(),
+)

@@ -59,7 +59,6 @@ class ContentExport(Stream):
     """
 
     path = ""
-    parent: ClassVar[str | None] = READER
     permission = "Export content data"
     request_cost = f"none, it comes with {READER}"
     hashed: ClassVar[Sequence[str]] = ()
@@ -336,7 +335,6 @@ class Receipts(ContentExport):
 
     name = READER
     path = CONTENT.enqueue
-    parent = None
     request_cost = "1 job for each 30 days: 2 requests, and 1 for each look whether it is complete"
     key_properties = ("receipt_id",)
     replication_key = "received_at"
@@ -366,9 +364,9 @@ class Receipts(ContentExport):
         Overviews(),
     )
 
-    def with_children(self) -> Iterator[Stream]:
-        yield self
-        yield from self.groups
+    @classmethod
+    def dependents(cls) -> Sequence[Stream]:
+        return cls.groups
 
     def probe(self, settings: Settings) -> Probe:
         # A job that does not exist: the answer is 404, unless the permission is missing.
@@ -621,3 +619,6 @@ def instant(text: str) -> float | str | None:
         except (ValueError, OverflowError):
             return text
     return int(seconds) if seconds.is_integer() else seconds
+
+
+STREAMS = (Receipts(),)

@@ -23,7 +23,6 @@ class ArticleStatistics(ChildStream):
 
     name = "article_statistics"
     path = "/articles/{id}"
-    parent = "articles"
     permission = READ_ARTICLES
     request_cost = "1 for each article"
     key_properties = ("article_id",)
@@ -41,7 +40,6 @@ class ArticleVersions(ChildStream):
 
     name = "article_versions"
     path = "/articles/{id}/versions"
-    parent = "articles"
     permission = READ_ARTICLES
     request_cost = "1 for each changed article"
     first_version = (2, 16)
@@ -124,7 +122,6 @@ class Redirects(ChildStream):
 
     name = "redirects"
     path = "/help_center/help_centers/{id}/redirects"
-    parent = "help_centers"
     permission = "Help center redirects"
     request_cost = "1 for each help center and 250 redirects"
     first_version = (2, 16)
@@ -156,7 +153,6 @@ class NewsfeedItems(ChildStream):
 
     name = "newsfeed_items"
     path = "/news/newsfeeds/{id}/items"
-    parent = "newsfeeds"
     permission = READ_NEWS
     request_cost = "1 for each newsfeed and 50 items"
     key_properties = ("newsfeed_id", "id")
@@ -217,3 +213,17 @@ class ExternalPages(ListStream):
     request_cost = "1 for 50 pages"
     first_version = (2, 12)
     paging = Numbered(50, has_guessed_size=True)
+
+
+STREAMS = (
+    Articles(),
+    Audiences(),
+    Collections(),
+    ContentImportSources(),
+    ContentSnippets(),
+    ExternalPages(),
+    HelpCenters(),
+    InternalArticles(),
+    Newsfeeds(),
+    NewsItems(),
+)

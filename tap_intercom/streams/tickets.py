@@ -33,7 +33,6 @@ class TicketParts(EmbeddedStream):
     """
 
     name = "ticket_parts"
-    parent = "tickets"
     permission = READ_TICKETS
     first_version = (2, 10)
     replication_key = "updated_at"
@@ -48,7 +47,6 @@ class TicketContact(EmbeddedStream):
     """One record per contact of each ticket that changed. Source: POST /tickets/search."""
 
     name = "ticket_contact"
-    parent = "tickets"
     permission = READ_TICKETS
     first_version = (2, 10)
     key_properties = ("ticket_id", "contact_id")
@@ -62,7 +60,6 @@ class TicketLink(EmbeddedStream):
     """One record per object that a changed ticket is linked to. Source: POST /tickets/search."""
 
     name = "ticket_link"
-    parent = "tickets"
     permission = READ_TICKETS
     first_version = (2, 10)
     key_properties = ("ticket_id", "linked_object_type", "linked_object_id")
@@ -102,7 +99,6 @@ class TicketTypeAttributes(EmbeddedStream):
     """One record per attribute of each ticket type. Source: GET /ticket_types."""
 
     name = "ticket_type_attributes"
-    parent = "ticket_types"
     permission = READ_TICKETS
     first_version = (2, 9)
     from_parent = {"ticket_type_id": "id"}
@@ -127,3 +123,10 @@ class TicketStates(ListStream):
     path = "/ticket_states"
     permission = READ_TICKETS
     first_version = (2, 12)
+
+
+STREAMS = (
+    Tickets(),
+    TicketStates(),
+    TicketTypes(),
+)

@@ -60,7 +60,6 @@ class TeamAdmin(EmbeddedStream):
     """One record per teammate in each team. Source: GET /teams."""
 
     name = "team_admin"
-    parent = "teams"
     permission = READ_ADMINS
     key_properties = ("team_id", "admin_id")
     from_parent = {"team_id": "id"}
@@ -76,7 +75,6 @@ class TeamMetrics(ChildStream):
 
     name = "team_metrics"
     path = "/teams/{id}/metrics"
-    parent = "teams"
     permission = READ_ADMINS
     request_cost = "1 for each team"
     first_version = (2, 16)
@@ -194,7 +192,6 @@ class OfficeHoursExceptions(ChildStream):
 
     name = "office_hours_exceptions"
     path = "/office_hours_schedules/{id}/office_hours_exceptions"
-    parent = "office_hours_schedules"
     permission = NOT_DOCUMENTED
     request_cost = "1 for each schedule"
     first_version = (2, 16)
@@ -237,7 +234,6 @@ class DataConnectorExecutions(ChildStream):
 
     name = "data_connector_executions"
     path = "/data_connectors/{id}/execution_results"
-    parent = "data_connectors"
     permission = NOT_DOCUMENTED
     request_cost = "1 for each connector and 30 new calls"
     first_version = (2, 16)
@@ -294,3 +290,19 @@ class IpAllowlist(ObjectStream):
         yield run.render(
             self.name, answer, lambda answer: [each | row for each in self.parse_response(answer)]
         )
+
+
+STREAMS = (
+    ActivityLogEventTypes(),
+    ActivityLogs(),
+    Admins(),
+    AwayStatusReasons(),
+    Brands(),
+    CurrentWorkspace(),
+    DataConnectors(),
+    EmailSettings(),
+    IpAllowlist(),
+    OfficeHoursSchedules(),
+    Tags(),
+    Teams(),
+)

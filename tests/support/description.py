@@ -7,79 +7,44 @@ not: tests that need them are skipped where the description is not beside the re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from paths import BESIDE
+from paths import BESIDE, TESTS
 
 DESCRIPTION = BESIDE / "intercom-openapi" / "2.16.yaml"
 NAMES_AND_TYPES = Path(__file__).with_name("description.json")
 
-# Which of its objects each stream's records are.
-DESCRIBED_AS = {
-    "activity_logs": "activity_log",
-    "admins": "admin",
-    "article_statistics": "article_statistics",
-    "article_versions": "article_version_summary",
-    # Statistics are a stream of their own; the list leaves them out.
-    "articles": "article_list_item",
-    "audiences": "audience",
-    "away_status_reasons": "away_status_reason",
-    "brands": "brand",
-    "calls": "call",
-    "collections": "collection",
-    "companies": "company",
-    "company_attributes": "data_attribute",
-    "company_notes": "company_note",
-    "company_segments": "segment",
-    "contact_attributes": "data_attribute",
-    "contact_merge_history": "merge_history_item",
-    "contact_notes": "note",
-    "contacts": "contact",
-    "content_import_sources": "content_import_source",
-    "content_snippets": "content_snippet",
-    "conversation_attributes": "conversation_attribute",
-    "conversation_parts": "conversation_part",
-    # The parts inside a conversation are a stream of their own; lists and searches leave them out.
-    "conversations": "conversation_list_item",
-    "custom_object_instances": "custom_object_instance",
-    "data_connector_executions": "data_connector_execution_result",
-    "data_connectors": "data_connector",
-    "deleted_conversations": "deleted_conversation_item",
-    "email_settings": "email_setting",
-    "event_summaries": "data_event_summary_item",
-    "events": "data_event",
-    "external_pages": "external_page",
-    "fin_voice_calls": "ai_call_response",
-    "handling_events": "handling_event",
-    "help_centers": "help_center",
-    "internal_articles": "internal_article_list_item",
-    "ip_allowlist": "ip_allowlist",
-    "macros": "macro",
-    "news_items": "news_item",
-    "newsfeed_items": "news_item",
-    "newsfeeds": "newsfeed",
-    "office_hours_exceptions": "office_hours_exception",
-    "office_hours_schedules": "office_hours_schedule",
-    "redirects": "help_center_redirect",
-    "segments": "segment",
-    "side_conversation_parts": "conversation_part",
-    "side_conversations": "side_conversation_summary",
-    "subscription_types": "subscription_type",
-    "tags": "tag",
-    "team_metrics": "team_metric",
-    "teams": "team",
-    "ticket_parts": "ticket_part",
-    "ticket_states": "ticket_state_detailed",
-    "ticket_type_attributes": "ticket_type_attribute",
-    "ticket_types": "ticket_type",
-    "tickets": "ticket",
-    "workspace": "app",
-}
+# The endpoints by method and path, each with the tables that it is read for, or with the reason why
+# not. `record` or `records`: the objects of the description that are not called as their table.
+ENDPOINTS: dict[str, dict[str, Any]] = json.loads((TESTS / "endpoints.json").read_text("utf-8"))
+
+
+def tables_of(entry: Mapping[str, Any]) -> list[str]:
+    return [entry["table"]] if "table" in entry else list(entry.get("tables", ()))
+
+
+def _singular(table: str) -> str:
+    return f"{table.removesuffix('ies')}y" if table.endswith("ies") else table.removesuffix("s")
+
+
+def _described_as() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in ENDPOINTS.values():
+        named = dict(entry.get("records", {}))
+        if "record" in entry:
+            named[entry["table"]] = entry["record"]
+        found |= {table: _singular(table) for table in tables_of(entry) if table not in found}
+        found |= named
+    return found
+
+
+# Which of its objects each table's records are; links and exports have none.
+DESCRIBED_AS = _described_as()
 
 
 @lru_cache(maxsize=1)
