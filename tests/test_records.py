@@ -66,7 +66,7 @@ def fit(column: Any, value: Any) -> tuple[Any, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "fitted", "repairs"),
+    ("column", "value", "fitted", "coercions"),
     [
         (STRING, "text", "text", []),
         (STRING, "", "", []),
