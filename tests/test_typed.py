@@ -72,7 +72,7 @@ class Table:
     def _fitted(self, parsed: Parsed) -> list[Any]:
         records = parsed.value["data"]
         if records and isinstance(records[0], TypedRecord):
-            lines = typed_record_lines(b"{", (record.fit() for record in records))
+            lines = typed_record_lines(b"{", (record.coerce() for record in records))
         else:
             lines = b"".join(record_line(b"{", self.transform(record)) for record in records)
         return [json.loads(line[1:-1]) for line in lines.splitlines()]
@@ -284,7 +284,7 @@ def test_a_record_is_read_and_changed_like_a_dict(table: Table) -> None:
     assert record.get("place").get("size") is None
     record["text"] = "b"
     record.update({"links": {"list": [{"id": "8"}, {"id": "9"}]}})
-    lines = typed_record_lines(b"", [record.fit()])
+    lines = typed_record_lines(b"", [record.coerce()])
     changed = {"text": "b", "links": [{"id": "8"}, {"id": "9"}]}
     assert json.loads(lines[:-2]) == {**FITTED, **changed}
 
