@@ -198,7 +198,7 @@ class StreamRun:
                 record["_sdc_workspace_id"] = self.workspace_id
         if records and isinstance(records[0], TypedRecord):
             typed = cast("Sequence[TypedRecord]", records)
-            lines = typed_record_lines(prefix, (record.fit() for record in typed))
+            lines = typed_record_lines(prefix, (record.coerce() for record in typed))
         else:
             lines = b"".join([record_line(prefix, transform(record)) for record in records])
         if (written := self.shared.written.get(selection.name)) is not None:
