@@ -3,10 +3,6 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 pyth
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
-# Tests that start no process and no server.
-UNIT_TESTS = $(addprefix tests/test_,$(addsuffix .py,docs endpoints errors guarantees imports \
-	rate_limit read_ahead records schemas settings times typed windows))
-
 .PHONY: help check targets test test-lowest lint format docs release-check demo bench soak clean
 
 help: ## list the targets
@@ -23,7 +19,7 @@ lint: .venv/.installed ## run ruff and mypy
 	$(BIN)/mypy
 
 check: lint ## run lint, types and unit tests: about a minute
-	$(BIN)/pytest -n auto $(UNIT_TESTS)
+	$(BIN)/pytest -n auto tests/unit
 
 # Each real target has its own environment: their pins conflict with ours.
 .venv-targets/%/.installed: tests/targets/%.txt
@@ -73,7 +69,7 @@ bench: .venv/.installed ## measure time, memory and requests against the sandbox
 	$(BIN)/python bench/run.py
 
 soak: .venv/.installed ## test 5,000 random histories of edits, faults and killed runs
-	TAP_INTERCOM_HISTORIES=5000 $(BIN)/pytest -n auto tests/test_model.py
+	TAP_INTERCOM_HISTORIES=5000 $(BIN)/pytest -n auto tests/flows/test_model.py
 
 clean: ## remove environments and build results
 	rm -rf .venv .venv-lowest .venv-targets .venv-docs .venv-release .demo .bench build dist site *.egg-info

@@ -6,7 +6,7 @@ record that it belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import orjson
@@ -18,35 +18,49 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 Rows = Iterator[Record]
+Truth = Callable[["Workspace"], Rows]
+TABLES: dict[str, Truth] = {}
 
 
+def _table(truth: Truth) -> Truth:
+    """Let a function tell the truth about the table of its name."""
+    TABLES[truth.__name__] = truth
+    return truth
+
+
+@_table
 def tickets(workspace: Workspace) -> Rows:
     """Return the tickets without their parts, which have their own table."""
     return workspace.tickets.records()
 
 
+@_table
 def ticket_parts(workspace: Workspace) -> Rows:
     for ticket, owner in _owners("ticket", workspace.tickets):
         for text in workspace.ticket_parts[ticket["id"]]:
             yield orjson.loads(text) | owner
 
 
+@_table
 def ticket_contact(workspace: Workspace) -> Rows:
     for ticket, owner in _owners("ticket", workspace.tickets):
         yield from _contacts(ticket, owner)
 
 
+@_table
 def ticket_link(workspace: Workspace) -> Rows:
     for ticket, owner in _owners("ticket", workspace.tickets):
         yield from _links(ticket, owner)
 
 
+@_table
 def handling_events(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         for each in workspace.handling_events.get(conversation["id"], ()):
             yield each | owner | {"teammate_id": str(each["teammate"]["id"])}
 
 
+@_table
 def side_conversations(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         for each in workspace.side_conversations.get(conversation["id"], ()):
@@ -54,6 +68,7 @@ def side_conversations(workspace: Workspace) -> Rows:
             yield {"side_conversation_id": side_id, "total_count": total_count} | owner
 
 
+@_table
 def side_conversation_parts(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         for each in workspace.side_conversations.get(conversation["id"], ()):
@@ -61,6 +76,7 @@ def side_conversation_parts(workspace: Workspace) -> Rows:
                 yield part | owner | {"side_conversation_id": each["side_conversation_id"]}
 
 
+@_table
 def call_transcripts(workspace: Workspace) -> Rows:
     """Return all calls of conversations, even those without a transcript."""
     for call in workspace.calls.values():
@@ -70,17 +86,20 @@ def call_transcripts(workspace: Workspace) -> Rows:
             yield row | workspace.call_transcripts[call["id"]]
 
 
+@_table
 def fin_voice_calls(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         for each in workspace.fin_voice_calls.get(conversation["id"], ()):
             yield each | owner
 
 
+@_table
 def conversation_contact(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         yield from _contacts(conversation, owner)
 
 
+@_table
 def conversation_tag(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         for tag in (conversation["tags"] or {}).get("tags") or ():
@@ -88,6 +107,7 @@ def conversation_tag(workspace: Workspace) -> Rows:
             yield owner | {"tag_id": tag["id"], "tag_name": tag["name"]} | applied
 
 
+@_table
 def conversation_teammate(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         teammates = conversation["teammates"] or {}
@@ -95,17 +115,20 @@ def conversation_teammate(workspace: Workspace) -> Rows:
             yield owner | {"teammate_id": each["id"], "type": each["type"]}
 
 
+@_table
 def conversation_link(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         yield from _links(conversation, owner)
 
 
+@_table
 def contact_notes(workspace: Workspace) -> Rows:
     for contact, owner in _owners("contact", workspace.contacts):
         for each in workspace.contact_notes(contact["id"]):
             yield each | owner
 
 
+@_table
 def contact_segment(workspace: Workspace) -> Rows:
     for contact, owner in _owners("contact", workspace.contacts):
         for each in workspace.contact_segment_ids.get(contact["id"], ()):
@@ -114,6 +137,7 @@ def contact_segment(workspace: Workspace) -> Rows:
                 yield owner | {"segment_id": each, "segment_name": name}
 
 
+@_table
 def contact_subscription(workspace: Workspace) -> Rows:
     for contact, owner in _owners("contact", workspace.contacts):
         for each in workspace.subscriptions(contact["id"]):
@@ -124,6 +148,7 @@ def contact_subscription(workspace: Workspace) -> Rows:
             }
 
 
+@_table
 def contact_merge_history(workspace: Workspace) -> Rows:
     for contact, owner in _owners("contact", workspace.contacts):
         if contact["role"] == "user":
@@ -131,6 +156,7 @@ def contact_merge_history(workspace: Workspace) -> Rows:
                 yield each | owner
 
 
+@_table
 def events(workspace: Workspace) -> Rows:
     """Return the events of users that can still be listed."""
     for contact, owner in _owners("contact", workspace.contacts):
@@ -139,6 +165,7 @@ def events(workspace: Workspace) -> Rows:
                 yield each | owner
 
 
+@_table
 def event_summaries(workspace: Workspace) -> Rows:
     """Return the event summaries of users."""
     for contact, owner in _owners("contact", workspace.contacts):
@@ -147,72 +174,46 @@ def event_summaries(workspace: Workspace) -> Rows:
                 yield each | owner
 
 
+@_table
 def contact_company(workspace: Workspace) -> Rows:
     for contact, owner in _owners("contact", workspace.contacts):
         for each in workspace.nested_ids(contact["id"], "companies"):
             yield owner | {"company_id": each}
 
 
+@_table
 def contact_tag(workspace: Workspace) -> Rows:
     for contact, owner in _owners("contact", workspace.contacts):
         for each in workspace.nested_ids(contact["id"], "tags"):
             yield owner | {"tag_id": each}
 
 
+@_table
 def company_notes(workspace: Workspace) -> Rows:
     for company, owner in _owners("company", workspace.companies):
         for each in workspace.company_notes(company["id"]):
             yield each | owner
 
 
+@_table
 def company_contact(workspace: Workspace) -> Rows:
     for company, owner in _owners("company", workspace.companies):
         for each in workspace.company_contact_ids(company["id"]):
             yield owner | {"contact_id": each}
 
 
+@_table
 def company_tag(workspace: Workspace) -> Rows:
     for company, owner in _owners("company", workspace.companies):
         for tag in (company.get("tags") or {}).get("tags") or ():
             yield owner | {"tag_id": tag["id"], "tag_name": tag["name"]}
 
 
+@_table
 def company_segment(workspace: Workspace) -> Rows:
     for company, owner in _owners("company", workspace.companies):
         for segment in (company.get("segments") or {}).get("segments") or ():
             yield owner | {"segment_id": segment["id"], "segment_name": segment["name"]}
-
-
-TABLES: Mapping[str, Callable[[Workspace], Rows]] = {
-    table.__name__: table
-    for table in (
-        tickets,
-        ticket_parts,
-        ticket_contact,
-        ticket_link,
-        handling_events,
-        side_conversations,
-        side_conversation_parts,
-        call_transcripts,
-        fin_voice_calls,
-        conversation_contact,
-        conversation_tag,
-        conversation_teammate,
-        conversation_link,
-        contact_notes,
-        contact_segment,
-        contact_subscription,
-        contact_merge_history,
-        events,
-        event_summaries,
-        contact_company,
-        contact_tag,
-        company_notes,
-        company_contact,
-        company_tag,
-        company_segment,
-    )
-}
 
 
 def _owners(kind: str, table: Table) -> Iterator[tuple[Record, Record]]:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
-Permission = Literal[
-    "users_companies_read",
-    "users_companies_write",
-    "tags",
-    "conversations",
-    "tickets",
-    "admins",
-    "admin_activity_logs",
-    "articles",
-    "help_center_redirects",
-    "news",
-    "content_snippets",
-    "content_data",
-    "custom_objects",
-    "data_connectors",
-    "ip_allowlist",
-    "events",
-    "export_content_data",
-    "export_reporting_data",
-]
-PERMISSIONS: frozenset[str] = frozenset(get_args(Permission))
+Permission = str
+# What an app may be allowed to read, and what Developer Hub calls it.
+PERMISSIONS: dict[Permission, str] = {
+    "users_companies_read": "Read and list users and companies",
+    "users_companies_write": "Write users and companies",
+    "tags": "Read tags",
+    "conversations": "Read conversations",
+    "tickets": "Read tickets",
+    "admins": "Read admins",
+    "admin_activity_logs": "Read admin activity logs",
+    "articles": "Read and list articles",
+    "help_center_redirects": "Help center redirects",
+    "news": "Read and list news items and newsfeeds",
+    "content_snippets": "Content snippets",
+    "content_data": "Read content data",
+    "custom_objects": "Read and write custom object instances",
+    # Nobody says what this one is called.
+    "data_connectors": "Data connectors",
+    "ip_allowlist": "IP allowlist",
+    "events": "Read events",
+    "export_content_data": "Export content data",
+    "export_reporting_data": "Reporting data export",
+}
 
 
 @dataclass
@@ -104,6 +106,6 @@ class Options:
 
     def __post_init__(self) -> None:
         self.permissions = set(self.permissions)
-        unknown = self.permissions - PERMISSIONS
+        unknown = self.permissions - PERMISSIONS.keys()
         if unknown:
             raise ValueError(f"unknown permissions: {', '.join(sorted(unknown))}")

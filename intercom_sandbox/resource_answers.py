@@ -9,8 +9,9 @@ from .calls import Answer, Call, RefusalError, json_answer
 from .options import Options
 from .pages import Cursors, Result, numbered_page, page_size
 from .records import Record
+from .resource import Resource, TimeFilter
 from .resource_store import key_of, milliseconds, order_key
-from .resources import RESOURCES, Resource, TimeFilter
+from .resources import RESOURCES
 from .workspace import Workspace
 
 _COMPARED: dict[str, Callable[[int, int], bool]] = {">": gt, ">=": ge, "<=": le}
@@ -33,7 +34,7 @@ class ResourceAnswers:
         records = self._store.listed(resource.name, parent_id, is_ordered=is_ordered)
         for each in resource.filters:
             records = self._filtered(each, call, records)
-        if call.query.get("order") == "asc" and resource.name == "deleted_conversations":
+        if resource.is_reversible and call.query.get("order") == "asc":
             records.reverse()
         left_out = set(resource.hidden)
         if call.query.get("include_bodies") != "true":

@@ -1,4 +1,4 @@
-"""The records of the resources of one workspace, and their edits."""
+"""The records of the resources of one workspace, and the edits people make to them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from .records import Record
-from .resource_shapes import SHAPES
-from .resources import RESOURCES, Resource
+from .resource import Resource
+from .resources import RESOURCES
 
 
 class ResourceStore:
-    """Records by resource and key.
+    """Records by resource and key; `outside` holds the parents that are kept elsewhere.
 
-    A record has the form that Intercom sends, plus the id of its parent where Intercom omits it.
-
-    outside: the parents that are kept elsewhere.
+    A record is kept as Intercom sends it, with the id of its parent even where that is left out.
     """
 
     def __init__(
@@ -36,14 +34,14 @@ class ResourceStore:
         self.add("ip_allowlist", workspace_id=workspace_id)
 
     def share(self, name: str, records: dict[str, Record]) -> None:
-        """Use the records of a resource that another part of the workspace keeps."""
+        """Keep the records of a resource where another part of the workspace keeps them."""
         self._records[name] = self._parents[name] = records
 
     def add(self, name: str, /, **fields: Any) -> str:
-        """Add a record and return its key: the id, or several fields joined by slashes."""
+        """Add a record; gives its key: the id, or several fields with a slash between them."""
         resource = RESOURCES[name]
         now = int(self._clock())
-        record = deepcopy(SHAPES[name])
+        record = deepcopy(resource.shape)
         if "workspace_id" in record:
             record["workspace_id"] = self._workspace_id
         if "id" in resource.key and "id" not in fields:
@@ -51,28 +49,28 @@ class ResourceStore:
         for field in resource.times:
             record[field] = fields.get("created_at", now)
         record = self._timed(resource, record | fields)
-        if name == "custom_object_instances":
-            self.add("custom_object_types", id=record["type"])
+        if resource.makes_parent:
+            self.add(resource.parent, id=record[resource.parent_field])
         key = key_of(resource, record)
         self._records[name][key] = record
         return key
 
     def update(self, name: str, key: str, /, **fields: Any) -> None:
-        """Set fields of a record, and its updated_at to now. Raises KeyError."""
+        """Set fields of a record; its updated_at moves to now. Raises KeyError."""
         resource, records = RESOURCES[name], self._records[name]
         if "updated_at" in resource.times:
             fields = {"updated_at": int(self._clock())} | fields
         records[key] = self._timed(resource, records[key] | fields)
 
     def delete(self, name: str, key: str) -> None:
-        """Delete a record. Raises KeyError."""
+        """Raises KeyError."""
         del self._records[name][key]
 
     def record(self, name: str, key: str) -> Record | None:
         return self._records[name].get(key)
 
     def keys(self, name: str) -> list[str]:
-        """Return the keys of all records, in order of creation."""
+        """The keys of all records, in the order of making."""
         return list(self._records[name])
 
     def has_parent(self, resource: Resource, parent_id: str) -> bool:
@@ -81,9 +79,9 @@ class ResourceStore:
     def listed(
         self, name: str, parent_id: str | None = None, *, is_ordered: bool = True
     ) -> list[Record]:
-        """Return the records, or those of one parent, in the order of the list or of creation."""
+        """The records, or those of one parent, in the order of the list or else of making."""
         resource = RESOURCES[name]
-        records = self._of_newsfeeds() if name == "newsfeed_items" else self._kept(name)
+        records = resource.derive(self._kept) if resource.derive else self._kept(name)
         if parent_id is not None:
             records = [each for each in records if each[resource.parent_field] == parent_id]
         if resource.newest_first and is_ordered:
@@ -91,38 +89,21 @@ class ResourceStore:
         return records
 
     def truth(self, name: str) -> list[Record]:
-        """Return copies of all records with existing parents.
-
-        They have the fields that an incremental parent adds.
-        """
-        if name == "ticket_type_attributes":
-            return [
-                deepcopy(each) | {"ticket_type_id": ticket_type["id"]}
-                for ticket_type in self._kept("ticket_types")
-                for each in ticket_type["ticket_type_attributes"]["data"]
-            ]
+        """Copies of all records whose parents are there, with what an incremental parent adds."""
         resource = RESOURCES[name]
         records = [
             deepcopy(each)
             for each in self.listed(name)
             if not resource.parent or self.has_parent(resource, each[resource.parent_field])
         ]
-        if name == "article_versions":
+        if resource.from_parent:
             for record in records:
-                article = self._records["articles"][record["article_id"]]
-                record["article_updated_at"] = article["updated_at"]
+                parent = self._records[resource.parent][record[resource.parent_field]]
+                record |= {ours: parent[theirs] for ours, theirs in resource.from_parent.items()}
         return records
 
     def _kept(self, name: str) -> list[Record]:
         return list(self._records[name].values())
-
-    def _of_newsfeeds(self) -> list[Record]:
-        return [
-            item | {"newsfeed_id": str(each["newsfeed_id"])}
-            for item in self._kept("news_items")
-            if item["state"] == "live"
-            for each in item["newsfeed_assignments"]
-        ]
 
     def _timed(self, resource: Resource, record: Record) -> Record:
         if resource.times_in != "seconds":
@@ -149,13 +130,13 @@ def key_of(resource: Resource, record: Record) -> str:
 
 
 def order_key(resource: Resource, record: Record) -> tuple[int, str]:
-    """Return the sort key of a record: the instant in milliseconds, and the key."""
+    """What puts a record in its place: the instant in milliseconds, and the key."""
     instant = milliseconds(record[resource.newest_first or ""])
     return instant, key_of(resource, record)
 
 
 def milliseconds(value: int | str) -> int:
-    """Convert an instant in Unix seconds or ISO 8601 to Unix milliseconds."""
+    """An instant in Unix seconds or ISO 8601, as Unix milliseconds."""
     if isinstance(value, str):
         return round(datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp() * 1000)
     return value * 1000

@@ -16,7 +16,7 @@ from faker import Faker
 
 from .export_sample import add_datasets, add_export_rows
 from .records import Record
-from .resource_sample import add_resources
+from .resources import add_samples
 from .sample_details import DetailSample
 from .workspace import Workspace
 
@@ -172,7 +172,7 @@ def generate(
     making.contacts(contacts)
     making.conversations(conversations, parts)
     if resources:
-        add_resources(workspace, seed, resources, end, int(days * _DAY))
+        add_samples(workspace, seed, resources, end, int(days * _DAY))
         add_export_rows(workspace, seed, 3 * resources, end, int(days * _DAY))
     if datasets:
         add_datasets(workspace, seed, datasets, end, int(days * _DAY))

@@ -1,4 +1,8 @@
-"""Write the generated parts of the documentation; --check reports outdated pages."""
+"""Write the generated files; --check reports outdated ones.
+
+These are the tables of the documentation, the number of tables in the README, and tests/about.json,
+which is what `tap-intercom --about --format json` prints.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from pathlib import Path
 
 from tap_intercom.commands.about import (
     Table,
+    about,
     columns_table,
     exit_codes_table,
     markdown,
@@ -19,7 +24,8 @@ from tap_intercom.reading.stream import Stream, load_schema
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.deletions import DETECTED
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 
 
 def areas() -> dict[str, list[Stream]]:
@@ -43,9 +49,9 @@ def areas_table() -> Table:
 
 
 TABLES: dict[str, dict[str, Callable[[], Table]]] = {
-    "settings.md": {"settings": settings_table},
-    "streams.md": {"areas": areas_table, "streams": streams_table},
-    "operations.md": {"exit-codes": exit_codes_table},
+    "docs/settings.md": {"settings": settings_table},
+    "docs/streams.md": {"areas": areas_table, "streams": streams_table},
+    "docs/operations.md": {"exit-codes": exit_codes_table},
 }
 
 
@@ -107,19 +113,35 @@ def deletes_of(stream: Stream) -> Iterator[str]:
         yield "An incremental run does not detect them. A full read (`FULL_TABLE`) removes them."
 
 
-def main() -> None:
-    texts = {f"streams/{area}.md": page_of_area(area, each) for area, each in areas().items()}
+def with_count(text: str) -> str:
+    """The README with the number of tables."""
+    text, found = re.subn(r"(?<=\*\*)\d+(?= tables)", str(len(STREAMS)), text)
+    if not found:
+        raise SystemExit("there is no place for the number of tables")
+    return text
+
+
+def generated() -> Iterator[tuple[str, str]]:
+    """The files that hold what is generated, and what they should be."""
     for page, tables in TABLES.items():
-        text = (DOCS / page).read_text(encoding="utf-8")
+        text = (ROOT / page).read_text(encoding="utf-8")
         for name, table in tables.items():
             text = with_table(text, name, table())
-        texts[page] = text
-    pages = {path.relative_to(DOCS).as_posix() for path in (DOCS / "streams").glob("*.md")}
-    for page in sorted(pages | texts.keys()):
-        path, after = DOCS / page, texts.get(page)
+        yield page, text
+    for area, streams in areas().items():
+        yield f"docs/streams/{area}.md", page_of_area(area, streams)
+    yield "README.md", with_count((ROOT / "README.md").read_text(encoding="utf-8"))
+    yield "tests/about.json", f"{about('json')}\n"
+
+
+def main() -> None:
+    texts = dict(generated())
+    pages = {path.relative_to(ROOT).as_posix() for path in (DOCS / "streams").glob("*.md")}
+    for name in sorted(pages | texts.keys()):
+        path, after = ROOT / name, texts.get(name)
         before = path.read_text(encoding="utf-8") if path.exists() else None
         if "--check" in sys.argv and after != before:
-            raise SystemExit(f"docs/{page} is out of date: run scripts/documentation.py")
+            raise SystemExit(f"{name} is out of date: run scripts/documentation.py")
         if after is None:
             path.unlink()
         else:

@@ -1,6 +1,6 @@
 """Take names and types out of an official description of Intercom's API, for the tests.
 
-    python scripts/names_and_types.py DESCRIPTION.yaml > tests/description.json
+    python scripts/names_and_types.py DESCRIPTION.yaml > tests/support/description.json
 
 The description itself is no part of the repository. What is taken are the endpoints that can be
 read, the types of their answers, and nothing that is prose.

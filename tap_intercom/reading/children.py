@@ -96,11 +96,9 @@ class ParentStream(Stream):
     children: ClassVar[Sequence[ChildStream]] = ()
     lists: ClassVar[Sequence[NestedList]] = ()
 
-    def with_children(self) -> Iterator[Stream]:
-        yield self
-        yield from self.embedded
-        for child in self.children:
-            yield from child.with_children()
+    @classmethod
+    def dependents(cls) -> Sequence[Stream]:
+        return *cls.embedded, *cls.children
 
     def has_children(self, names: Collection[str]) -> bool:
         """Whether any of these streams costs a request for each record of this one."""

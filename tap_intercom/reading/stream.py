@@ -198,7 +198,7 @@ class StreamRun:
                 record["_sdc_workspace_id"] = self.workspace_id
         if records and isinstance(records[0], TypedRecord):
             typed = cast("Sequence[TypedRecord]", records)
-            lines = typed_record_lines(prefix, (record.fit() for record in typed))
+            lines = typed_record_lines(prefix, (record.coerce() for record in typed))
         else:
             lines = b"".join([record_line(prefix, transform(record)) for record in records])
         if (written := self.shared.written.get(selection.name)) is not None:
@@ -308,7 +308,8 @@ class Stream:
     first_version, last_version: the API versions that have it.
     older_columns: columns that only older API versions have, or have with another type.
     attributes: the model whose custom attributes define the types inside `attributes_field`.
-    parent: the stream whose records contain this one's rows, or for which they are read.
+    parent: the stream whose records contain this one's rows, or for which they are read; that
+        stream names it.
     after: the streams that leave results to this one.
     is_snapshot: whether it shows only the present state, so neither a period nor a full read
         applies.
@@ -335,7 +336,7 @@ class Stream:
     older_columns: ClassVar[Mapping[str, OlderColumn]] = {}
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
-    parent: ClassVar[str | None] = None
+    parent: str | None = None
     after: ClassVar[Sequence[str]] = ()
     is_snapshot: ClassVar[bool] = False
     lookback_seconds: ClassVar[int] = 0
@@ -346,9 +347,19 @@ class Stream:
     is_selected_by_default: ClassVar[bool] = False
     not_sent_again: ClassVar[str | None] = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for stream in cls.dependents():
+            stream.parent = cls.name
+
     @property
     def is_incremental(self) -> bool:
         return self.replication_key is not None
+
+    @classmethod
+    def dependents(cls) -> Sequence[Stream]:
+        """The streams whose records come from this one's or are read for them."""
+        return ()
 
     def is_in(self, settings: Settings) -> bool:
         """Whether the API version of the settings has this table."""
@@ -411,6 +422,8 @@ class Stream:
     def with_children(self) -> Iterator[Stream]:
         """Yield the stream and all streams that are read with it."""
         yield self
+        for stream in self.dependents():
+            yield from stream.with_children()
 
     def post_process(self, record: Record) -> Record:
         """Change a record in place from Intercom's shape to the table's, beyond nested fields."""

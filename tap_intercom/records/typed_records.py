@@ -1,8 +1,8 @@
-"""Pages parsed straight into records whose types the parser has checked.
+"""Parse pages straight into typed records, so that the parser checks the types.
 
-Most of a record goes from Intercom's JSON into its RECORD line as it is. To see that it fits costs
-less while it is parsed than after. A page with something that does not fit is parsed as any other
-answer is, and shows which columns have to be looked at one by one from then on.
+Most values go from Intercom's JSON into a RECORD line unchanged. Checking types costs less during
+parsing than after it. If a value on a page has another type, that page is parsed like any other
+answer. On later pages, `compile_record` coerces the columns of such values.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Annotated, Any, ClassVar, TypedDict, get_args
 
 import msgspec
 
-from tap_intercom.records.coerce import TIME_TEXT, Breadcrumb, Schema, Selected, compile_record
+from tap_intercom.records.coerce import Breadcrumb, Layout, Schema, Selected, compile_fields
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, NUL, Parsed, parse
 from tap_intercom.times import FIRST_SECOND, HOUR_TEXTS, LAST_SECOND, SECOND_TEXTS
 
-# A table that comes with more names than this beside its columns is not worth a type.
+# A table that has more unknown fields than this is not worth a type.
 _MAX_UNKNOWN_NAMES = 64
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
@@ -36,30 +36,38 @@ _SIMPLE_TYPES: Mapping[str, Any] = {
 _DATE_TIMES: list[Schema] = [
     {"type": types, "format": "date-time"} for types in (["null", "string"], ["string", "null"])
 ]
-# A schema that says more than this is left to `compile_record`.
+# `compile_record` coerces columns whose schemas have other keywords.
 _KEYWORDS = {"type", "properties", "items", "anyOf", "description", "title"}
-# What the parser takes for a name.
+# Field names that the parser accepts.
 _NAME = re.compile(r'[^"\\\x00-\x1f]*')
 
-# How an object says how long the list in it is, and that it goes on.
+# The fields of an object around a list that give its length, or say that it goes on.
 _BESIDE_A_LIST = ("has_more", "total_count", "next_cursor", "pages")
 
 _UNSET = msgspec.UNSET
-_MISFITS = (msgspec.MsgspecError, ValueError, RecursionError)
+_PARSE_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class TypedRecord(msgspec.Struct, gc=False):
-    """A record, or an object inside one, that is read and changed like a dict.
+    """A record, or an object inside one. It can be read and changed like a dict.
 
-    attributes: the attribute for each field, whose name may be none of Python's; readers: what gets
-    it of a record.
+    The class variables are prepared once for each type of record:
+
+    - attributes: the attribute of each field, as a field name may not be valid in Python
+    - readers: a function for each field that reads it from a record
+    - times: index and attribute of each field that holds Unix seconds
+    - lists: index, attribute and name of each nested list, and the type of the object around it
+    - others: index and name of each field that the parser does not check, and its absent value
     """
 
     attributes: ClassVar[Mapping[str, str]] = {}
     readers: ClassVar[dict[str, Callable[[TypedRecord], Any]]] = {}
+    times: ClassVar[Sequence[tuple[int, str]]] = ()
+    lists: ClassVar[Sequence[tuple[int, str, str, type[Any]]]] = ()
+    others: ClassVar[Sequence[tuple[int, str, Any]]] = ()
 
     def get(self, name: str) -> Any:
-        """The value of a field; None where it is absent or unknown."""
+        """Return the value of a field; None if it is missing or unknown."""
         if (read := self.readers.get(name)) is None:
             return None
         value = read(self)
@@ -75,23 +83,56 @@ class TypedRecord(msgspec.Struct, gc=False):
         for name, value in values.items():
             self[name] = value
 
-    def fit(self) -> TypedRecord:
-        """Make of it in place what `compile_record` would; raises ImpreciseNumber as that does."""
+    def coerce(self) -> TypedRecord:
+        """Change the record in place into what `compile_record` makes of it, and return it.
+
+        Raises ImpreciseNumber, see `parse`.
+        """
+        # One call for all values costs less than one for each.
+        values = msgspec.structs.astuple(self)
+        for index, attribute in self.times:
+            seconds = values[index]
+            if seconds is not None:
+                # `rfc3339` does the same, but a contact has ten times, and calls are slow.
+                text = HOUR_TEXTS[seconds // 3600] + SECOND_TEXTS[seconds % 3600]
+                setattr(self, attribute, text)
+        others = {}
+        for index, attribute, name, list_type in self.lists:
+            value = values[index]
+            if type(value) is list_type:
+                setattr(self, attribute, value.v0)
+            elif value is not None:
+                # The whole list was read later and took the place of the parsed one.
+                others[name] = value
+        for index, name, absent in self.others:
+            value = values[index]
+            if value is not absent:
+                others[name] = value
+        if others:
+            names = [*others]
+            self.coerce_others(others)
+            for name in names:
+                setattr(self, self.attributes[name], others.get(name, _UNSET))
+        return self
+
+    @staticmethod
+    def coerce_others(others: dict[str, Any]) -> None:
+        """Coerce in place what `others` lists. Each type of record has its own function."""
         raise NotImplementedError
 
 
-# What an answer may say of its list (pages.py) beside the records.
+# Fields of an answer that describe its list of records (pages.py).
 _BESIDE_RECORDS = ("type", "pages", "total_count", "total_pages", "has_more", "next_cursor")
 
 
 class TypedList(TypedRecord):
-    """The object around a nested list: v0 are its entries, v1 to v4 what it says of others."""
+    """The object around a nested list: v0 holds the entries, v1 to v4 describe the list."""
 
 
 def values_of(records: Sequence[Any], name: str) -> list[Any]:
-    """The values of a field of all records of a page; None where it is absent.
+    """Return the value of one field for each record of a page; None where it is missing.
 
-    Either all of them are of the type that the page was parsed to, or none is.
+    All records of a page are of one TypedRecord class, or none is a TypedRecord.
     """
     if not records or not isinstance(records[0], TypedRecord):
         return [record.get(name) for record in records]
@@ -101,7 +142,7 @@ def values_of(records: Sequence[Any], name: str) -> list[Any]:
 
 
 def as_plain(value: Any) -> Any:
-    """The value with a dict in place of each TypedRecord inside it."""
+    """Return the value with each TypedRecord inside it replaced by a dict."""
     if isinstance(value, TypedRecord):
         found = ((name, read(value)) for name, read in value.readers.items())
         return {name: as_plain(each) for name, each in found if each is not _UNSET}
@@ -111,11 +152,11 @@ def as_plain(value: Any) -> Any:
 
 
 class PageParser:
-    """Parses pages of one table; what it learns on the way is not for two threads at once.
+    """Parses the pages of one table. Not safe to share by threads, as it learns from each page.
 
-    The records of a page are TypedRecords, or dicts where one of them does not fit. For the
-    arguments see `compile_record`; key_properties: those that Intercom sends, records_key: where in
-    a page the records are.
+    The records of a page are TypedRecords, or all dicts if one of them does not fit. For the
+    arguments see `compile_record`. `key_properties` are the keys that Intercom sends. `records_key`
+    is the field of a page that holds the records.
     """
 
     def __init__(
@@ -130,7 +171,7 @@ class PageParser:
         records_key: str,
     ) -> None:
         self._selected = selected
-        self._repairs = coercions
+        self._coercions = coercions
         self._keys = key_properties
         self._nested = nested
         self._records_key = records_key
@@ -146,7 +187,7 @@ class PageParser:
         self._is_ready = False
 
     def parse(self, content: bytes) -> Parsed:
-        """The JSON value of an answer. Raises ValueError for one that is not JSON."""
+        """Return the JSON value of an answer. Raises ValueError if it is not JSON."""
         if not self._is_ready:
             self._decoder = self._make_decoder()
             self._is_ready = True
@@ -154,13 +195,13 @@ class PageParser:
             return parse(content)
         try:
             return Parsed(self._decoder.decode(content), 0)
-        except _MISFITS:
+        except _PARSE_ERRORS:
             parsed = parse(content)
         self._learn(parsed.value)
         return parsed
 
     def _learn(self, page: Any) -> None:
-        """Look one by one from now on at columns whose values are not of their type."""
+        """From the next page on, do not check columns whose values had another type."""
         known = len(self._types), len(self._unknown)
         records = page.get(self._records_key) if isinstance(page, dict) else None
         for record in records if isinstance(records, list) else ():
@@ -174,7 +215,7 @@ class PageParser:
 
     @cached_property
     def _types(self) -> dict[str, Any]:
-        """The types of the columns that the parser checks."""
+        """Return the types of the columns that the parser checks."""
         return {
             name: found
             for name, column in self._columns.items()
@@ -183,11 +224,12 @@ class PageParser:
 
     @cached_property
     def _nullable(self) -> Collection[str]:
-        """The columns that are null in records that lack them."""
-        return self._compiled(self._columns)({}).keys()
+        """Return the columns that become null in records without them."""
+        columns = self._compiled(self._columns).columns
+        return {name for name, column in columns.items() if column.is_nullable}
 
     def _make_decoder(self) -> msgspec.json.Decoder[Any] | None:
-        """None where pages of this table are to be parsed as any other answer is."""
+        """Return None if pages of this table have to be parsed like any other answer."""
         names = [*self._columns, *self._deselected, *self._unknown]
         if (
             self._is_open
@@ -201,95 +243,53 @@ class PageParser:
         return msgspec.json.Decoder(TypedDict("page", fields, total=False))  # type: ignore[operator]
 
     def _record_type(self, names: Collection[str]) -> Any:
+        attributes = _attributes(names)
+        times, lists, others = [], [], []
+        for index, (name, attribute) in enumerate(attributes.items()):
+            found = self._types.get(name)
+            if found is None:
+                others.append((index, name, self._field(name)[1]))
+            elif found is _INSTANT:
+                times.append((index, attribute))
+            elif name in self._nested:
+                lists.append((index, attribute, name, get_args(found)[0]))
         fields = {name: self._field(name) for name in names}
-        source, scope = self._source(_attributes(names))
-        exec(source, scope)
-        return _struct(fields, {"fit": scope["fit"]})
+        prepared = {
+            "times": times,
+            "lists": lists,
+            "others": others,
+            "coerce_others": staticmethod(self._coercion_of_others()),
+        }
+        return _struct(fields, prepared)
 
     def _field(self, name: str) -> tuple[Any, ...]:
-        """The type of a field, and what stands for it where it is absent."""
+        """Return the type of a field, and its value in records without it."""
         if name in self._keys:
             return (self._types[name],)
         return self._types.get(name, Any), None if name in self._nullable else msgspec.UNSET
 
-    def _source(self, attributes: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-        """The source of `TypedRecord.fit`, and what it refers to.
-
-        For a text, a time, a nested list, a column of no simple type and an unknown field it is
-
-            def fit(self):
-                others = {}
-                v = self.v1
-                if v is not None: self.v1 = hours[v // 3600] + seconds[v % 3600]
-                v = self.v2
-                if v.__class__ is nested_v2: self.v2 = v.v0
-                elif v is not None: others['tags'] = v
-                if self.v3 is not None: others['custom_attributes'] = self.v3
-                if self.v4 is not UNSET: others['unknown'] = self.v4
-                if others:
-                    names = [*others]
-                    fitted = transform(others)
-                    for name in names: setattr(self, attributes[name], fitted.get(name, UNSET))
-                return self
-        """
-        scope = {
-            "hours": HOUR_TEXTS,
-            "seconds": SECOND_TEXTS,
-            "UNSET": msgspec.UNSET,
-            "transform": self._transform_of_others(),
-            "attributes": attributes,
-        }
-        lines = ["others = {}"]
-        for name, attribute in attributes.items():
-            field = f"self.{attribute}"
-            found = self._types.get(name)
-            if found is None:
-                absent = self._field(name)[1]
-                lines.append(f"if {field} is not {absent}: others[{name!r}] = {field}")
-            elif found is _INSTANT:
-                lines += [f"v = {field}", f"if v is not None: {field} = {TIME_TEXT.format('v')}"]
-            elif name in self._nested:
-                # A list that was read in full may have taken the place of what was parsed.
-                scope[f"nested_{attribute}"] = get_args(found)[0]
-                lines += [
-                    f"v = {field}",
-                    f"if v.__class__ is nested_{attribute}: {field} = v.v0",
-                    f"elif v is not None: others[{name!r}] = v",
-                ]
-        lines += [
-            "if others:",
-            "    names = [*others]",
-            "    fitted = transform(others)",
-            "    for name in names: setattr(self, attributes[name], fitted.get(name, UNSET))",
-            "return self",
-        ]
-        return "def fit(self):\n" + "\n".join(f"    {line}" for line in lines), scope
-
-    def _transform_of_others(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """Fits what the parser does not: fields of no simple type, deselected and unknown ones."""
+    def _coercion_of_others(self) -> Callable[[dict[str, Any]], None]:
+        """Compile the fields that the parser does not check: complex, deselected or unknown."""
         columns = {
             name: column
             for name, column in self._columns.items()
             if name not in self._types or name in self._nested
         }
-        return self._compiled({**columns, **{name: {} for name in self._deselected}})
+        return self._compiled({**columns, **{name: {} for name in self._deselected}}).coerce
 
-    def _compiled(
-        self, properties: Mapping[str, Schema]
-    ) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def _compiled(self, properties: Mapping[str, Schema]) -> Layout:
         def selected(breadcrumb: Breadcrumb) -> bool:
             return breadcrumb[1] in self._columns and self._selected(breadcrumb)
 
-        return compile_record(
+        return compile_fields(
             {"properties": properties, "additionalProperties": False},
             selected,
-            self._repairs,
-            key_properties=(),
+            self._coercions,
             nested=self._nested,
         )
 
     def _type_of_column(self, name: str, column: Schema) -> Any:
-        """The type of all values that go into a column as they are; None where that is no type."""
+        """Return the type of the values that need no coercion; None if no type describes them."""
         if name in self._keys:
             return _KEY if column == {"type": "string"} else None
         if name not in self._nullable:
@@ -301,7 +301,7 @@ class PageParser:
             return found
         key = self._nested[name]
         beside = [each for each in _BESIDE_A_LIST if each != key]
-        # Without the key, the entries may be under another one: then the parser does not fit.
+        # Intercom may send the entries under another key. Such an object has to fail to parse.
         fields = {key: (found,), **dict.fromkeys(beside, (Any, None))}
         return _struct(fields, base=TypedList, is_closed=False) | None
 
@@ -309,15 +309,15 @@ class PageParser:
 def _is_of_type(value: Any, type_: Any) -> bool:
     try:
         msgspec.convert(value, type_)
-    except _MISFITS:
+    except _PARSE_ERRORS:
         return False
     return True
 
 
 def _type_of(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
-    """The type of the values that a schema takes as they are; None where that is no type.
+    """Return the type of the values that need no coercion; None if no type describes them.
 
-    So it is where the schema says more than types, or where something in it is not selected.
+    That is so if the schema restricts more than types, or if a field inside it is not selected.
     """
     if not isinstance(schema, Mapping) or schema.keys() - _KEYWORDS:
         return None
@@ -338,7 +338,7 @@ def _type_of(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
 
 
 def _type_of_one(name: str, schema: Schema, selected: Selected, breadcrumb: Breadcrumb) -> Any:
-    """As `_type_of`, of the values that have the one JSON type."""
+    """Do what `_type_of` does for the values of one JSON type."""
     if name == "array":
         item = _type_of(schema.get("items"), selected, (*breadcrumb, "items"))
         return None if item is None else list[item]  # type: ignore[valid-type]
@@ -361,7 +361,10 @@ def _struct(
     base: type[TypedRecord] = TypedRecord,
     is_closed: bool = True,
 ) -> Any:
-    """A TypedRecord with fields of a type and perhaps a default; closed to others, or not."""
+    """Make a TypedRecord class. Each field has a type and perhaps a default.
+
+    A closed class does not accept unknown fields.
+    """
     attributes = _attributes(fields)
     record: Any = msgspec.defstruct(
         "Record",

@@ -5,96 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tap_intercom.reading.stream import Stream
-from tap_intercom.streams.companies import COMPANIES, CompanyAttributes, CompanySegments
-from tap_intercom.streams.contacts import (
-    ContactAttributes,
-    Contacts,
-    CustomObjectInstances,
-    Segments,
-    SubscriptionTypes,
-)
-from tap_intercom.streams.conversations import (
-    Calls,
-    ConversationAttributes,
-    Conversations,
-    DeletedConversations,
-    Macros,
-)
-from tap_intercom.streams.deletions import Deletions
-from tap_intercom.streams.exports import Receipts
-from tap_intercom.streams.knowledge import (
-    Articles,
-    Audiences,
-    Collections,
-    ContentImportSources,
-    ContentSnippets,
-    ExternalPages,
-    HelpCenters,
-    InternalArticles,
-    Newsfeeds,
-    NewsItems,
+from tap_intercom.streams import (
+    companies,
+    contacts,
+    conversations,
+    deletions,
+    exports,
+    knowledge,
+    reporting,
+    tickets,
+    workspace,
 )
 from tap_intercom.streams.reporting import dataset_stream, is_dataset
-from tap_intercom.streams.tickets import Tickets, TicketStates, TicketTypes
-from tap_intercom.streams.workspace import (
-    ActivityLogEventTypes,
-    ActivityLogs,
-    Admins,
-    AwayStatusReasons,
-    Brands,
-    CurrentWorkspace,
-    DataConnectors,
-    EmailSettings,
-    IpAllowlist,
-    OfficeHoursSchedules,
-    Tags,
-    Teams,
-)
 
-# Each is read together with its embedded and child streams.
-ROOT_STREAMS: list[Stream] = [
-    ActivityLogEventTypes(),
-    ActivityLogs(),
-    Admins(),
-    Articles(),
-    Audiences(),
-    AwayStatusReasons(),
-    Brands(),
-    Calls(),
-    Collections(),
-    COMPANIES,
-    CompanyAttributes(),
-    CompanySegments(),
-    ContactAttributes(),
-    Contacts(),
-    ContentImportSources(),
-    ContentSnippets(),
-    ConversationAttributes(),
-    Conversations(),
-    CurrentWorkspace(),
-    CustomObjectInstances(),
-    DataConnectors(),
-    DeletedConversations(),
-    Deletions(),
-    EmailSettings(),
-    ExternalPages(),
-    HelpCenters(),
-    InternalArticles(),
-    IpAllowlist(),
-    Macros(),
-    Newsfeeds(),
-    NewsItems(),
-    OfficeHoursSchedules(),
-    Receipts(),
-    Segments(),
-    SubscriptionTypes(),
-    Tags(),
-    Teams(),
-    Tickets(),
-    TicketStates(),
-    TicketTypes(),
-]
-_STREAMS = [stream for root in ROOT_STREAMS for stream in root.with_children()]
+AREAS = (
+    companies,
+    contacts,
+    conversations,
+    deletions,
+    exports,
+    knowledge,
+    reporting,
+    tickets,
+    workspace,
+)
+_STREAMS = [stream for area in AREAS for root in area.STREAMS for stream in root.with_children()]
 STREAMS: dict[str, Stream] = {
     stream.name: stream for stream in sorted(_STREAMS, key=lambda stream: stream.name)
 }

@@ -39,7 +39,6 @@ class CompanyTag(EmbeddedStream):
 
     summary = "One record per tag on each company that changed."
     name = "company_tag"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     key_properties = ("company_id", "tag_id")
     replication_key = "company_updated_at"
@@ -53,7 +52,6 @@ class CompanySegment(EmbeddedStream):
 
     summary = "One record per segment of each company that changed."
     name = "company_segment"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     key_properties = ("company_id", "segment_id")
     replication_key = "company_updated_at"
@@ -68,7 +66,6 @@ class CompanyNotes(ChildStream):
     summary = "One record per note on each company that changed."
     name = "company_notes"
     path = "/companies/{id}/notes"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed company with notes"
     first_version = (2, 15)
@@ -87,7 +84,6 @@ class CompanyContact(ChildStream):
     summary = "One record per contact of each company that changed."
     name = "company_contact"
     path = "/companies/{id}/contacts"
-    parent = "companies"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed company and 50 of its contacts"
     key_properties = ("company_id", "contact_id")
@@ -312,3 +308,10 @@ def _list_pages(run: StreamRun) -> Iterator[CompanyPage]:
     paging = Numbered(LIST_PAGE_SIZE)
     for answer, tally in read_until_whole(run, COMPANIES, send, Companies.list_path, paging, {}):
         yield answer, tally.is_new
+
+
+STREAMS = (
+    COMPANIES,
+    CompanyAttributes(),
+    CompanySegments(),
+)

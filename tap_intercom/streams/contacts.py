@@ -80,7 +80,6 @@ class ContactTag(EmbeddedStream):
 
     summary = "One record per tag on each contact that changed."
     name = "contact_tag"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed contact with more than 10 tags"
     key_properties = ("contact_id", "tag_id")
@@ -95,7 +94,6 @@ class ContactCompany(EmbeddedStream):
 
     summary = "One record per company of each contact that changed."
     name = "contact_company"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed contact with more than 10 companies"
     key_properties = ("contact_id", "company_id")
@@ -110,7 +108,6 @@ class ContactMergeHistory(EmbeddedStream):
 
     summary = "One record per contact that was merged into a contact that changed."
     name = "contact_merge_history"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     first_version = (2, 16)
     key_properties = ("contact_id", "source_contact_id")
@@ -125,7 +122,6 @@ class ContactNotes(ChildStream):
     summary = "One record per note on each contact that changed."
     name = "contact_notes"
     path = "/contacts/{id}/notes"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed contact with notes"
     replication_key = "contact_updated_at"
@@ -143,7 +139,6 @@ class ContactSegment(ChildStream):
     summary = "One record per segment of each contact that changed."
     name = "contact_segment"
     path = "/contacts/{id}/segments"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed contact"
     key_properties = ("contact_id", "segment_id")
@@ -158,7 +153,6 @@ class ContactSubscription(ChildStream):
     summary = "One record per subscription of each contact that changed."
     name = "contact_subscription"
     path = "/contacts/{id}/subscriptions"
-    parent = "contacts"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed contact"
     key_properties = ("contact_id", "subscription_type_id")
@@ -174,7 +168,6 @@ class Events(ChildStream):
     name = "events"
     path = "/events"
     records_key = "events"
-    parent = "contacts"
     permission = "Read events"
     request_cost = "1 per changed user and page of its events"
     key_properties = ("_sdc_record_hash",)
@@ -203,7 +196,6 @@ class EventSummaries(ChildStream):
     name = "event_summaries"
     path = "/events"
     records_key = "events"
-    parent = "contacts"
     permission = "Read events"
     request_cost = "1 per changed user"
     key_properties = ("contact_id", "name")
@@ -376,3 +368,12 @@ class CustomObjectInstances(ListStream):
             if isinstance(each, dict) and each.get("object_type_id")
         }
         return sorted(types)
+
+
+STREAMS = (
+    ContactAttributes(),
+    Contacts(),
+    CustomObjectInstances(),
+    Segments(),
+    SubscriptionTypes(),
+)

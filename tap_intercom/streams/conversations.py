@@ -80,7 +80,6 @@ class ConversationParts(ChildStream):
     path = "/conversations/{id}"
     permission = READ_CONVERSATIONS
     request_cost = "1 per changed conversation, plus those of conversations"
-    parent = "conversations"
     from_parent = OF_CONVERSATION
     replication_key = "updated_at"
     is_selected_by_default = True
@@ -127,7 +126,6 @@ class HandlingEvents(ChildStream):
     name = "handling_events"
     path = "/conversations/{id}/handling_events"
     records_key = "handling_events"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 per changed conversation"
     first_version = (2, 15)
@@ -146,7 +144,6 @@ class SideConversationParts(EmbeddedStream):
 
     summary = "One record per part of the side conversations of each conversation that changed."
     name = "side_conversation_parts"
-    parent = "side_conversations"
     permission = READ_CONVERSATIONS
     request_cost = "those of side_conversations, shared"
     first_version = (2, 16)
@@ -166,7 +163,6 @@ class SideConversations(ChildStream):
     name = "side_conversations"
     path = "/conversations/{id}/side_conversations"
     records_key = "side_conversations"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 per changed conversation"
     first_version = (2, 16)
@@ -194,7 +190,6 @@ class CallTranscripts(ChildStream):
     summary = "One record per call of each conversation that changed, with its transcript."
     name = "call_transcripts"
     path = "/calls/search"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 per 20 changed conversations"
     first_version = (2, 14)
@@ -226,7 +221,6 @@ class FinVoiceCalls(ChildStream):
     name = "fin_voice_calls"
     path = "/fin_voice/conversation/{id}"
     records_key = BARE
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     request_cost = "1 per changed conversation"
     first_version = (2, 15)
@@ -240,7 +234,6 @@ class ConversationContact(EmbeddedStream):
 
     summary = "One record per contact of each conversation that changed."
     name = "conversation_contact"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "contact_id")
     replication_key = "conversation_updated_at"
@@ -254,7 +247,6 @@ class ConversationTag(EmbeddedStream):
 
     summary = "One record per tag on each conversation that changed."
     name = "conversation_tag"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "tag_id")
     replication_key = "conversation_updated_at"
@@ -273,7 +265,6 @@ class ConversationTeammate(EmbeddedStream):
 
     summary = "One record per teammate in each conversation that changed."
     name = "conversation_teammate"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "teammate_id")
     replication_key = "conversation_updated_at"
@@ -287,7 +278,6 @@ class ConversationLink(EmbeddedStream):
 
     summary = "One record per object that is linked to a conversation that changed."
     name = "conversation_link"
-    parent = "conversations"
     permission = READ_CONVERSATIONS
     key_properties = ("conversation_id", "linked_object_type", "linked_object_id")
     replication_key = "conversation_updated_at"
@@ -423,3 +413,12 @@ class Macros(ListStream):
         starts = [window.start for window in run.plans[self.name].windows]
         # The documentation does not say whether the bound is included.
         return {"updated_since": max(min(starts) - 1, 0)}
+
+
+STREAMS = (
+    Calls(),
+    ConversationAttributes(),
+    Conversations(),
+    DeletedConversations(),
+    Macros(),
+)

@@ -318,3 +318,6 @@ def _deleted_conversations(
         ],
         {record_id for record_id, deleted_at in deleted.items() if deleted_at >= now - lookback},
     )
+
+
+STREAMS = (Deletions(),)

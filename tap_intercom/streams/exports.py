@@ -59,7 +59,6 @@ class ContentExport(Stream):
     """
 
     path = ""
-    parent: ClassVar[str | None] = READER
     permission = "Export content data"
     request_cost = f"0, read with {READER}"
     hashed: ClassVar[Sequence[str]] = ()
@@ -350,7 +349,6 @@ class Receipts(ContentExport):
     summary = "One record per message that somebody received."
     name = READER
     path = CONTENT.enqueue
-    parent = None
     request_cost = "1 job per 30 days: 2 requests, plus 1 per status check"
     key_properties = ("receipt_id",)
     replication_key = "received_at"
@@ -380,9 +378,9 @@ class Receipts(ContentExport):
         Overviews(),
     )
 
-    def with_children(self) -> Iterator[Stream]:
-        yield self
-        yield from self.groups
+    @classmethod
+    def dependents(cls) -> Sequence[Stream]:
+        return cls.groups
 
     def probe(self, settings: Settings) -> Probe:
         # A job that does not exist: the answer is 404, unless the permission is missing.
@@ -635,3 +633,6 @@ def instant(text: str) -> float | str | None:
         except (ValueError, OverflowError):
             return text
     return int(seconds) if seconds.is_integer() else seconds
+
+
+STREAMS = (Receipts(),)

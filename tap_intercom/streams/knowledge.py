@@ -24,7 +24,6 @@ class ArticleStatistics(ChildStream):
     summary = "One record per article, with its views and the reactions of readers."
     name = "article_statistics"
     path = "/articles/{id}"
-    parent = "articles"
     permission = READ_ARTICLES
     request_cost = "1 per article"
     key_properties = ("article_id",)
@@ -43,7 +42,6 @@ class ArticleVersions(ChildStream):
     summary = "One record per version of each article that changed."
     name = "article_versions"
     path = "/articles/{id}/versions"
-    parent = "articles"
     permission = READ_ARTICLES
     request_cost = "1 per changed article"
     first_version = (2, 16)
@@ -127,7 +125,6 @@ class Redirects(ChildStream):
     summary = "One record per redirect of a help center."
     name = "redirects"
     path = "/help_center/help_centers/{id}/redirects"
-    parent = "help_centers"
     permission = "Help center redirects"
     request_cost = "1 per help center and 250 redirects"
     first_version = (2, 16)
@@ -162,7 +159,6 @@ class NewsfeedItems(ChildStream):
     summary = "One record per news item that a newsfeed shows."
     name = "newsfeed_items"
     path = "/news/newsfeeds/{id}/items"
-    parent = "newsfeeds"
     permission = READ_NEWS
     request_cost = "1 per newsfeed and 50 items"
     key_properties = ("newsfeed_id", "id")
@@ -228,3 +224,17 @@ class ExternalPages(ListStream):
     request_cost = "1 per 50 pages"
     first_version = (2, 12)
     paging = Numbered(50, has_guessed_size=True)
+
+
+STREAMS = (
+    Articles(),
+    Audiences(),
+    Collections(),
+    ContentImportSources(),
+    ContentSnippets(),
+    ExternalPages(),
+    HelpCenters(),
+    InternalArticles(),
+    Newsfeeds(),
+    NewsItems(),
+)

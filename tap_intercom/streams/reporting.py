@@ -374,3 +374,7 @@ def invalid_attributes(message: str, asked: Sequence[str]) -> set[str]:
     _, _, names = message.partition(" dataset: ")
     named = {name.strip(" .)'\"") for name in names.split(",")}
     return {each for each in asked if each in named or each.rpartition(".")[2] in named}
+
+
+# Datasets become streams as a workspace has them: see dataset_stream.
+STREAMS: tuple[Stream, ...] = ()

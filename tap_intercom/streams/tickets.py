@@ -31,7 +31,6 @@ class TicketParts(EmbeddedStream):
 
     summary = "One record per part of each ticket that changed, up to the newest 500."
     name = "ticket_parts"
-    parent = "tickets"
     permission = READ_TICKETS
     first_version = (2, 10)
     replication_key = "updated_at"
@@ -47,7 +46,6 @@ class TicketContact(EmbeddedStream):
 
     summary = "One record per contact of each ticket that changed."
     name = "ticket_contact"
-    parent = "tickets"
     permission = READ_TICKETS
     first_version = (2, 10)
     key_properties = ("ticket_id", "contact_id")
@@ -62,7 +60,6 @@ class TicketLink(EmbeddedStream):
 
     summary = "One record per object that is linked to a ticket that changed."
     name = "ticket_link"
-    parent = "tickets"
     permission = READ_TICKETS
     first_version = (2, 10)
     key_properties = ("ticket_id", "linked_object_type", "linked_object_id")
@@ -104,7 +101,6 @@ class TicketTypeAttributes(EmbeddedStream):
 
     summary = "One record per attribute of each ticket type."
     name = "ticket_type_attributes"
-    parent = "ticket_types"
     permission = READ_TICKETS
     first_version = (2, 9)
     from_parent = {"ticket_type_id": "id"}
@@ -131,3 +127,10 @@ class TicketStates(ListStream):
     path = "/ticket_states"
     permission = READ_TICKETS
     first_version = (2, 12)
+
+
+STREAMS = (
+    Tickets(),
+    TicketStates(),
+    TicketTypes(),
+)

@@ -63,7 +63,6 @@ class TeamAdmin(EmbeddedStream):
 
     summary = "One record per teammate in each team."
     name = "team_admin"
-    parent = "teams"
     permission = READ_ADMINS
     key_properties = ("team_id", "admin_id")
     from_parent = {"team_id": "id"}
@@ -79,7 +78,6 @@ class TeamMetrics(ChildStream):
     )
     name = "team_metrics"
     path = "/teams/{id}/metrics"
-    parent = "teams"
     permission = READ_ADMINS
     request_cost = "1 per team"
     first_version = (2, 16)
@@ -197,7 +195,6 @@ class OfficeHoursExceptions(ChildStream):
     summary = "One record per exception of each office hours schedule."
     name = "office_hours_exceptions"
     path = "/office_hours_schedules/{id}/office_hours_exceptions"
-    parent = "office_hours_schedules"
     permission = NOT_DOCUMENTED
     request_cost = "1 per schedule"
     first_version = (2, 16)
@@ -241,7 +238,6 @@ class DataConnectorExecutions(ChildStream):
     summary = "One record per call that a data connector made."
     name = "data_connector_executions"
     path = "/data_connectors/{id}/execution_results"
-    parent = "data_connectors"
     permission = NOT_DOCUMENTED
     request_cost = "1 per connector and 30 new calls"
     first_version = (2, 16)
@@ -300,3 +296,19 @@ class IpAllowlist(ObjectStream):
         yield run.render(
             self.name, answer, lambda answer: [each | row for each in self.parse_response(answer)]
         )
+
+
+STREAMS = (
+    ActivityLogEventTypes(),
+    ActivityLogs(),
+    Admins(),
+    AwayStatusReasons(),
+    Brands(),
+    CurrentWorkspace(),
+    DataConnectors(),
+    EmailSettings(),
+    IpAllowlist(),
+    OfficeHoursSchedules(),
+    Tags(),
+    Teams(),
+)

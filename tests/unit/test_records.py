@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -15,6 +14,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import SCHEMAS
 
 from tap_intercom.errors import ContractError
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
@@ -27,8 +27,6 @@ from tap_intercom.records.coercions import (
     Coercions,
 )
 from tap_intercom.records.parsing import ImpreciseNumber, parse
-
-SCHEMAS = Path(__file__).resolve().parent.parent / "tap_intercom" / "schemas"
 
 STRING = {"type": ["null", "string"]}
 INTEGER = {"type": ["null", "integer"]}
@@ -56,7 +54,7 @@ def with_properties(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def fit(column: Any, value: Any) -> tuple[Any, list[str]]:
+def coerced(column: Any, value: Any) -> tuple[Any, list[str]]:
     """What a column makes of a value, and the kinds of repair it took."""
     coercions = Coercions("contacts")
     transform = compile_record(with_properties(field=column), everything, coercions)
@@ -91,11 +89,17 @@ def fit(column: Any, value: Any) -> tuple[Any, list[str]]:
         (TIME, "2026-01-31T12:00:00.000+02:00", "2026-01-31T10:00:00Z", []),
         (TIME, "2026-01-31T12:00:00.123457Z", "2026-01-31T12:00:00.123457Z", []),
         (TIME, "2026-01-31", "2026-01-31T00:00:00Z", []),
+        (TIME, 1769860800.1234567, "2026-01-31T12:00:00.123457Z", []),
+        (TIME, -62135596800, "0001-01-01T00:00:00Z", []),
+        (TIME, -62135596801, None, [MADE_NULL]),
+        (TIME, 253402300799, "9999-12-31T23:59:59Z", []),
+        (TIME, 253402300800, None, [MADE_NULL]),
         (TIME, 1769860800000, None, [MADE_NULL]),
         (TIME, 10**30, None, [MADE_NULL]),
         (TIME, "1769860800", None, [MADE_NULL]),
         (TIME, "2026", None, [MADE_NULL]),
         (TIME, "2026-02-30T12:00:00Z", None, [MADE_NULL]),
+        (TIME, "null", None, [MADE_NULL]),
         (TIME, "soon", None, [MADE_NULL]),
         (TIME, "now", None, [MADE_NULL]),
         (TIME, "", None, [MADE_NULL]),
@@ -193,7 +197,7 @@ def test_a_value_is_made_to_fit_its_column(
         )
         assert transform({"field": value}) == {}
         return
-    result = fit(column, value)
+    result = coerced(column, value)
     assert result == (fitted, coercions)
     assert type(result[0]) is type(fitted)
 
@@ -225,6 +229,25 @@ def test_columns_come_in_the_order_of_intercom_and_absent_ones_are_null_at_the_e
     )
     fitted = transform({"plan": {}, "id": "1"})
     assert list(fitted.items()) == [("plan", {}), ("id", "1"), ("website", None)]
+
+
+def test_fields_that_are_passed_come_in_the_order_of_intercom() -> None:
+    transform = compile_record(
+        with_properties(a=STRING, b=TIME), everything, Coercions("x"), unknown_fields="pass"
+    )
+    fields = transform({"new": 1, "b": 0})
+    assert list(fields.items()) == [("new", 1), ("b", "1970-01-01T00:00:00Z"), ("a", None)]
+
+
+def test_what_is_inside_a_record_is_not_changed_itself() -> None:
+    transform = compile_record(
+        with_properties(a=with_properties(at=TIME), b={"type": "array", "items": INTEGER}),
+        everything,
+        Coercions("x"),
+    )
+    inside, items = {"at": 0, "unknown": 1}, ["1"]
+    assert transform({"a": inside, "b": items}) == {"a": {"at": "1970-01-01T00:00:00Z"}, "b": [1]}
+    assert (inside, items) == ({"at": 0, "unknown": 1}, ["1"])
 
 
 def test_a_record_does_not_remember_the_one_before() -> None:
@@ -263,7 +286,7 @@ def test_unknown_fields_can_be_passed() -> None:
 
 def test_additional_properties_fit_their_schema() -> None:
     column = {"type": ["null", "object"], "properties": {"a": TIME}, "additionalProperties": STRING}
-    assert fit(column, {"a": 0, "b": 1, "c": None}) == (
+    assert coerced(column, {"a": 0, "b": 1, "c": None}) == (
         {"a": "1970-01-01T00:00:00Z", "b": "1", "c": None},
         [],
     )
@@ -319,8 +342,8 @@ def test_descriptions_are_taken_out_at_every_level_and_nothing_else_is() -> None
 
 def test_an_object_without_a_required_field_is_no_object_of_its_kind() -> None:
     column = {**with_properties(a=STRING), "type": ["null", "object"], "required": ["a"]}
-    assert fit(column, {}) == (None, [MADE_NULL])
-    assert fit(column, {"a": None}) == ({"a": None}, [])
+    assert coerced(column, {}) == (None, [MADE_NULL])
+    assert coerced(column, {"a": None}) == ({"a": None}, [])
 
 
 def test_the_branch_of_an_object_is_the_one_that_takes_it_whole() -> None:
@@ -330,7 +353,17 @@ def test_the_branch_of_an_object_is_the_one_that_takes_it_whole() -> None:
             {"type": "object", "properties": {"b": TIME}},
         ]
     }
-    assert fit(column, {"b": 0}) == ({"b": "1970-01-01T00:00:00Z"}, [])
+    assert coerced(column, {"b": 0}) == ({"b": "1970-01-01T00:00:00Z"}, [])
+
+
+def test_a_branch_that_does_not_take_an_object_leaves_it_as_it_was() -> None:
+    column = {
+        "anyOf": [
+            {"type": "object", "properties": {"a": TIME}},
+            {"type": "object", "properties": {"a": INTEGER, "b": STRING}},
+        ]
+    }
+    assert coerced(column, {"a": 0, "b": "x"}) == ({"a": 0, "b": "x"}, [])
 
 
 @pytest.mark.parametrize("record", [{}, {"id": None}, {"id": ""}, None, ["id"]], ids=str)
@@ -348,6 +381,37 @@ def test_a_field_that_may_not_be_null_is_left_out_when_it_is_no_key() -> None:
     assert transform({"id": "1", "name": None}) == {"id": "1"}
     with pytest.raises(ContractError):
         transform({"id": None, "name": "a"})
+
+
+def test_each_repair_of_a_record_is_counted_once() -> None:
+    coercions = Coercions("x")
+    transform = compile_record(
+        with_properties(
+            place=with_properties(city=STRING, size=INTEGER),
+            number=INTEGER,
+            names={"type": "array", "items": {"type": "string"}},
+            name={"type": "string"},
+        ),
+        everything,
+        coercions,
+        key_properties=(),
+    )
+    record = {"place": {"city": [], "size": "x", "new": 1}, "new": 1, "names": ["a", None]}
+    for _ in range(2):
+        assert transform({**record, "name": None, "number": "x"}) == {
+            "place": {"city": "[]", "size": None},
+            "number": None,
+            "names": ["a"],
+        }
+    assert coercions.counts == {
+        ("place.city", KEPT_AS_TEXT): 2,
+        ("place.size", MADE_NULL): 2,
+        ("place.new", UNKNOWN_FIELD): 2,
+        ("new", UNKNOWN_FIELD): 2,
+        ("names[]", LEFT_OUT): 2,
+        ("name", LEFT_OUT): 2,
+        ("number", MADE_NULL): 2,
+    }
 
 
 def test_repairs_are_counted_across_threads() -> None:
@@ -413,12 +477,14 @@ TEXTS = st.one_of(
     st.sampled_from(
         ["2026-01-31T12:00:00Z", "2026-01-31", "1769860800", "true", "-5", "1.5", "1e400", "now"]
     ),
+    st.sampled_from(["2026-01-31T12:00:00.25+02:00", "null", "1", "0"]),
     st.datetimes().map(datetime.isoformat),
 )
 NUMBERS = st.one_of(
     st.integers(),
     st.integers(-(2**70), 2**70),
     st.sampled_from([0, 1769860800, 1769860800000, 2**63, -(2**63), 2**64, 1.0, 1e18, 1e19]),
+    st.sampled_from([1, -62135596800, -62135596801, 253402300799, 253402300800, 1769860800.5]),
     st.floats(allow_nan=False, allow_infinity=False),
 )
 VALUES = st.recursive(

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Output, Tap
+from paths import BESIDE
 from truth import differences, shaped
 
 from intercom_sandbox import Sandbox, Workspace
 
-RECORDED = Path(__file__).resolve().parents[2] / "shared" / "recorded"
+RECORDED = BESIDE / "recorded"
 VERSION = "2.11"
 
 # The recorded answers that each table is made of, and where its records are in them.

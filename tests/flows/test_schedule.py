@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from conftest import RUN, Tap
+from paths import ROOT
 
 from intercom_sandbox import Workspace, generate
 
-OPERATIONS = Path(__file__).parent.parent / "docs" / "operations.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 # Loads nothing, and passes on each state as a target does once it has loaded what came before.
 TARGET = """#!{python}
 import json, sys

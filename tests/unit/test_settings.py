@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT
 
 from tap_intercom import __version__
 from tap_intercom.errors import ConfigError
 from tap_intercom.settings import Settings, document, load
 
-ROOT = Path(__file__).parent.parent
 NOW = 1_767_225_600  # 2026-01-01T00:00:00Z
 SECRET = "dG9rOnNlY3JldA=="
 LoadConfig = Callable[..., Settings]

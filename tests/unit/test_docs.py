@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from tap_intercom import DISTRIBUTION, __version__
 from tap_intercom.commands.about import about
 from tap_intercom.reading.stream import Stream
 from tap_intercom.settings import document
-from tap_intercom.streams import STREAMS
+from tap_intercom.streams import AREAS, STREAMS
 from tap_intercom.streams.reporting import ReportingDataset
 
-ROOT = Path(__file__).parent.parent
 CITING = ("tap_intercom", "tests", "scripts", "bench")
 
 
@@ -38,7 +38,16 @@ def test_every_setting_is_in_the_sample() -> None:
 
 def test_every_stream_has_a_schema_file_and_none_is_left_over() -> None:
     files = {path.stem for path in (ROOT / "tap_intercom" / "schemas").glob("*.json")}
-    assert files == set(STREAMS)
+    for name in sorted(STREAMS.keys() - files):
+        pytest.fail(f"{name}: add tap_intercom/schemas/{name}.json")
+    for name in sorted(files - STREAMS.keys()):
+        pytest.fail(f"{name}: add its class to STREAMS of its area in tap_intercom/streams/")
+
+
+def test_every_area_is_joined() -> None:
+    joined = {Path(str(area.__file__)).stem for area in AREAS}
+    files = {path.stem for path in (ROOT / "tap_intercom" / "streams").glob("*.py")}
+    assert files - joined == {"__init__"}, "tap_intercom/streams/__init__.py joins the areas"
 
 
 def test_every_file_of_the_package_is_in_the_tour() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from conftest import Output
+from paths import SCHEMAS
 from runs import Clock, Runs
 from test_check import check
 from truth import differences, instant_text
@@ -86,9 +87,7 @@ def shaped(name: str, row: Record) -> Record:
     """A row of a file in the shape of its table."""
     stream = STREAMS[name]
     assert isinstance(stream, ContentExport)
-    columns = json.loads(
-        (Path(__file__).parent.parent / f"tap_intercom/schemas/{name}.json").read_text("utf-8")
-    )["properties"]
+    columns = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))["properties"]
     record: Record = {}
     others: Record = {}
     for column, value in row.items():

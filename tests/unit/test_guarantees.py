@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
-TESTS = Path(__file__).parent
-DOCUMENT = (TESTS.parent / "docs" / "guarantees.md").read_text(encoding="utf-8")
+from paths import ROOT, TESTS
+
+DOCUMENT = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 PROMISES = 12
 
 
 def test_every_test_that_is_named_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", DOCUMENT))
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in TESTS.glob("test_*.py"))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
     there = set(re.findall(r"def (test_\w+)\(", sources))
     assert named - there == set()
     files = set(re.findall(r"`(tests/\S+\.py)`", DOCUMENT))
-    assert [name for name in files if not (TESTS.parent / name).exists()] == []
+    assert [name for name in files if not (ROOT / name).exists()] == []
 
 
 def test_every_promise_is_argued_and_broken_on_purpose() -> None:
@@ -31,5 +31,5 @@ def test_every_promise_is_argued_and_broken_on_purpose() -> None:
 def test_every_mutation_finds_its_place() -> None:
     mutations = json.loads((TESTS / "mutations" / "mutations.json").read_text(encoding="utf-8"))
     for each in mutations:
-        text = (TESTS.parent / each["file"]).read_text(encoding="utf-8")
+        text = (ROOT / each["file"]).read_text(encoding="utf-8")
         assert text.count(each["old"]) == 1, each["broken"]

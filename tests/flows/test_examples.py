@@ -8,19 +8,19 @@ from collections import defaultdict
 from copy import deepcopy
 from functools import lru_cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from conftest import Output, Tap
 from description import DESCRIPTION, examples
+from paths import TESTS
 from truth import STREAMS as CORE
 
 from intercom_sandbox import Sandbox, generate
 from tap_intercom.streams import STREAMS
 
-ENDPOINTS = json.loads((Path(__file__).parent / "endpoints.json").read_text("utf-8"))
+ENDPOINTS = json.loads((TESTS / "endpoints.json").read_text("utf-8"))
 # Exports are files, and what is deleted is found out by comparing.
 BEYOND_THE_CORE = sorted(
     name

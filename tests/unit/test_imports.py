@@ -8,8 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 TAP, SANDBOX = "tap_intercom", "intercom_sandbox"
 
 # Each module or package of the tap may import those before it only.

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import RUN, START_DATE, TIMEOUT_SECONDS, selecting
+from paths import ROOT, SUPPORT
 from terminal import Terminal
 
 from intercom_sandbox import Sandbox, Workspace, generate
@@ -25,7 +26,6 @@ from tap_intercom.commands import written_states
 from tap_intercom.commands.run import Feed, Target, labelled, worse
 from tap_intercom.commands.written_states import WrittenStates
 
-TESTS = Path(__file__).parent
 STREAMS = ("companies", "contacts", "conversation_parts", "conversations", "segments", "tags")
 
 StartSandbox = Callable[..., Sandbox]
@@ -50,7 +50,7 @@ class Pipeline:
 
     def command(self, *target: str, flags: tuple[str, ...] = (), program: Any = None) -> list[str]:
         """The command line; target: flags of the small one. program: another target instead."""
-        small = [sys.executable, str(TESTS / "small_target.py"), str(self.rows)]
+        small = [sys.executable, str(SUPPORT / "small_target.py"), str(self.rows)]
         files = ["--state", str(self.state), "--config", str(self.config)]
         return [*RUN, "run", *files, *flags, "--", *(program or small), *target]
 
@@ -748,7 +748,7 @@ def test_a_state_file_in_no_folder_is_named(small_pipeline: Pipeline) -> None:
 
 
 def test_a_real_target_confirms_states(pipeline: Pipeline) -> None:
-    venv = TESTS.parent / ".venv-targets" / "jsonl"
+    venv = ROOT / ".venv-targets" / "jsonl"
     if not (venv / ".installed").exists():
         pytest.skip("target-jsonl is not installed: make targets")
     config = pipeline.folder / "target.json"

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from conftest import Tap, selecting
+from paths import ROOT
 from truth import STREAMS
 
 from intercom_sandbox import Sandbox, generate
 from tap_intercom.streams import STREAMS as EVERY_STREAM
 
-TARGETS = Path(__file__).parent.parent / ".venv-targets"
+TARGETS = ROOT / ".venv-targets"
 COUNT_TABLES = """
 import duckdb, json, sys
 database = duckdb.connect(sys.argv[1], read_only=True)

@@ -22,11 +22,11 @@ import pytest
 import requests
 from description import description
 from jsonschema import Draft4Validator, RefResolver  # type: ignore[import-untyped]
+from paths import ROOT
 
 from intercom_sandbox import Sandbox, Workspace, generate
 
 NOW = 1_780_000_000
-ROOT = Path(__file__).parent.parent
 
 
 class Caller:

@@ -7,11 +7,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from conftest import Output
+from paths import ROOT, SUPPORT
 from runs import NOW
 from table_runs import DAY, HOUR, Making, TableRuns, expected_rows
 from test_targets import target_bin
@@ -21,9 +21,9 @@ from intercom_sandbox import Sandbox, Workspace
 from tap_intercom.reading.stream import load_schema
 from tap_intercom.streams import STREAMS
 
-PAGE = (Path(__file__).parent.parent / "docs" / "streams.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "streams.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("## Removed links\n")[2].partition("\n## ")[0]
-APPLY_SQL = Path(__file__).with_name("apply_sql.py")
+APPLY_SQL = SUPPORT / "apply_sql.py"
 
 Rows = dict[tuple[str, ...], dict[str, Any]]
 

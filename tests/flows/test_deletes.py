@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import START_DATE, Output, Tap, run_tap, selecting
+from paths import SUPPORT
 from runs import NOW, Catalog, Clock, Runs
 from warm_tap import WarmTap
 
@@ -592,7 +593,7 @@ def test_a_target_that_fails_has_the_rows_in_the_next_run(
         run_tap("--config", str(tmp_path / "config.json"), "--discover").stdout.decode()
     )
     (tmp_path / "catalog.json").write_text(json.dumps(selecting(catalog, *STREAMS)))
-    target = [sys.executable, str(Path(__file__).with_name("small_target.py"))]
+    target = [sys.executable, str(SUPPORT / "small_target.py")]
 
     def run(name: str, *flags: str) -> tuple[int, set[str]]:
         clock.instant += HOUR

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-from description import DESCRIBED_AS, description
+from description import DESCRIBED_AS as NAMED
+from description import description
+from paths import BESIDE, ROOT
 from truth import STREAMS as KNOWN
 
 from tap_intercom.catalog import DELETED_AT_COLUMN, WORKSPACE_ID_COLUMN
@@ -18,64 +19,15 @@ from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.reporting import HASH_COLUMN
 
-ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "tap_intercom" / "schemas"
-KNOWN_COLUMNS = ROOT.parent / "shared" / "known-columns.json"
+KNOWN_COLUMNS = BESIDE / "known-columns.json"
 
 TABLES = sorted(path.stem for path in SCHEMAS.glob("*.json"))
 
-# The keys of tables whose rows are not told apart by an `id` alone.
-KEYS = {
-    "activity_log_event_types": ("event_type",),
-    "article_statistics": ("article_id",),
-    "company_attributes": ("_sdc_record_hash",),
-    "company_contact": ("company_id", "contact_id"),
-    "company_segment": ("company_id", "segment_id"),
-    "company_tag": ("company_id", "tag_id"),
-    "contact_attributes": ("_sdc_record_hash",),
-    "contact_company": ("contact_id", "company_id"),
-    "contact_merge_history": ("contact_id", "source_contact_id"),
-    "contact_segment": ("contact_id", "segment_id"),
-    "contact_subscription": ("contact_id", "subscription_type_id"),
-    "contact_tag": ("contact_id", "tag_id"),
-    "content_export_answer": ("_sdc_record_hash",),
-    "content_export_answer_combined": ("receipt_id",),
-    "content_export_checkpoint": ("_sdc_record_hash",),
-    "content_export_click": ("_sdc_record_hash",),
-    "content_export_completion": ("receipt_id", "completed_at"),
-    "content_export_dismissal": ("receipt_id", "dismissed_at"),
-    "content_export_fin_step_reached": ("_sdc_record_hash",),
-    "content_export_goal_success": ("receipt_id", "goal_hit_at"),
-    "content_export_hard_bounce": ("receipt_id", "hard_bounced_at"),
-    "content_export_open": ("receipt_id", "opened_at"),
-    "content_export_overview": ("_sdc_record_hash",),
-    "content_export_reaction": ("receipt_id", "reacted_at"),
-    "content_export_receipt": ("receipt_id",),
-    "content_export_reply": ("receipt_id", "replied_at"),
-    "content_export_series_completion": ("receipt_id", "completed_at"),
-    "content_export_series_disengagement": ("receipt_id", "disengaged_at"),
-    "content_export_series_exit": ("receipt_id", "exited_at"),
-    "content_export_soft_bounce": ("receipt_id", "soft_bounced_at"),
-    "content_export_tour_step_failure": ("_sdc_record_hash",),
-    "content_export_tour_step_view": ("_sdc_record_hash",),
-    "content_export_unsubscribe": ("receipt_id", "unsubscribed_at"),
-    "conversation_contact": ("conversation_id", "contact_id"),
-    "conversation_link": ("conversation_id", "linked_object_type", "linked_object_id"),
-    "conversation_tag": ("conversation_id", "tag_id"),
-    "conversation_teammate": ("conversation_id", "teammate_id"),
-    "custom_object_instances": ("type", "id"),
-    "deletions": ("stream", "id"),
-    "event_summaries": ("contact_id", "name"),
-    "events": ("_sdc_record_hash",),
-    "handling_events": ("conversation_id", "teammate_id", "type", "timestamp"),
-    "ip_allowlist": ("workspace_id",),
-    "newsfeed_items": ("newsfeed_id", "id"),
-    "side_conversations": ("side_conversation_id",),
-    "team_admin": ("team_id", "admin_id"),
-    "team_metrics": ("team_id", "admin_id", "measured_at"),
-    "ticket_contact": ("ticket_id", "contact_id"),
-    "ticket_link": ("ticket_id", "linked_object_type", "linked_object_id"),
-    "workspace": ("id_code",),
+# What `--about` says of each table: see about.json, which scripts/documentation.py renews.
+ABOUT: dict[str, dict[str, str]] = {
+    row["stream"]: row
+    for row in json.loads((ROOT / "tests" / "about.json").read_text("utf-8"))["streams"]
 }
 # The parts of keys that are not text.
 KEY_TYPES = {
@@ -98,68 +50,9 @@ KEY_TYPES = {
     ("team_metrics", "measured_at"): "date-time",
 }
 REPLICATION_KEYS = {
-    "activity_logs": "created_at",
-    "article_versions": "article_updated_at",
-    "articles": "updated_at",
-    "call_transcripts": "conversation_updated_at",
-    "collections": "updated_at",
-    "companies": "updated_at",
-    "company_contact": "company_updated_at",
-    "company_notes": "company_updated_at",
-    "company_segment": "company_updated_at",
-    "company_segments": "updated_at",
-    "company_tag": "company_updated_at",
-    "contact_company": "contact_updated_at",
-    "contact_merge_history": "contact_updated_at",
-    "contact_notes": "contact_updated_at",
-    "contact_segment": "contact_updated_at",
-    "contact_subscription": "contact_updated_at",
-    "contact_tag": "contact_updated_at",
-    "contacts": "updated_at",
-    "content_export_answer": "answered_at",
-    "content_export_answer_combined": "received_at",
-    "content_export_checkpoint": "created_at",
-    "content_export_click": "clicked_at",
-    "content_export_completion": "completed_at",
-    "content_export_dismissal": "dismissed_at",
-    "content_export_fin_step_reached": "involved_at",
-    "content_export_goal_success": "goal_hit_at",
-    "content_export_hard_bounce": "hard_bounced_at",
-    "content_export_open": "opened_at",
-    "content_export_overview": "sent_until",
-    "content_export_reaction": "reacted_at",
-    "content_export_receipt": "received_at",
-    "content_export_reply": "replied_at",
-    "content_export_series_completion": "completed_at",
-    "content_export_series_disengagement": "disengaged_at",
-    "content_export_series_exit": "exited_at",
-    "content_export_soft_bounce": "soft_bounced_at",
-    "content_export_tour_step_failure": "failed_at",
-    "content_export_tour_step_view": "viewed_at",
-    "content_export_unsubscribe": "unsubscribed_at",
-    "conversation_contact": "conversation_updated_at",
-    "conversation_link": "conversation_updated_at",
-    "conversation_tag": "conversation_updated_at",
-    "conversation_teammate": "conversation_updated_at",
-    "conversations": "updated_at",
-    "custom_object_instances": "updated_at",
-    "data_connector_executions": "created_at",
-    "deleted_conversations": "deleted_at",
-    "deletions": "seen_at",
-    "event_summaries": "contact_updated_at",
-    "events": "contact_updated_at",
-    "fin_voice_calls": "conversation_updated_at",
-    "handling_events": "conversation_updated_at",
-    "internal_articles": "updated_at",
-    "macros": "updated_at",
-    "segments": "updated_at",
-    "side_conversation_parts": "conversation_updated_at",
-    "side_conversations": "conversation_updated_at",
-    "team_metrics": "measured_at",
-    "ticket_contact": "ticket_updated_at",
-    "ticket_link": "ticket_updated_at",
-    "ticket_parts": "updated_at",
-    "tickets": "updated_at",
+    stream: row["replication"].removeprefix("incremental by ")
+    for stream, row in ABOUT.items()
+    if row["replication"] != "full"
 }
 
 # Tables of links, and the like: what each of their columns is in the official description.
@@ -258,6 +151,13 @@ LINKS = {
 
 # Tables of the content export, whose columns besides those of receipts nobody describes.
 EXPORTED = {stream for stream in TABLES if stream.startswith("content_export_")}
+
+# Which objects of the description the records of all other tables are.
+DESCRIBED_AS = {
+    stream: described
+    for stream, described in NAMED.items()
+    if stream not in LINKS and stream not in EXPORTED
+}
 
 # Lists that the description wraps in an object; users know them as arrays.
 UNWRAPPED = {
@@ -410,7 +310,7 @@ UNDESCRIBED = {
 
 
 def key(stream: str) -> tuple[str, ...]:
-    return KEYS.get(stream, ("id",))
+    return tuple(ABOUT[stream]["key"].split(", "))
 
 
 @cache
@@ -488,7 +388,10 @@ def described_columns(component: str) -> dict[str, str]:
         for child_name, child in target.get("properties", {}).items():
             yield from walk(child, f"{path}.{child_name}")
 
-    top = components(description()["components"]["schemas"][component])["properties"]
+    schemas = description()["components"]["schemas"]
+    unknown = f"no {component} is described: name the record in tests/endpoints.json, or see LINKS"
+    assert component in schemas, unknown
+    top = components(schemas[component])["properties"]
     return dict(field for name, child in top.items() for field in walk(child, name))
 
 
@@ -540,8 +443,7 @@ def expected_columns(stream: str) -> dict[str, str]:
 
 def test_every_stream_has_a_schema_file() -> None:
     assert set(TABLES) >= set(STREAMS)
-    assert set(TABLES) == DESCRIBED_AS.keys() | LINKS.keys() | EXPORTED
-    assert not DESCRIBED_AS.keys() & LINKS.keys()
+    assert set(TABLES) == NAMED.keys() | LINKS.keys()
 
 
 @pytest.mark.parametrize("stream", KNOWN)

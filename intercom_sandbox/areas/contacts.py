@@ -1,0 +1,89 @@
+"""What contacts subscribe to, and objects that a workspace defines for itself."""
+
+from __future__ import annotations
+
+from intercom_sandbox.resource import Resource
+from intercom_sandbox.resource_sample import Sample
+
+
+def _subscription_types(sample: Sample) -> None:
+    for number, name in enumerate(("Newsletters", "Product news", "Old offers")):
+        words = {"name": name, "description": f"All about {name.lower()}", "locale": "en"}
+        sample.add(
+            "subscription_types",
+            state=("live", "draft", "archived")[number],
+            consent_type=("opt_out", "opt_in")[number % 2],
+            default_translation=words,
+            translations=[words, words | {"locale": "de"}],
+            content_types=["email"] if number else ["email", "sms_message"],
+        )
+
+
+SUBSCRIPTION_TYPES = Resource(
+    "subscription_types",
+    "/subscription_types",
+    ("users_companies_read",),
+    times=(),
+    shape={
+        "type": "subscription",
+        "id": "",
+        "state": "live",
+        "consent_type": "opt_out",
+        "default_translation": {"name": "", "description": "", "locale": "en"},
+        "translations": [],
+        "content_types": ["email"],
+    },
+    sample=_subscription_types,
+)
+
+
+def _custom_object_instances(sample: Sample) -> None:
+    for number in range(sample.count):
+        times = sample.times(number, sample.count)
+        sample.add(
+            "custom_object_instances",
+            type="Order",
+            external_id=f"order-{number + 1}",
+            external_created_at=sample.maybe(times["created_at"]),
+            external_updated_at=sample.maybe(times["updated_at"]),
+            custom_attributes={"order_number": f"ORDER-{number + 1:05}", "total": 149.99},
+            **times,
+        )
+
+
+CUSTOM_OBJECT_TYPES = Resource(
+    "custom_object_types",
+    "",
+    times=(),
+    shape={"id": ""},
+)
+
+
+CUSTOM_OBJECT_INSTANCES = Resource(
+    "custom_object_instances",
+    "/custom_object_instances/{id}",
+    ("custom_objects",),
+    since=(2, 16),
+    paging="numbers",
+    sizes=(20, 150),
+    key=("type", "id"),
+    parent="custom_object_types",
+    parent_field="type",
+    makes_parent=True,
+    shape={
+        "id": "",
+        "type": "",
+        "external_id": "",
+        "external_created_at": None,
+        "external_updated_at": None,
+        "custom_attributes": {},
+    },
+    sample=_custom_object_instances,
+)
+
+
+RESOURCES = (
+    SUBSCRIPTION_TYPES,
+    CUSTOM_OBJECT_TYPES,
+    CUSTOM_OBJECT_INSTANCES,
+)

@@ -1,0 +1,93 @@
+"""What a list of Intercom is: where and how it is listed, and what its records look like."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .options import Permission
+from .records import Record
+from .resource_sample import Sample
+
+Version = tuple[int, int]
+Paging = Literal["none", "numbers", "numbers_on_top", "cursor", "one_object"]
+Kept = Callable[[str], list[Record]]
+"""The records of a resource, by its name."""
+
+
+@dataclass(frozen=True)
+class TimeFilter:
+    """A parameter of the query, in Unix seconds, that sets a border to the times of records."""
+
+    parameter: str
+    field: str
+    selects: Literal[">", ">=", "<="]
+    is_required: bool = False
+    default_age: int | None = None
+    """Where the border is when the parameter is left out, in seconds before now."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of record.
+
+    name            its table
+    path            where it is listed; empty for what comes inside of other answers only
+    permissions     one of these is needed; where Intercom does not say which, it is the one for
+                    the nearest kind of data
+    since, until    the first and the last version that have it
+    paging          all at once; pages by number, told in `pages` or beside the rows; pages by
+                    cursor; or the one record that there is as the whole answer
+    sizes           the default and the maximum size of a page
+    rows, kind      the name of the list in the answer, and the answer's `type`
+    newest_first    the time that the list is ordered by; else the order is that of making
+    is_reversible   whether `order=asc` turns that order round
+    is_counted      whether numbered pages come with a total_count
+    ids             what an id that is made here looks like; text is a number as text
+    key             the fields that tell one record from the others
+    times           the fields that hold when a record was made and last edited
+    times_in        Unix seconds or text of ISO 8601, which macros give with milliseconds
+    parent          the table whose records this is listed for, one by one
+    parent_field    the field that holds the id of the parent
+    from_parent     what the truth repeats of the parent: its fields, by ours
+    makes_parent    whether a record makes the parent that it names
+    missing         the error code for a parent that is not there
+    hidden          fields that answers leave out
+    bodies          fields that come with include_bodies=true only
+    only            the one field that stands in the answer for the record
+    shape           a record of version 2.16 with nothing set; its id, times and workspace_id are
+                    filled in when it is made
+    derive          makes the records out of those of other resources
+    sample          adds the sample records, and those that come with them
+    """
+
+    name: str
+    path: str
+    permissions: tuple[Permission, ...] = ()
+    since: Version = (0, 0)
+    paging: Paging = "none"
+    sizes: tuple[int, int] = (0, 0)
+    rows: str = "data"
+    kind: str = "list"
+    newest_first: str | None = None
+    is_reversible: bool = False
+    is_counted: bool = True
+    filters: tuple[TimeFilter, ...] = ()
+    ids: Literal["text", "integer", "uuid"] = "text"
+    key: tuple[str, ...] = ("id",)
+    times: tuple[str, ...] = ("created_at", "updated_at")
+    times_in: Literal["seconds", "iso", "iso_milliseconds"] = "seconds"
+    parent: str = ""
+    parent_field: str = ""
+    from_parent: Mapping[str, str] = field(default_factory=dict)
+    makes_parent: bool = False
+    missing: str = "not_found"
+    hidden: tuple[str, ...] = ()
+    bodies: tuple[str, ...] = ()
+    only: str = ""
+    until: Version = (sys.maxsize, 0)
+    shape: Record = field(default_factory=dict)
+    derive: Callable[[Kept], list[Record]] | None = None
+    sample: Callable[[Sample], None] | None = None

@@ -1,0 +1,93 @@
+"""What the official description of Intercom's API, version 2.16, says.
+
+Its names and types are in description.json, made by scripts/names_and_types.py. Its examples are
+not: tests that need them are skipped where the description is not beside the repository.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from paths import BESIDE, TESTS
+
+DESCRIPTION = BESIDE / "intercom-openapi" / "2.16.yaml"
+NAMES_AND_TYPES = Path(__file__).with_name("description.json")
+
+# The endpoints by method and path, each with the tables that it is read for, or with the reason why
+# not. `record` or `records`: the objects of the description that are not called as their table.
+ENDPOINTS: dict[str, dict[str, Any]] = json.loads((TESTS / "endpoints.json").read_text("utf-8"))
+
+
+def tables_of(entry: Mapping[str, Any]) -> list[str]:
+    return [entry["table"]] if "table" in entry else list(entry.get("tables", ()))
+
+
+def _singular(table: str) -> str:
+    return f"{table.removesuffix('ies')}y" if table.endswith("ies") else table.removesuffix("s")
+
+
+def _described_as() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in ENDPOINTS.values():
+        named = dict(entry.get("records", {}))
+        if "record" in entry:
+            named[entry["table"]] = entry["record"]
+        found |= {table: _singular(table) for table in tables_of(entry) if table not in found}
+        found |= named
+    return found
+
+
+# Which of its objects each table's records are; links and exports have none.
+DESCRIBED_AS = _described_as()
+
+
+@lru_cache(maxsize=1)
+def description() -> dict[str, Any]:
+    """Names and types: paths that can be read, and components; not to be changed."""
+    table = json.loads(NAMES_AND_TYPES.read_text(encoding="utf-8"))
+    return {"paths": table.pop("paths"), "components": table}
+
+
+@lru_cache(maxsize=1)
+def whole_description() -> dict[str, Any]:
+    """The whole document; not to be changed. Skips the test where there is none."""
+    if not DESCRIPTION.exists():
+        pytest.skip("the official description of version 2.16 is not beside the repository")
+    loaded: dict[str, Any] = yaml.load(DESCRIPTION.read_bytes(), yaml.CSafeLoader)
+    return loaded
+
+
+class Example(NamedTuple):
+    """An answer that the description shows."""
+
+    endpoint: str
+    """Method and path, as "GET /articles"."""
+    status: str
+    """The HTTP status of the answer, or "default"."""
+    name: str
+    """Intercom's name of the example."""
+    value: Any
+    """The whole body; not to be changed."""
+
+
+def examples() -> Iterator[Example]:
+    """Every example answer of every operation, those that operations share included."""
+    shared = whole_description()["components"]["responses"]
+    for path, operations in whole_description()["paths"].items():
+        for method, operation in operations.items():
+            if method == "parameters":
+                continue
+            for status, answer in operation["responses"].items():
+                if "$ref" in answer:
+                    answer = shared[answer["$ref"].rsplit("/", 1)[1]]
+                for body in answer.get("content", {}).values():
+                    for name, example in body.get("examples", {}).items():
+                        yield Example(
+                            f"{method.upper()} {path}", str(status), name, example["value"]
+                        )
