@@ -135,7 +135,10 @@ def generated() -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    texts = dict(generated())
+    try:
+        texts = dict(generated())
+    except FileNotFoundError as error:
+        raise SystemExit(f"{Path(error.filename).relative_to(ROOT)} is missing") from None
     pages = {path.relative_to(ROOT).as_posix() for path in (DOCS / "streams").glob("*.md")}
     for name in sorted(pages | texts.keys()):
         path, after = ROOT / name, texts.get(name)

@@ -73,6 +73,22 @@ WIDGETS = Resource(
     "    AWAY_STATUS_REASONS,\n": "    WIDGETS,\n",
 }
 ROW = {"\n}\n": ',\n  "GET /widgets": {"table": "widgets"}'}
+# What Intercom says of its list and of its records.
+DESCRIPTION = "tests/support/description.json"
+DESCRIBED = {
+    DESCRIPTION: {
+        '"/me": {"get"': (
+            '"/widgets": {"get": {"responses": {"200": {"content": {"application/json": {"schema": '
+            '{"type": "object", "properties": {"data": {"type": "array", "items": '
+            '{"$ref": "#/components/schemas/widget"}}}}}}}}}},\n'
+        ),
+        '"activity_log": {': (
+            '"widget": {"type": "object", "properties": {"id": {"type": "string"}, '
+            '"name": {"type": "string"}, "created_at": {"type": "integer", "format": "date-time"}, '
+            '"updated_at": {"type": "integer", "format": "date-time"}}},\n'
+        ),
+    }
+}
 BY_HAND = {STREAMS: CLASS, SCHEMA: COLUMNS, RESOURCES: RESOURCE, ENDPOINTS: ROW}
 
 # Where the tests say that something is missing.
@@ -106,8 +122,7 @@ class Checkout:
                 assert content.count(place) == 1, (name, place)
                 content = content.replace(place, text + place)
             path.write_text(content, encoding="utf-8")
-        renewed = self.run("scripts/documentation.py")
-        assert renewed.returncode == 0, renewed.stderr
+        self.renewed = self.run("scripts/documentation.py")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # Wide enough for a whole message in each line of pytest's summary.
@@ -147,8 +162,10 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.mark.timeout(300)
 def test_four_files_make_a_table(checkout: Checkout) -> None:
-    checkout.add(BY_HAND)
-    assert checkout.changed() == BY_HAND.keys() | GENERATED
+    checkout.add(DESCRIBED | BY_HAND)
+    assert checkout.renewed.returncode == 0, checkout.renewed.stderr
+    changed = {DESCRIPTION} | BY_HAND.keys() | GENERATED
+    assert checkout.changed() == changed
     tests = checkout.test(
         "test_docs or test_imports or test_endpoints or test_every_stream or widgets",
         "unit/test_docs.py",
@@ -160,12 +177,13 @@ def test_four_files_make_a_table(checkout: Checkout) -> None:
         "flows/test_tables.py::test_a_table_alone_is_whole_too",
     )
     assert tests.returncode == 0, tests.stdout
-    assert checkout.changed() == BY_HAND.keys() | GENERATED
+    assert checkout.changed() == changed
 
 
 @pytest.mark.parametrize("forgotten", BY_HAND)
 def test_a_place_that_was_forgotten_is_named(checkout: Checkout, forgotten: str) -> None:
-    checkout.add({name: texts for name, texts in BY_HAND.items() if name != forgotten})
+    kept = {name: texts for name, texts in BY_HAND.items() if name != forgotten}
+    checkout.add(DESCRIBED | kept)
     tests = checkout.test(
         "schema_file or read_from_an_endpoint or widgets",
         "unit/test_docs.py",
@@ -174,3 +192,6 @@ def test_a_place_that_was_forgotten_is_named(checkout: Checkout, forgotten: str)
     )
     failures = [line for line in tests.stdout.splitlines() if line.startswith("FAILED ")]
     assert any("widgets: " in each and NAMED[forgotten] in each for each in failures), tests.stdout
+    assert (checkout.renewed.returncode == 0) == (forgotten != SCHEMA), checkout.renewed.stderr
+    if forgotten == SCHEMA:
+        assert checkout.renewed.stderr == f"{SCHEMA} is missing\n"

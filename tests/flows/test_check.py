@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import TIMEOUT_SECONDS, Tap, selecting, start_tap
-from test_permissions import permissions_of
+from permissions import permissions_of
 from truth import STREAMS as CORE
 
 from intercom_sandbox.sample import generate
