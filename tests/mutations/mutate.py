@@ -19,7 +19,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS = Path(__file__).with_name("mutations.json")
-COPIED = ("tap_intercom", "tests", "pyproject.toml", "setup.py", "README.md", "docs")
+COPIED = (
+    *("tap_intercom", "intercom_sandbox", "tests", "scripts", "docs"),
+    *("pyproject.toml", "setup.py", "README.md"),
+)
 PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
 TIMEOUT_SECONDS = 600
 
