@@ -339,7 +339,7 @@ class TestJobs:
         runs = start_runs(export_result="canceled")
         output = run(runs, RECEIPT)
         assert output.code == 4
-        assert " is canceled" in output.last_log_line
+        assert " as canceled" in output.last_log_line
         assert runs.bookmarks == {}
 
     def test_a_gateway_that_times_out_is_no_failed_job(self, start_runs: StartRuns) -> None:

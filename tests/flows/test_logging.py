@@ -85,7 +85,7 @@ def test_what_did_not_come_is_counted_with_its_reason(tap: Tap, logged: Logged) 
 
 
 def test_counts_of_a_long_run_come_in_parts(logged: Logged) -> None:
-    output = logged.run(numbers={"metrics.INTERVAL_SECONDS": 0})
+    output = logged.run(numbers={"intercom.metrics.INTERVAL_SECONDS": 0})
     told = points(output, "record_count")
     assert len(told) > len(STREAMS)
     counts: Counter[str] = Counter()

@@ -43,9 +43,10 @@ def test_a_signal_after_the_last_row_leaves_the_state(
     signals = [signal.SIGINT]
 
     def interrupted(*arguments: object) -> object:
+        result = called(*arguments)
         if signals:
             signal.raise_signal(signals.pop())
-        return called(*arguments)
+        return result
 
     monkeypatch.setattr(holder, name, interrupted)
     sandbox = start_sandbox(generate(seed=1, contacts=3, conversations=2, parts=4))
