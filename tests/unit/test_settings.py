@@ -102,7 +102,7 @@ def test_a_valid_value_is_read(
         ("access_token", "two words", "is not a token"),
         ("access_token", "a\nb", "is not a token"),
         ("access_token", "tökén-ł", "is not a token"),
-        ("access_token", 12, "is not a token"),
+        ("access_token", 987_654_321, "is not a token"),
         ("start_date", "  ", "missing, must be a date"),
         ("start_date", "31/01/2024", "MM/DD/YYYY (month first)"),
         ("start_date", "2024-02-30", "is not a date"),
