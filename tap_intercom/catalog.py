@@ -55,12 +55,8 @@ def select(
     """
     selections = {}
     for name, entry in entries(catalog):
-        marks = marks_of(name, entry)
-        for place, old in _marks_in_schema(entry.get("schema"), ()):
-            mark = marks.setdefault(place, {})
-            if mark.get("selected") is None:
-                mark["selected"] = old
-        if not _is_selected(marks.get((), {}), name):
+        marks = all_marks_of(name, entry)
+        if not is_selected(name, marks, ()):
             continue
         try:
             stream = stream_of(name)
@@ -104,6 +100,16 @@ def marks_of(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
         ) from None
 
 
+def all_marks_of(name: str, entry: Entry) -> dict[Breadcrumb, dict[str, Any]]:
+    """Return the metadata of an entry, with the marks inside the schema of old catalogs."""
+    marks = marks_of(name, entry)
+    for place, selected in _marks_in_schema(entry.get("schema"), ()):
+        mark = marks.setdefault(place, {})
+        if mark.get("selected") is None:
+            mark["selected"] = selected
+    return marks
+
+
 def _marks_in_schema(schema: Any, place: Breadcrumb) -> Iterator[tuple[Breadcrumb, Any]]:
     """Yield the marks inside the schema of catalogs older than metadata, by their place."""
     if not isinstance(schema, dict):
@@ -127,29 +133,28 @@ def _flag(mark: Mapping[str, Any], key: str, stream: str, place: Breadcrumb = ()
     raise ConfigError(f"catalog: {key} of {name} must be true or false")
 
 
-def _is_selected(table: Mapping[str, Any], name: str) -> bool:
-    """Whether a stream is selected, by its own mark or by default."""
-    selected = _flag(table, "selected", name)
-    if selected is None:
-        return name in STREAMS and _flag(table, "selected-by-default", name) is True
-    return selected
+def is_selected(
+    stream: str, marks: Mapping[Breadcrumb, Mapping[str, Any]], place: Breadcrumb
+) -> bool:
+    """Whether a stream, at (), or a field is selected, by its own mark or by default."""
+    mark = marks.get(place, {})
+    if place and mark.get("inclusion") in ("automatic", "unsupported"):
+        return bool(mark["inclusion"] == "automatic")
+    selected = _flag(mark, "selected", stream, place)
+    if selected is not None:
+        return selected
+    default = _flag(mark, "selected-by-default", stream, place)
+    return default is not False if place else stream in STREAMS and default is True
 
 
 def _field_selector(
     stream: str, marks: Mapping[Breadcrumb, Mapping[str, Any]], automatic: set[str]
 ) -> Callable[[Breadcrumb], bool]:
-    def is_selected(breadcrumb: Breadcrumb) -> bool:
-        if len(breadcrumb) == 2 and breadcrumb[1] in automatic:
-            return True
-        field = marks.get(breadcrumb, {})
-        if field.get("inclusion") in ("automatic", "unsupported"):
-            return bool(field["inclusion"] == "automatic")
-        selected = _flag(field, "selected", stream, breadcrumb)
-        if selected is None:
-            return _flag(field, "selected-by-default", stream, breadcrumb) is not False
-        return selected
+    def is_read(place: Breadcrumb) -> bool:
+        is_automatic = len(place) == 2 and place[1] in automatic
+        return is_automatic or is_selected(stream, marks, place)
 
-    return is_selected
+    return is_read
 
 
 def _selection(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tap_intercom import DISTRIBUTION, __version__, log
 from tap_intercom.descriptors import patient
@@ -127,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-d", "--discover", action="store_true", help="write a catalog to stdout")
     parser.add_argument(
-        "--catalog", metavar="FILE", help="catalog file: streams and fields to read"
+        "--catalog",
+        metavar="FILE",
+        help="catalog file: streams and fields to read; with --discover, the selection to keep",
     )
     parser.add_argument("-p", "--properties", metavar="FILE", help="deprecated alias of --catalog")
     parser.add_argument(
@@ -179,17 +181,22 @@ def _run(options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:
     )
     log.hide(settings.access_token, settings.client_secret)
     if options.discover:
-        return _discover(settings)
+        return _discover(settings, read_catalog(options.catalog, options.properties))
     return _sync(settings, options, uninterrupted)
 
 
-def _discover(settings: Settings) -> int:
+def _discover(settings: Settings, earlier: Any) -> int:
     from tap_intercom.discovery import discover
     from tap_intercom.intercom.client import Client
 
     client = Client(settings)
     client.open_workspace()
-    _print(json.dumps(discover(client, settings), indent=2))
+    catalog = discover(client, settings)
+    if earlier is not None:
+        from tap_intercom.commands.discover import keep_selection
+
+        keep_selection(catalog, earlier).log()
+    _print(json.dumps(catalog, indent=2))
     return 0
 
 
