@@ -34,32 +34,31 @@ class Resource:
     """One kind of record.
 
     name            its table
-    path            where it is listed; empty for what comes inside of other answers only
-    permissions     one of these is needed; where Intercom does not say which, it is the one for
-                    the nearest kind of data
+    path            where it is listed; empty if it only comes inside other answers
+    permissions     one of these is needed; if Intercom documents none, the one for similar data
     since, until    the first and the last version that have it
-    paging          all at once; pages by number, told in `pages` or beside the rows; pages by
-                    cursor; or the one record that there is as the whole answer
+    paging          all at once; pages by number, described in `pages` or beside the rows; pages by
+                    cursor; or the only record as the whole answer
     sizes           the default and the maximum size of a page
     rows, kind      the name of the list in the answer, and the answer's `type`
-    newest_first    the time that the list is ordered by; else the order is that of making
-    is_reversible   whether `order=asc` turns that order round
+    newest_first    the time that orders the list; otherwise the order of creation
+    is_reversible   whether `order=asc` reverses that order
     is_counted      whether numbered pages come with a total_count
-    ids             what an id that is made here looks like; text is a number as text
-    key             the fields that tell one record from the others
-    times           the fields that hold when a record was made and last edited
-    times_in        Unix seconds or text of ISO 8601, which macros give with milliseconds
+    ids             the form of new ids; text is a number as text
+    key             the fields that identify a record
+    times           the fields with the times of creation and of the last edit
+    times_in        Unix seconds or ISO 8601 text, which macros have with milliseconds
     parent          the table whose records this is listed for, one by one
-    parent_field    the field that holds the id of the parent
+    parent_field    the field with the id of the parent
     from_parent     what the truth repeats of the parent: its fields, by ours
-    makes_parent    whether a record makes the parent that it names
-    missing         the error code for a parent that is not there
-    hidden          fields that answers leave out
-    bodies          fields that come with include_bodies=true only
-    only            the one field that stands in the answer for the record
+    makes_parent    whether a record creates the parent that it names
+    missing         the error code for a parent that does not exist
+    hidden          fields that answers omit
+    bodies          fields that only come with include_bodies=true
+    only            the field that replaces the record in the answer
     shape           a record of version 2.16 with nothing set; its id, times and workspace_id are
-                    filled in when it is made
-    derive          makes the records out of those of other resources
+                    filled in when it is created
+    derive          derives the records from those of other resources
     sample          adds the sample records, and those that come with them
     """
 

@@ -1,4 +1,4 @@
-"""What samples of resources are made with: a small support team, and times within a period."""
+"""Tools for samples of resources: a small support team, and times within a period."""
 
 from __future__ import annotations
 

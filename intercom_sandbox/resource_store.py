@@ -38,7 +38,7 @@ class ResourceStore:
         self._records[name] = self._parents[name] = records
 
     def add(self, name: str, /, **fields: Any) -> str:
-        """Add a record; gives its key: the id, or several fields with a slash between them."""
+        """Add a record and return its key: the id, or several fields joined by slashes."""
         resource = RESOURCES[name]
         now = int(self._clock())
         record = deepcopy(resource.shape)
@@ -70,7 +70,7 @@ class ResourceStore:
         return self._records[name].get(key)
 
     def keys(self, name: str) -> list[str]:
-        """The keys of all records, in the order of making."""
+        """Return the keys of all records, in the order of creation."""
         return list(self._records[name])
 
     def has_parent(self, resource: Resource, parent_id: str) -> bool:
@@ -79,7 +79,7 @@ class ResourceStore:
     def listed(
         self, name: str, parent_id: str | None = None, *, is_ordered: bool = True
     ) -> list[Record]:
-        """The records, or those of one parent, in the order of the list or else of making."""
+        """Return the records, or those of one parent, in the order of the list or of creation."""
         resource = RESOURCES[name]
         records = resource.derive(self._kept) if resource.derive else self._kept(name)
         if parent_id is not None:
@@ -89,7 +89,7 @@ class ResourceStore:
         return records
 
     def truth(self, name: str) -> list[Record]:
-        """Copies of all records whose parents are there, with what an incremental parent adds."""
+        """Return copies of all records whose parents exist, with the fields a parent adds."""
         resource = RESOURCES[name]
         records = [
             deepcopy(each)

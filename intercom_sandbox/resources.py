@@ -1,4 +1,4 @@
-"""What Intercom lists besides contacts, companies and conversations: the resources of all areas."""
+"""The resources of all areas: lists apart from contacts, companies and conversations."""
 
 from __future__ import annotations
 

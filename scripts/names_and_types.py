@@ -50,7 +50,7 @@ def names_and_types(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_readable(method: str, path: str) -> bool:
-    """Whether an operation returns what there is, and changes nothing."""
+    """Whether an operation only reads."""
     return method == "get" or (method == "post" and READING_POST.fullmatch(path) is not None)
 
 

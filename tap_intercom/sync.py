@@ -285,7 +285,7 @@ class Sync:
         )
 
     def _conclude(self, selections: dict[str, Selection]) -> int:
-        """Report findings, then failures in one last line, and return the exit code."""
+        """Report shortfalls, then failures in one last line, and return the exit code."""
         self._shortfalls.report()
         for selection in selections.values():
             for (field, kind), count in sorted(selection.coercions.counts.items()):

@@ -242,7 +242,7 @@ class TestCustomAttributes:
         assert list(found["days left"]) == ["anyOf", "description"]
         description = found["days left"]["description"]
         assert description.startswith("Days until the trial ends. Each")
-        assert len(description) == 1024  # BigQuery takes no more
+        assert len(description) == 1024  # the limit of BigQuery
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_without_any_permission_all_streams_are_there(self, tap: Tap, status: int) -> None:

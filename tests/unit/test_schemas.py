@@ -334,7 +334,7 @@ def single_type(node: dict[str, Any]) -> str:
 
 
 def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield path and schema of a field and all inside it; `[]` stands for an array's items."""
+    """Yield path and schema of a field and of all fields inside it; `[]` marks array items."""
     yield path, node
     if "items" in node:
         yield from walk(node["items"], f"{path}[]")
