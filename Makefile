@@ -24,10 +24,10 @@ check: lint ## run lint, types and unit tests: about a minute
 # Each real target has its own environment: their pins conflict with ours.
 .venv-targets/%/.installed: tests/targets/%.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install $(PIP_FLAGS) -r $<
+	$(@D)/bin/pip install $(PIP_FLAGS) $(if $(findstring pipelinewise,$@),--no-deps) -r $<
 	@touch $@
 
-targets: .venv-targets/duckdb/.installed .venv-targets/jsonl/.installed ## install the real targets that tests load into
+targets: $(patsubst tests/targets/%.txt,.venv-targets/%/.installed,$(wildcard tests/targets/*.txt)) ## install the real targets that tests load into
 
 test: lint targets ## run lint, types and all tests
 	$(BIN)/pytest -n auto
