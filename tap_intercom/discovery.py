@@ -163,9 +163,12 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     untyped: list[str] = []
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
-        custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+        typed = custom.pop("properties", {}) | attribute_schemas(attributes)
+        if typed:
+            # Some targets that flatten give an object with no properties in it no column at all.
+            custom["properties"] = typed
         names = {name for each in attributes if isinstance(name := each.get("name"), str)}
-        untyped = sorted(names - custom["properties"].keys())
+        untyped = sorted(names - typed.keys())
     for name, column in stream.older_columns.items():
         if settings.version < column.until:
             schema["properties"][name] = column.schema

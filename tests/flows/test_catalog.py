@@ -59,7 +59,7 @@ def field(*names: str) -> tuple[str, ...]:
 
 def custom_attributes(catalog: dict[str, Any], stream: str) -> dict[str, Any]:
     schema = entry_of(catalog, stream)["schema"]["properties"]["custom_attributes"]
-    return dict(schema["properties"])
+    return dict(schema.get("properties", {}))
 
 
 def streams_in_order(output: Output) -> list[str]:
@@ -322,7 +322,8 @@ class TestCustomAttributes:
             ("companies", "company"),
             ("conversations", "conversation"),
         ):
-            assert custom_attributes(catalog, stream) == {}
+            schema = entry_of(catalog, stream)["schema"]["properties"]["custom_attributes"]
+            assert "properties" not in schema  # as some targets that flatten drop an empty object
             assert any(
                 model in line and "get no types" in line and str(status) in line
                 for line in output.log_lines("WARNING")
