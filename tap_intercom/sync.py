@@ -26,7 +26,7 @@ from tap_intercom.messages import Messages
 from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream import Batch, Selection, StreamRun
+from tap_intercom.reading.stream_run import Batch, Selection, StreamRun
 from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import IDS_SHOWN, Shortfalls
@@ -133,7 +133,8 @@ class Sync:
             return
         self._has_begun = True
         reads = [partial(_read, run) for run in runs]
-        for run, batches in zip(runs, runs[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True):
+        ahead = runs[0].ahead.run(reads, STREAMS_AT_ONCE, is_patient=True)
+        for run, batches in zip(runs, ahead, strict=True):
             self._write(run, batches)
 
     def _write(self, run: StreamRun, batches: Iterator[Batch]) -> None:
