@@ -209,6 +209,7 @@ def _selection(
             coercions,
             key_properties=stream.key_properties,
             records_key=stream.records_key,
+            instant_field=stream.instant_field,
             **rules,
         ),
         coercions=coercions,
