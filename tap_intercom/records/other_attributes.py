@@ -89,10 +89,21 @@ def _fits(value: Any, column: Column) -> bool:
         coerced = column.coerce(value)
     except CoercionError:
         return False
-    if not isinstance(coerced, (int, float)):
-        return True
-    # 1.5 fits as text too, but 01.50 would lose its digits.
-    return bool(value == (exact_json(coerced).decode() if type(value) is str else coerced))
+    if type(value) is str:
+        # 1.5 fits as text too, but 01.50 would lose its digits. A number as text may be no time.
+        is_scalar = isinstance(coerced, (int, float)) or _is_number(value)
+        return not is_scalar or exact_json(coerced).decode() == value
+    if type(coerced) is bool:
+        return False
+    return not isinstance(coerced, (int, float)) or bool(coerced == value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(attributes: Mapping[str, Any]) -> str | None:
