@@ -26,7 +26,7 @@ from tap_intercom.messages import Messages
 from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream import Batch, Selection, StreamRun
+from tap_intercom.reading.stream_run import Batch, Selection, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.signals import Uninterrupted

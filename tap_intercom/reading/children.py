@@ -18,7 +18,8 @@ from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.reading.nested import Found, NestedList
 from tap_intercom.reading.passes import read_until_whole
-from tap_intercom.reading.stream import MAX_OTHERS, Batch, Record, Stream, StreamRun
+from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream_run import MAX_OTHERS, Batch, Record, StreamRun
 from tap_intercom.reading.unreadable import (
     FAILURES,
     FIRST_PATIENCE_SECONDS,

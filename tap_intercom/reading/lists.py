@@ -10,7 +10,8 @@ from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import WHOLE, Paging, Send, total_count
 from tap_intercom.reading.children import ChildStream, Parent, ParentStream, Places, chunks
 from tap_intercom.reading.passes import ListPass, read_until_whole
-from tap_intercom.reading.stream import Batch, Probe, Record, StreamRun, instant_of
+from tap_intercom.reading.stream import Probe, instant_of
+from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.settings import Settings
 
 # The maximum number of parents to repeat after an interruption; each one costs a request.

@@ -27,13 +27,8 @@ from tap_intercom.intercom.pages import (
 )
 from tap_intercom.reading.children import ParentStream, RenderedPage
 from tap_intercom.reading.seen import Seen
-from tap_intercom.reading.stream import (
-    Batch,
-    Probe,
-    Stream,
-    StreamRun,
-    times_of_change,
-)
+from tap_intercom.reading.stream import Probe, Stream, times_of_change
+from tap_intercom.reading.stream_run import Batch, StreamRun
 from tap_intercom.reading.tally import PAGE_SIZE, PassCheck, TailPass
 from tap_intercom.reading.unreadable import (
     CODES_OF_A_WRONG_QUERY,

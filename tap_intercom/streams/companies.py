@@ -14,7 +14,8 @@ from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeList
 from tap_intercom.reading.passes import read_until_whole
 from tap_intercom.reading.scroll import scroll_pages
-from tap_intercom.reading.stream import Batch, Opening, Probe, Record, StreamRun, updated_at
+from tap_intercom.reading.stream import Probe, updated_at
+from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have
 

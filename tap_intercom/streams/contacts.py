@@ -14,15 +14,8 @@ from tap_intercom.reading.children import ChildStream, EmbeddedStream, Parent
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeList
 from tap_intercom.reading.search import SearchStream
-from tap_intercom.reading.stream import (
-    Batch,
-    Opening,
-    Probe,
-    Record,
-    StreamRun,
-    list_of,
-    record_hash,
-)
+from tap_intercom.reading.stream import Probe, list_of, record_hash
+from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
 
 USERS_AND_COMPANIES = "Read and list users and companies"

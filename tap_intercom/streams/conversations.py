@@ -20,15 +20,8 @@ from tap_intercom.reading.children import (
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.search import SearchStream, probe_search
-from tap_intercom.reading.stream import (
-    Batch,
-    MissingPermission,
-    Opening,
-    Probe,
-    Record,
-    StreamRun,
-    instant_of,
-)
+from tap_intercom.reading.stream import MissingPermission, Probe, instant_of
+from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 

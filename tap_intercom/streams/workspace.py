@@ -13,7 +13,8 @@ from tap_intercom.reading.children import ChildStream, EmbeddedStream, Parent
 from tap_intercom.reading.lists import ListStream, ObjectStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.passes import read_until_whole
-from tap_intercom.reading.stream import Batch, Probe, Record, StreamRun, list_of
+from tap_intercom.reading.stream import Probe, list_of
+from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.times import DAY_SECONDS
 from tap_intercom.windows import Window, spans
