@@ -12,10 +12,10 @@ from math import ceil
 from typing import NamedTuple
 
 from tap_intercom.intercom.pages import WHOLE, Paging, Sized
-from tap_intercom.reading.children import ChildStream, EmbeddedStream, ParentStream
+from tap_intercom.reading.children import ChildStream
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.search import SearchStream
-from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream import EmbeddedStream, Stream
 from tap_intercom.settings import Settings
 from tap_intercom.streams import lineage, root_of
 from tap_intercom.streams.companies import LIST_PAGE_SIZE, Companies, CompanySegments
@@ -109,7 +109,7 @@ class _Estimator:
 
     def estimate(self, stream: Stream, amounts: Amounts) -> Estimate:
         first, following, not_known = self._requests(stream, amounts)
-        if isinstance(stream, ParentStream) and any(each.whole for each in stream.lists):
+        if any(each.whole for each in stream.lists):
             not_known = (*not_known, LONG_LISTS)
         if not self.full.isdisjoint(each.name for each in stream.with_children()):
             following = first
