@@ -179,7 +179,7 @@ class SearchStream(Stream):
         width = (
             WINDOWS_WITH_CHILDREN_AT_ONCE if self.has_children(span.streams) else WINDOWS_AT_ONCE
         )
-        for batches in run.ahead.run(reads, width, WINDOWS_AT_FIRST):
+        for batches in run.ahead.run(reads, width, WINDOWS_AT_FIRST, is_patient=True):
             yield from batches
 
     def _read_open(self, run: StreamRun, span: Span) -> Iterator[Batch]:
