@@ -154,8 +154,9 @@ def _pruned(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
             pruned["required"] = [name for name in required if name not in dropped]
     if "items" in schema:
         pruned["items"] = _pruned(schema["items"], selected, (*breadcrumb, "items"))
-    if "anyOf" in schema:
-        pruned["anyOf"] = [_pruned(branch, selected, breadcrumb) for branch in schema["anyOf"]]
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            pruned[keyword] = [_pruned(branch, selected, breadcrumb) for branch in schema[keyword]]
     return pruned
 
 
