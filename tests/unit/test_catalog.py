@@ -160,6 +160,10 @@ def test_a_setting_adds_the_workspace_to_the_key() -> None:
     assert added_columns(STREAMS["tags"], Settings()) == {}
 
 
+# A dataset of the reporting export, which only its catalog entry describes.
+DATASET = entry_of("tags", SELECTED) | {"tap_stream_id": "reporting_calls"}
+
+
 @pytest.mark.parametrize(
     ("entry", "settings", "reason"),
     [
@@ -171,6 +175,8 @@ def test_a_setting_adds_the_workspace_to_the_key() -> None:
             Settings(),
             "the schema of tags is missing its key id",
         ),
+        (DATASET, Settings(), "reporting_calls is missing its key, or Intercom's names"),
+        (DATASET | {"key_properties": ["a"]}, Settings(), "run --discover again"),
     ],
 )
 def test_a_selection_that_cannot_be_read_is_an_error(
