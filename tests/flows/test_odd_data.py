@@ -215,6 +215,7 @@ CASES = [
     field("tiny-money", "companies", "monthly_spend", 1e-9),
     field("money-as-text", "companies", "monthly_spend", "155.55", 155.55),
     field("whole-with-decimals", "companies", "session_count", 3.0, 3),
+    field("true-as-a-count", "companies", "session_count", True, 1),
     field("half-a-count", "companies", "session_count", 3.5, None),
     field("largest-count", "companies", "session_count", 2**63 - 1),
     field("count-beyond-63-bits", "companies", "session_count", 2**63, None),
@@ -389,7 +390,7 @@ def test_odd_value_arrives(odd: Output, case: Case) -> None:
         f"contacts: custom_attributes.day {MISFIT}; set to null and kept in other_attributes",
         f"contacts: custom_attributes.words {MISFIT}; kept as JSON text",
         "contacts: texts contain characters that databases refuse",
-        "companies: session_count contains a value that is not written as a whole number",
+        "companies: session_count contains true or false where a number belongs",
     ],
 )
 def test_each_kind_of_repair_is_told_once(odd: Output, warning: str) -> None:

@@ -20,8 +20,8 @@ from tap_intercom.records.coerce import compile_record, prune_schema, without_de
 from tap_intercom.records.coercions import (
     KEPT_AS_TEXT,
     LEFT_OUT,
+    MADE_A_NUMBER,
     MADE_NULL,
-    MADE_WHOLE,
     UNKNOWN_FIELD,
     Coercions,
 )
@@ -121,7 +121,7 @@ def coerced(column: Any, value: Any) -> tuple[Any, list[str]]:
         (INTEGER, "", None, [MADE_NULL]),
         (INTEGER, 1.0, 1, []),
         (INTEGER, 1.5, None, [MADE_NULL]),
-        (INTEGER, True, 1, [MADE_WHOLE]),
+        (INTEGER, True, 1, [MADE_A_NUMBER]),
         (INTEGER, [1], None, [MADE_NULL]),
         (NUMBER, 5, 5, []),
         (NUMBER, 1.5, 1.5, []),
@@ -133,7 +133,7 @@ def coerced(column: Any, value: Any) -> tuple[Any, list[str]]:
         (NUMBER, "1e400", None, [MADE_NULL]),
         (NUMBER, "nan", None, [MADE_NULL]),
         (NUMBER, "1_000", None, [MADE_NULL]),
-        (NUMBER, False, 0, [MADE_WHOLE]),
+        (NUMBER, False, 0, [MADE_A_NUMBER]),
         (BOOLEAN, True, True, []),
         (BOOLEAN, "false", False, []),
         (BOOLEAN, "yes", None, [MADE_NULL]),
