@@ -12,10 +12,12 @@ from typing import Any
 
 from tap_intercom.records.coerce import Breadcrumb, CoercionError, Column, Selected, compile_fields
 from tap_intercom.records.coercions import KEPT_IN_OTHER_ATTRIBUTES, Coercions
-from tap_intercom.records.parsing import exact_json
+from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, exact_json
 from tap_intercom.records.typed_records import TypedRecord
+from tap_intercom.times import FIRST_SECOND, LAST_SECOND
 
 OTHER_ATTRIBUTES = "other_attributes"
+_KEYWORDS = {"type", "format", "description", "title"}
 
 
 class OtherAttributes:
@@ -45,6 +47,12 @@ class OtherAttributes:
         self._columns = compile_fields(
             properties[field], selected_inside, _Unnoted(coercions.stream)
         ).columns
+        # Most values that are not text are such integers; a comparison costs less than a coercion.
+        self._integers = {
+            name: found
+            for name in self._columns
+            if (found := _integers_of(attributes[name])) is not None
+        }
         self._deselected = attributes.keys() - self._columns.keys()
         self._untyped = frozenset(untyped)
         self.has_column = OTHER_ATTRIBUTES in properties and selected(
@@ -65,6 +73,8 @@ class OtherAttributes:
             column = self._columns.get(name)
             if value is None or (column is not None and type(value) in column.passes):
                 continue
+            if type(value) is int and name in self._integers and value in self._integers[name]:
+                continue
             if column is None:
                 if name in self._deselected:
                     continue
@@ -77,6 +87,18 @@ class OtherAttributes:
                 attributes[name] = None
         if others and self.has_column:
             record[OTHER_ATTRIBUTES] = _text(others)
+
+
+def _integers_of(schema: Any) -> range | None:
+    """Return the integers that fit the schema of an attribute, if it has one type only."""
+    if not isinstance(schema, Mapping) or schema.keys() - _KEYWORDS:
+        return None
+    types = {*schema.get("type", ())} - {"null"}
+    if types == {"string"} and schema.get("format") == "date-time":
+        return range(FIRST_SECOND, LAST_SECOND + 1)
+    if types in ({"integer"}, {"number"}):
+        return range(-FIRST_UNSAFE_INTEGER, FIRST_UNSAFE_INTEGER)
+    return None
 
 
 def _fits(value: Any, column: Column) -> bool:
@@ -108,7 +130,10 @@ def _is_number(text: str) -> bool:
 
 def _text(attributes: Mapping[str, Any]) -> str | None:
     """Return the JSON text of the attributes, without those that are nested too deeply for it."""
-    members = []
+    try:
+        return exact_json(attributes).decode()
+    except RecursionError:
+        members = []
     for name, value in attributes.items():
         try:
             members.append(f"{exact_json(name).decode()}:{exact_json(value).decode()}")
