@@ -226,7 +226,8 @@ def labelled(name: str, line: bytes, style: str) -> bytes:
     """Return a log line in a log style, with the name of the process that wrote it."""
     text = line.decode(errors="replace").rstrip()
     if style == "text":
-        return f"{name}: {log.printable(text)}\n".encode()
+        time, text = log.split_time(text)
+        return f"{time}{name}: {log.printable(text)}\n".encode()
     try:
         document = json.loads(text)
         fields = document if isinstance(document, dict) else {"message": text}

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import RUN, START_DATE, TIMEOUT_SECONDS, selecting
+from log_lines import without_times
 from paths import ROOT, SUPPORT
 from terminal import Terminal
 
@@ -75,7 +76,7 @@ class Pipeline:
         process = self.start(*target, **how)
         stdout, log = process.communicate(timeout=TIMEOUT_SECONDS)
         assert stdout == ""
-        return process.returncode, log
+        return process.returncode, without_times(log)
 
     def catalog(self, *streams: str) -> tuple[str, str]:
         """The flag for a catalog of these streams."""

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from conftest import TIMEOUT_SECONDS, Output, json_lines
+from log_lines import without_times
 
 FORKING_TAP = str(Path(__file__).with_name("forking_tap.py"))
 READ_BYTES = 65_536
@@ -86,7 +87,7 @@ class Run:
     def wait_for_log(self, text: str) -> None:
         """Wait until the run has logged a text, while nobody reads its output."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while text not in self._logged():
+        while text not in without_times(self._logged()):
             assert time.monotonic() < deadline, self._logged()
             time.sleep(0.01)
 
