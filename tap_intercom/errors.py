@@ -50,9 +50,14 @@ class _Picklable(BaseException):
 
 
 class TapError(_Picklable, Exception):
-    """An error that the user can act on; its text is one clear line without secrets."""
+    """An error that the user can act on; its text is one clear line without secrets.
+
+    cause: the part of the text that other streams share if they fail for the same reason, or "" if
+        that is the whole text.
+    """
 
     exit_code = 1
+    cause: str = ""
 
 
 class ConfigError(TapError):

@@ -7,7 +7,7 @@ which is written stream by stream in catalog order. A STATE follows every record
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -274,14 +274,16 @@ class Sync:
     def _explain(self, name: str, error: AuthError) -> AuthError:
         """Explain a refusal: a 401 means the token only if /me is refused too (API-B2)."""
         if error.status == 401 and not self._client.token_works():
-            return AuthError(f"{error}. Intercom no longer accepts the access token.", 401)
+            return _refused(name, error, 401, "Intercom no longer accepts the access token")
         if error.is_of_plan:
-            return AuthError(f"{error}. The plan does not include this: deselect {name}.", 403)
+            return _refused(name, error, 403, "The plan does not include this", ": deselect {}")
         permission = stream_of(error.stream or name).required_permission(self._settings)
-        return AuthError(
-            f"{error}. The token lacks the permission {permission!r}: tick it in "
-            f"Developer Hub > your app > Authentication, or deselect {name}.",
+        return _refused(
+            name,
+            error,
             403,
+            f"The token lacks the permission {permission!r}",
+            ": tick it in Developer Hub > your app > Authentication, or deselect {}",
         )
 
     def _conclude(self, selections: dict[str, Selection]) -> int:
@@ -298,12 +300,32 @@ class Sync:
             LOGGER.info("done: %d records", self._progress.records)
             return 0
         codes = {getattr(error, "exit_code", BUG_EXIT_CODE) for error in failures.values()}
-        reasons: dict[str, list[str]] = {}
-        for name, error in failures.items():
-            reasons.setdefault(str(error) or type(error).__name__, []).append(name)
-        text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-        LOGGER.critical("failed; the next run continues from the last state: %s", text)
+        LOGGER.critical(
+            "failed; the next run continues from the last state: %s", "; ".join(_reasons(failures))
+        )
         return next(code for code in EXIT_CODES_BY_WEIGHT if code in codes)
+
+
+def _refused(name: str, error: AuthError, status: int, meaning: str, advice: str = "") -> AuthError:
+    """Return a refusal with its meaning; its cause is the same for all streams.
+
+    advice: the end of the sentence, with {} for what to deselect.
+    """
+    refused = AuthError(f"{error}. {meaning}{advice.format(name)}.", status, error.code)
+    details = ", ".join(filter(None, (str(error.status), error.code)))
+    refused.cause = f"{meaning} ({details}){advice.format('these streams')}"
+    return refused
+
+
+def _reasons(failures: Mapping[str, Exception]) -> Iterator[str]:
+    """Yield one text for each cause, with the names of all streams that failed for it."""
+    by_cause: dict[str, dict[str, str]] = {}
+    for name, error in failures.items():
+        text = str(error) or type(error).__name__
+        by_cause.setdefault(getattr(error, "cause", "") or text, {})[name] = text
+    for cause, texts in by_cause.items():
+        different = set(texts.values())
+        yield f"{', '.join(texts)}: {different.pop() if len(different) == 1 else cause}"
 
 
 class _Skipped(Exception):
