@@ -88,7 +88,9 @@ def set_up(style: str = "text") -> None:
     level = os.environ[variable].strip().upper() if variable else "INFO"
     known = isinstance(logging.getLevelName(level), int)
     LOGGER.setLevel(level if known else logging.INFO)
-    METRICS.setLevel(logging.WARNING if is_watched() else logging.NOTSET)
+    METRICS.setLevel(logging.NOTSET)
+    if is_watched():
+        hide_metrics()
     if not known:
         LOGGER.warning("%s: unknown level %r; INFO is used", variable, level)
 
@@ -98,6 +100,11 @@ def add_times() -> None:
     for handler in LOGGER.handlers:
         if isinstance(handler.formatter, _Text):
             handler.setFormatter(_Text(has_times=True))
+
+
+def hide_metrics() -> None:
+    """Leave out numbers for programs, because a person watches."""
+    METRICS.setLevel(logging.WARNING)
 
 
 def is_watched() -> bool:
@@ -158,7 +165,7 @@ class _Text(logging.Formatter):
         return " ".join(super().formatMessage(record).splitlines())
 
     def format(self, record: logging.LogRecord) -> str:
-        lines = _without_secrets(super().format(record)).split("\n")
+        lines = without_secrets(super().format(record)).split("\n")
         text = "\n".join(printable(line) for line in lines)
         if self._has_times and record.name != METRICS.name:
             text = f"{time_text(record.created)} {text}"
@@ -184,7 +191,7 @@ class _Json(logging.Formatter):
 def _redacted(value: Any) -> Any:
     """Hide secrets in the texts of a document; in its JSON, they could be part of its names."""
     if isinstance(value, str):
-        return _without_secrets(value)
+        return without_secrets(value)
     if isinstance(value, dict):
         return {name: _redacted(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -192,7 +199,8 @@ def _redacted(value: Any) -> Any:
     return value
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Return a text with *** for each secret that `hide` was given."""
     # The longest first: a secret may be part of another.
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "***")

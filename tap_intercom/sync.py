@@ -47,6 +47,7 @@ class Sync:
     """One run: reads the selected streams, writes messages, keeps the state.
 
     uninterrupted: makes a context in which signals wait, so no line or bookmark is left half done.
+    progress_pipe: what the progress is sent through, if another process shows it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Sync:
         state: State,
         messages: Messages,
         uninterrupted: Uninterrupted,
+        progress_pipe: int | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -63,7 +65,7 @@ class Sync:
         self._messages = messages
         self._uninterrupted = uninterrupted
         self._shortfalls = Shortfalls()
-        self._progress = Progress(client, state, self._shortfalls)
+        self._progress = Progress(client, state, self._shortfalls, progress_pipe)
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
         self._has_begun = False
@@ -131,7 +133,8 @@ class Sync:
             LOGGER.warning("the catalog selects no streams")
             return
         self._has_begun = True
-        reads = [partial(_read, run) for run in runs]
+        self._progress.planned([list(run.selections) for run in runs])
+        reads = [partial(_read, run, self._progress) for run in runs]
         for run, batches in zip(runs, runs[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True):
             self._write(run, batches)
 
@@ -332,7 +335,7 @@ class _Skipped(Exception):
     """The error of a stream that is skipped because the user chose so."""
 
 
-def _read(run: StreamRun) -> Iterator[Batch]:
+def _read(run: StreamRun, progress: Progress) -> Iterator[Batch]:
     """Return the batches of a group; its parent makes them, whether it is selected or not."""
     root = root_of(next(iter(run.selections)))
     is_full = len(run.plans) < len(run.selections)
@@ -341,6 +344,9 @@ def _read(run: StreamRun) -> Iterator[Batch]:
         if run.error is not None:
             raise run.error
         if has_work:
-            yield from stream_of(root).batches(run)
+            for batch in stream_of(root).batches(run):
+                progress.read(run.selections, batch)
+                yield batch
     finally:
+        progress.read_to_end(run.selections)
         run.shared.end(root)
