@@ -8,7 +8,8 @@ from typing import Any
 from singer import metadata
 
 from tap_intercom.errors import ConfigError
-from tap_intercom.reading.stream import Selection, Stream
+from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream_run import Selection
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.typed_records import PageParser

@@ -8,7 +8,8 @@ from tap_intercom.errors import ConfigError, ContractError
 from tap_intercom.intercom.client import Client, Workspace
 from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream import Opening, Selection, Shared, Stream, StreamRun
+from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream_run import Opening, Selection, Shared, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.state import Origin, Plan, State, hash_filters

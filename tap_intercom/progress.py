@@ -19,7 +19,7 @@ from tap_intercom import text_table as tables
 from tap_intercom.bar import Bar, SentBar, View, shown_bar
 from tap_intercom.intercom import metrics
 from tap_intercom.intercom.client import Client
-from tap_intercom.reading.stream import Batch, Selection
+from tap_intercom.reading.stream_run import Batch, Selection
 from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.signals import start_thread
 from tap_intercom.state import State

@@ -26,7 +26,7 @@ from tap_intercom.messages import Messages
 from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream import Batch, Selection, StreamRun
+from tap_intercom.reading.stream_run import Batch, Selection, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.signals import Uninterrupted
@@ -135,7 +135,8 @@ class Sync:
         self._has_begun = True
         self._progress.planned([list(run.selections) for run in runs])
         reads = [partial(_read, run, self._progress) for run in runs]
-        for run, batches in zip(runs, runs[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True):
+        ahead = runs[0].ahead.run(reads, STREAMS_AT_ONCE, is_patient=True)
+        for run, batches in zip(runs, ahead, strict=True):
             self._write(run, batches)
 
     def _write(self, run: StreamRun, batches: Iterator[Batch]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
-from tap_intercom.reading.stream import Record, StreamRun
+from tap_intercom.reading.stream_run import Record, StreamRun
 from tap_intercom.records.typed_records import TypedList, TypedRecord, as_plain, values_of
 
 _OBJECTS = (dict, TypedRecord)

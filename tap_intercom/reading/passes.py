@@ -13,7 +13,8 @@ from typing import Any
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import BrokenOffError, Paging, Send, read_pages, total_count
-from tap_intercom.reading.stream import Record, Stream, StreamRun
+from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream_run import Record, StreamRun
 from tap_intercom.reading.tally import PassCheck
 
 LOGGER = logging.getLogger("tap_intercom")

@@ -6,7 +6,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from tap_intercom.reading.stream import Record, updated_at
+from tap_intercom.reading.stream import updated_at
+from tap_intercom.reading.stream_run import Record
 
 
 class Seen:

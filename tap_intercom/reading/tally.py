@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from tap_intercom.intercom.pages import BrokenOffError
-from tap_intercom.reading.stream import Record, times_of_change, updated_at
+from tap_intercom.reading.stream import times_of_change, updated_at
+from tap_intercom.reading.stream_run import Record
 from tap_intercom.reading.unreadable import UnreadableError
 from tap_intercom.records.typed_records import values_of
 

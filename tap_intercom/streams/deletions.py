@@ -24,7 +24,8 @@ from tap_intercom.messages import record_line, record_prefix
 from tap_intercom.reading.children import joined
 from tap_intercom.reading.passes import read_until_whole
 from tap_intercom.reading.search import SearchStream
-from tap_intercom.reading.stream import Batch, Record, Shared, Stream, StreamRun, list_of
+from tap_intercom.reading.stream import Stream, list_of
+from tap_intercom.reading.stream_run import Batch, Record, Shared, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.streams.companies import COMPANIES, CompanyLeftovers, read_companies
 from tap_intercom.streams.contacts import USERS_AND_COMPANIES, Contacts

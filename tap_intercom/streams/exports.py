@@ -17,15 +17,8 @@ from typing import Any, ClassVar
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.export_jobs import CONTENT, CsvFile, csv_files
-from tap_intercom.reading.stream import (
-    Batch,
-    Probe,
-    Record,
-    Stream,
-    StreamRun,
-    load_schema,
-    record_hash,
-)
+from tap_intercom.reading.stream import Probe, Stream, load_schema, record_hash
+from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.state import Origin, Plan
 from tap_intercom.times import DAY_SECONDS, epoch_seconds, rfc3339

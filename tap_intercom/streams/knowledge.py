@@ -6,7 +6,8 @@ from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import Numbered
 from tap_intercom.reading.children import ChildStream, Parent
 from tap_intercom.reading.lists import ListStream
-from tap_intercom.reading.stream import OlderColumn, Opening, Record, StreamRun
+from tap_intercom.reading.stream import OlderColumn
+from tap_intercom.reading.stream_run import Opening, Record, StreamRun
 from tap_intercom.streams.workspace import NOT_DOCUMENTED
 
 READ_ARTICLES = "Read and list articles"

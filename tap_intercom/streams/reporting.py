@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.export_jobs import REPORTING, csv_files
-from tap_intercom.reading.stream import Batch, Opening, Probe, Record, Stream, StreamRun
+from tap_intercom.reading.stream import Probe, Stream
+from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.records.coerce import described_by
 from tap_intercom.settings import Settings
 from tap_intercom.streams.exports import (
