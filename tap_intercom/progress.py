@@ -282,9 +282,10 @@ class Progress:
         if any(row.seconds is None for row in self._current.rows.values()):
             lefts.append(self._current.pace.seconds_left)
         known = [left for left in lefts if left is not None]
-        if not known:
+        is_whole = len(known) == len(lefts)
+        if not known or (not is_whole and max(known) < 1):
             return "time left unknown"
-        minimum = "" if len(known) == len(lefts) else "at least "
+        minimum = "" if is_whole else "at least "
         return f"{minimum}{duration(max(known))} left"
 
 

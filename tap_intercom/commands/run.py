@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tap_intercom import log
-from tap_intercom.bar import Bar, sent_views, shown_bar
+from tap_intercom.bar import Bar, View, sent_views, shown_bar
 from tap_intercom.commands.lock import locked, release
 from tap_intercom.commands.process_log import ProcessLog
 from tap_intercom.commands.run_result import RunResult
@@ -107,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
             target = Target(options.target, lock)
             try:
                 tap = _start("tap", _tap_command(options, screen), pass_fds=screen.pass_fds)
+                screen.leave_to_tap()
                 signals.started(tap, target.process)
                 result = _run(tap, target, state, options.log_format, screen, signals.passed)
             finally:
@@ -117,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     return result.exit_code
 
 
-@dataclass(frozen=True)
+@dataclass
 class Screen:
     """Where both logs go. pipe: what the tap sends its progress through, if a person watches."""
 
@@ -127,6 +128,12 @@ class Screen:
     @property
     def pass_fds(self) -> tuple[int, ...]:
         return () if self.pipe is None else (self.pipe,)
+
+    def leave_to_tap(self) -> None:
+        """Close our end of the pipe, so it ends with the tap."""
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
 
 
 @contextmanager
@@ -138,10 +145,11 @@ def _screen() -> Iterator[Screen]:
     reader, writer = os.pipe()
     with shown_bar() as bar:
         thread = start_thread(partial(_draw, bar, reader))
+        screen = Screen(bar.write, writer)
         try:
-            yield Screen(bar.write, writer)
+            yield screen
         finally:
-            os.close(writer)
+            screen.leave_to_tap()
             thread.join()
             os.close(reader)
 
@@ -151,6 +159,7 @@ def _draw(bar: Bar, pipe: int) -> None:
     with suppress(OSError, ValueError):
         for view in sent_views(pipe):
             bar.draw(view)
+        bar.draw(View("the tap has ended; waiting for the target"))
 
 
 class StateFile:

@@ -79,8 +79,9 @@ class RunResult:
 
     @property
     def _text(self) -> str:
+        records = "1 record" if self.records == 1 else f"{self.records} records"
         parts = [
-            f"{self._outcome}: {self.records} records sent to the target",
+            f"{self._outcome}: {records} sent to the target",
             f"the tap ended with exit code {_code_text(self.tap)}, "
             f"the target with {_code_text(self.target)}",
         ]
@@ -116,6 +117,8 @@ class RunResult:
             **asdict(self),
             "state": str(self.state),
             "signals": list(self.signals),
+            "tap_error": self.tap_error if self.tap else "",
+            "target_error": self.target_error if self.target else "",
             "exit_code": self.exit_code,
         }
 

@@ -707,7 +707,7 @@ def test_each_line_of_the_log_says_whose_it_is(small_pipeline: Pipeline) -> None
     ours = [line for line in lines if not line.startswith(("tap: ", "target: "))]
     assert ours == [
         "WARNING the target printed lines that are not states; they are ignored",
-        "INFO done: 1 records sent to the target; the tap ended with exit code 0, the target with "
+        "INFO done: 1 record sent to the target; the tap ended with exit code 0, the target with "
         f"0; the last state is saved in {small_pipeline.state}",
     ]
 
@@ -721,6 +721,7 @@ def test_the_log_may_be_json(small_pipeline: Pipeline) -> None:
     told, *_ = [line for line in lines if line["message"].startswith("contacts: 1 record")]
     assert (told["process"], told["level"]) == ("tap", "INFO")
     last = lines[-1]["result"]
+    assert (last["tap_error"], last["target_error"]) == ("", "")
     assert (last["records"], last["exit_code"], last["state"]) == (
         sum(1 for _ in small_pipeline.rows.open()),
         0,
@@ -833,6 +834,7 @@ def test_a_terminal_shows_the_bar_of_the_tap_and_each_line_whole(pipeline: Pipel
     assert code == 0, terminal.shown
     assert re.search(r"\d+% \|.{10}\| streams 1-2 of 2, \d+ s left, ", terminal.shown)
     assert "METRIC" not in terminal.shown
+    assert "the tap has ended; waiting for the target" in terminal.shown
     shown = [line.rsplit("\r", 1)[-1] for line in terminal.shown.replace("\r\n", "\n").split("\n")]
     lines = [line.removeprefix("\x1b[A") for line in shown if line]
     assert [line for line in lines if not TIME.match(line)] == []

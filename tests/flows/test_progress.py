@@ -24,7 +24,7 @@ from intercom_sandbox import Sandbox, Workspace
 from intercom_sandbox.sample import generate
 from tap_intercom.intercom.client import Client
 from tap_intercom.progress import Progress, duration, seconds_left
-from tap_intercom.reading.stream import Batch
+from tap_intercom.reading.stream_run import Batch
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.state import State
@@ -259,6 +259,16 @@ def test_time_left_is_that_of_the_whole_run_as_far_as_it_is_known(
     progress.read_to_end(groups[0])
     progress.wrote(Batch(passed=80))
     assert told() == "0 s left"
+
+
+def test_no_time_left_is_said_where_only_what_is_not_counted_is_left() -> None:
+    client = Client(Settings(access_token="t", start_date=0))
+    progress = Progress(client, State({}), Shortfalls())
+    progress.planned([["contacts"], ["tags"]])
+    selection: Any = SimpleNamespace(name="contacts")
+    progress.started({"contacts": selection})
+    progress.wrote(Batch(expected=100, passed=100))
+    assert progress._parts()[1] == "time left unknown"
 
 
 def test_lines_come_every_half_minute(tap: Tap, warm_tap: WarmTap, plain_catalog: Catalog) -> None:
