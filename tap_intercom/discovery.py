@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from singer import metadata
 
+from tap_intercom.breadcrumbs import breadcrumbs, is_in_list
 from tap_intercom.catalog import (
     QUALIFIED_ID,
+    UNTYPED_ATTRIBUTES,
     WORKSPACE_ID,
     WORKSPACE_ID_COLUMN,
-    Breadcrumb,
     Entry,
     Schema,
     added_columns,
@@ -33,29 +34,27 @@ LOGGER = logging.getLogger("tap_intercom")
 CUSTOM_ATTRIBUTES = "custom_attributes"
 # The longest column name of PostgreSQL, less the field name that flattening targets put before it.
 LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
-TEXT: Schema = {"type": ["null", "string"]}
 
 
-def _or_text(kind: str) -> Schema:
-    """Return the schema of a value or, if it does not fit, its text, in a form for all targets."""
-    return {"anyOf": [{"type": kind}, {"type": "string"}, {"type": "null"}]}
+def _nullable(kind: str, **keywords: str) -> Schema:
+    # Only a single type gets a column in all targets that flatten.
+    return {"type": ["null", kind], **keywords}
 
 
-# Programs also write milliseconds and free text into date attributes. Text must be the first
-# branch: flattening targets create the column from it, and a timestamp column rejects text.
-DATE_OR_TEXT: Schema = {
-    "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
-}
-# Types of scalar attributes (API-G2); lists of objects and files stay untyped.
+TEXT = _nullable("string")
+DATE_TIME = _nullable("string", format="date-time")
+# Values that do not fit are kept in other_attributes (API-G2). Objects have no type, because some
+# targets that flatten lose their values.
 ATTRIBUTE_TYPES: Mapping[str, Schema] = {
     "string": TEXT,
     "list": TEXT,
-    "date": DATE_OR_TEXT,
-    "datetime": DATE_OR_TEXT,
-    "integer": _or_text("integer"),
-    "float": _or_text("number"),
-    "decimal": _or_text("number"),
-    "boolean": _or_text("boolean"),
+    "date": DATE_TIME,
+    "datetime": DATE_TIME,
+    "integer": _nullable("integer"),
+    "float": _nullable("number"),
+    "decimal": _nullable("number"),
+    "boolean": _nullable("boolean"),
+    "files": _nullable("array"),
 }
 
 
@@ -89,7 +88,8 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
     """Return a schema for each custom attribute that can be a column, by its key in records.
 
     Databases could not distinguish two attributes whose names differ only by case, or names that
-    are too long, so these stay untyped. Attributes with one name and different types are text.
+    are too long, and some targets fail for a name with a quote, so these stay untyped. Attributes
+    with one name and different types are text.
     """
     typed: dict[str, Schema | None] = {}
     descriptions: dict[str, Schema] = {}
@@ -97,7 +97,7 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
         name, kind = attribute.get("name"), attribute.get("data_type")
         if not isinstance(name, str) or not isinstance(kind, str):
             continue
-        if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES:
+        if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES and '"' not in name:
             schema = ATTRIBUTE_TYPES.get(kind)
             typed[name] = schema if typed.get(name, schema) == schema else TEXT
             descriptions[name] = descriptions.get(name) or described_by(
@@ -160,9 +160,15 @@ def _datasets(client: Client) -> list[DatasetSchema]:
 
 def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
     schema = load_schema(stream.name)
+    untyped: list[str] = []
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
-        custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+        typed = custom.pop("properties", {}) | attribute_schemas(attributes)
+        if typed:
+            # Some targets that flatten give an object with no properties in it no column at all.
+            custom["properties"] = typed
+        names = {name for each in attributes if isinstance(name := each.get("name"), str)}
+        untyped = sorted(names - typed.keys())
     for name, column in stream.older_columns.items():
         if settings.version < column.until:
             schema["properties"][name] = column.schema
@@ -170,6 +176,8 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings
     )
+    if untyped:
+        metadata.write(marks, ("properties", stream.attributes_field), UNTYPED_ATTRIBUTES, untyped)
     for breadcrumb in marks:
         # A field follows its stream, so selecting the stream alone is enough.
         is_default = stream.is_default(settings) if breadcrumb == () else True
@@ -219,14 +227,8 @@ def _with_marks(
     )
     for column in replication_keys:
         marks["properties", column]["inclusion"] = "automatic"
-    for breadcrumb in breadcrumbs(schema, ()):
-        marks.setdefault(breadcrumb, {"inclusion": "available"})
+    for breadcrumb in breadcrumbs(schema):
+        # A list is selected with all that is inside, unless a catalog says more.
+        if not is_in_list(breadcrumb):
+            marks.setdefault(breadcrumb, {"inclusion": "available"})
     return entry, marks
-
-
-def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
-    """Yield the place of each field, including those inside objects."""
-    for name, child in schema.get("properties", {}).items():
-        place = (*breadcrumb, "properties", name)
-        yield place
-        yield from breadcrumbs(child, place)

@@ -53,6 +53,11 @@ def rfc3339(seconds: float) -> str | None:
     return HOUR_TEXTS[seconds // 3600] + SECOND_TEXTS[seconds % 3600]
 
 
+def utc_text(time: datetime) -> str:
+    """Return the text of a time with an offset, as `rfc3339` writes it."""
+    return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
 def rfc3339_of(text: str) -> str | None:
     """Convert an ISO 8601 text to UTC text as `rfc3339` writes it.
 

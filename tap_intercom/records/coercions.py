@@ -13,6 +13,7 @@ UNKNOWN_FIELD = "unknown field"
 KEPT_AS_TEXT = "kept as text"
 MADE_NULL = "made null"
 LEFT_OUT = "left out"
+KEPT_IN_OTHER_ATTRIBUTES = "kept in other_attributes"
 MADE_WHOLE = "made a whole number"
 REPLACED_CHARACTERS = "replaced characters"
 _EXPLANATIONS = {
@@ -20,6 +21,8 @@ _EXPLANATIONS = {
     KEPT_AS_TEXT: "contains a value that does not fit its type; kept as JSON text",
     MADE_NULL: "contains a value that does not fit its type; set to null",
     LEFT_OUT: "contains a value that does not fit its type, which allows no null; left out",
+    KEPT_IN_OTHER_ATTRIBUTES: "contains a value that does not fit its type; set to null and kept "
+    "in other_attributes",
     MADE_WHOLE: "contains a value that is not written as a whole number; converted",
     REPLACED_CHARACTERS: "contain characters that databases refuse; replaced by U+FFFD",
 }
