@@ -151,6 +151,8 @@ def _parser() -> argparse.ArgumentParser:
         default="text",
         help="output format of --about and --test",
     )
+    # For the command `run`, which has the terminal.
+    parser.add_argument("--progress-pipe", type=int, help=argparse.SUPPRESS)
     _add_log_format(parser)
     return parser
 
@@ -211,7 +213,12 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
     state = State({}) if options.state is None else read_state(read_json("state", options.state))
     if options.state is not None and settings.known_ids_file is None:
         settings = replace(settings, known_ids_file=f"{options.state}.ids")
-    return Sync(Client(settings), settings, state, Messages(STDOUT), uninterrupted).run(catalog)
+    if options.progress_pipe is not None:
+        log.hide_metrics()
+    sync = Sync(
+        Client(settings), settings, state, Messages(STDOUT), uninterrupted, options.progress_pipe
+    )
+    return sync.run(catalog)
 
 
 def _print(text: str) -> None:

@@ -7,6 +7,7 @@ TapError
   ContractError       a response that cannot be read safely               exit 5
     ResponseError     a refusal with its status, such as a record gone
   BusyError           another run uses the same state file                exit 75
+  TargetMissingError  the target cannot be started                        exit 127
   TargetGoneError     the program that reads our output has ended         exit 141
 Stopped               a signal asked the run to end                       exit 130, 143
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+TARGET_FAILED = 6
 EXIT_CODES = {
     0: "All selected streams are complete.",
     1: "A bug in this tap; please report it with the traceback.",
@@ -22,7 +24,9 @@ EXIT_CODES = {
     3: "Intercom refused the token, or the token lacks a permission; the message says which.",
     4: "Intercom returned no usable answer within the time for retries.",
     5: "An answer was not as expected; reading on could lose records.",
+    6: "The target failed (`tap-intercom run`); the last line has its exit code and last error.",
     75: "Another run uses the same state file (`tap-intercom run`); nothing was read.",
+    127: "The target cannot be started (`tap-intercom run`): for example, it is not installed.",
     130: "Stopped by SIGINT, after the last safe STATE.",
     141: "The target ended before it read everything.",
     143: "Stopped by SIGTERM, after the last safe STATE.",
@@ -50,9 +54,14 @@ class _Picklable(BaseException):
 
 
 class TapError(_Picklable, Exception):
-    """An error that the user can act on; its text is one clear line without secrets."""
+    """An error that the user can act on; its text is one clear line without secrets.
+
+    cause: the part of the text that other streams share if they fail for the same reason, or "" if
+        that is the whole text.
+    """
 
     exit_code = 1
+    cause: str = ""
 
 
 class ConfigError(TapError):
@@ -119,6 +128,12 @@ class BusyError(TapError):
     """Another run uses the same state file; 75 is EX_TEMPFAIL of sysexits.h."""
 
     exit_code = 75
+
+
+class TargetMissingError(TapError):
+    """The target cannot be started; 127 is what a shell shows for a command that it cannot find."""
+
+    exit_code = 127
 
 
 class TargetGoneError(TapError):

@@ -14,6 +14,11 @@ from typing import Any
 
 from tap_intercom.errors import ConfigError
 
+# How to make a file that does not exist.
+FIRST_FILES = {
+    "state": "; for a first run, write {} into it",
+    "catalog": "; create one with --discover",
+}
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -27,9 +32,10 @@ def read_json(what: str, path: str | Path) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{what}: {path} is not UTF-8 (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a path"
-        hint = "; for a first run, write {} into it" if what == "state" else ""
-        raise ConfigError(f"{what}: {path} cannot be read: {reason}{hint}") from None
+        hint = ""
+        if isinstance(error, FileNotFoundError):
+            hint = FIRST_FILES.get(what, "")
+        raise ConfigError(f"{what}: {why_unreadable(path, error)}{hint}") from None
     if not text.strip():
         hint = (
             "write {} into it for a first run" if what == "state" else "create one with --discover"
@@ -42,6 +48,14 @@ def read_json(what: str, path: str | Path) -> Any:
         raise ConfigError(f"{what}: {path} is not JSON: {error.msg} at {place}") from None
     except (ValueError, RecursionError):
         raise ConfigError(f"{what}: {path} is not readable JSON") from None
+
+
+def why_unreadable(path: str | Path, error: OSError | ValueError) -> str:
+    """Return a sentence about a file that cannot be read, with what to give instead of a folder."""
+    if isinstance(error, IsADirectoryError):
+        return f"{path} is a folder; give the path of a file, such as one in that folder"
+    reason = error.strerror if isinstance(error, OSError) else "not a path"
+    return f"{path} cannot be read: {reason}"
 
 
 def documents_in(text: str) -> Iterator[Any]:
@@ -85,6 +99,8 @@ def replace_file(what: str, path: Path, content: bytes, mode: int | None = None)
             with suppress(OSError):
                 os.unlink(temporary)
             raise
+    except IsADirectoryError as error:
+        raise ConfigError(f"{what}: {path} cannot be written, because it is a folder") from error
     except OSError as error:
         raise ConfigError(f"{what}: {path} cannot be written: {error.strerror}") from error
 

@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from tap_intercom.errors import ConfigError
-from tap_intercom.files import replace_file
+from tap_intercom.files import replace_file, why_unreadable
 from tap_intercom.times import epoch_seconds, rfc3339
 
 OWNER_ONLY = 0o600
@@ -94,7 +94,7 @@ def read_known_ids(path: Path, workspace: str | None) -> KnownIds:
             f"{what} was not written by this tap; remove it to start detection again"
         ) from None
     except OSError as error:
-        raise ConfigError(f"{what} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"known_ids_file: {why_unreadable(path, error)}") from None
     if of and workspace and of != workspace:
         raise ConfigError(
             f"{what} belongs to workspace {of}, but the access token belongs to {workspace}. "

@@ -29,6 +29,8 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", re.ASCII)
+
 _secrets: set[str] = set()
 
 
@@ -42,6 +44,18 @@ def hide(*secrets: str | None) -> None:
 def printable(text: str) -> str:
     """Return foreign text on one line, with escapes such as \\x1b for control characters."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def time_text(instant: float, precision: str = "seconds") -> str:
+    """Return an instant (Unix seconds) as log lines show it: ISO 8601, UTC."""
+    time = datetime.fromtimestamp(instant, timezone.utc)
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def split_time(line: str) -> tuple[str, str]:
+    """Split a text line of this log into its time, with the space after it, and the rest."""
+    found = _TIME.match(line)
+    return (found[0], line[found.end() :]) if found else ("", line)
 
 
 def write(descriptor: int, data: bytes) -> None:
@@ -61,7 +75,9 @@ def set_up(style: str = "text") -> None:
     logging.raiseExceptions = False
     threading.excepthook = _log_end_of_thread
     handler = _Handler()
-    handler.setFormatter(_Json() if style == "json" else _Text())
+    # A person at a terminal reads each line when it comes; a file needs the time.
+    has_times = not sys.stderr.isatty()
+    handler.setFormatter(_Json() if style == "json" else _Text(has_times))
     for name in ("tap_intercom", *LIBRARIES):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
@@ -72,9 +88,23 @@ def set_up(style: str = "text") -> None:
     level = os.environ[variable].strip().upper() if variable else "INFO"
     known = isinstance(logging.getLevelName(level), int)
     LOGGER.setLevel(level if known else logging.INFO)
-    METRICS.setLevel(logging.WARNING if is_watched() else logging.NOTSET)
+    METRICS.setLevel(logging.NOTSET)
+    if is_watched():
+        hide_metrics()
     if not known:
         LOGGER.warning("%s: unknown level %r; INFO is used", variable, level)
+
+
+def add_times() -> None:
+    """Begin each line with its time, also on a terminal."""
+    for handler in LOGGER.handlers:
+        if isinstance(handler.formatter, _Text):
+            handler.setFormatter(_Text(has_times=True))
+
+
+def hide_metrics() -> None:
+    """Leave out numbers for programs, because a person watches."""
+    METRICS.setLevel(logging.WARNING)
 
 
 def is_watched() -> bool:
@@ -109,7 +139,10 @@ class _Handler(logging.StreamHandler[Any]):
         try:
             line = self.format(record)
         except Exception as error:
-            line = f"ERROR a log line could not be formatted ({type(error).__name__})"
+            text = f"a log line could not be formatted ({type(error).__name__})"
+            line = self.format(
+                logging.LogRecord(record.name, logging.ERROR, "", 0, text, None, None)
+            )
         try:
             data = f"{line}\n".encode(self.stream.encoding or "utf-8", "backslashreplace")
             write(self.stream.fileno(), data)
@@ -118,26 +151,33 @@ class _Handler(logging.StreamHandler[Any]):
 
 
 class _Text(logging.Formatter):
-    """One line for each message, without secrets from any source."""
+    """One line for each message, without secrets from any source.
 
-    def __init__(self) -> None:
+    has_times: whether lines begin with their time. Metrics never do: programs such as
+        singer-python find them by the start of the line.
+    """
+
+    def __init__(self, has_times: bool) -> None:
         super().__init__("%(levelname)s %(message)s")
+        self._has_times = has_times
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return " ".join(super().formatMessage(record).splitlines())
 
     def format(self, record: logging.LogRecord) -> str:
-        lines = _without_secrets(super().format(record)).split("\n")
-        return "\n".join(printable(line) for line in lines)
+        lines = without_secrets(super().format(record)).split("\n")
+        text = "\n".join(printable(line) for line in lines)
+        if self._has_times and record.name != METRICS.name:
+            text = f"{time_text(record.created)} {text}"
+        return text
 
 
 class _Json(logging.Formatter):
     """One JSON object per line: time, level, message, and what `extra={"fields": {…}}` adds."""
 
     def format(self, record: logging.LogRecord) -> str:
-        instant = datetime.fromtimestamp(record.created, timezone.utc)
         document = {
-            "time": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": time_text(record.created, "milliseconds"),
             "level": record.levelname,
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
@@ -151,7 +191,7 @@ class _Json(logging.Formatter):
 def _redacted(value: Any) -> Any:
     """Hide secrets in the texts of a document; in its JSON, they could be part of its names."""
     if isinstance(value, str):
-        return _without_secrets(value)
+        return without_secrets(value)
     if isinstance(value, dict):
         return {name: _redacted(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -159,7 +199,8 @@ def _redacted(value: Any) -> Any:
     return value
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Return a text with *** for each secret that `hide` was given."""
     # The longest first: a secret may be part of another.
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "***")

@@ -7,7 +7,7 @@ which is written stream by stream in catalog order. A STATE follows every record
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -48,6 +48,7 @@ class Sync:
     """One run: reads the selected streams, writes messages, keeps the state.
 
     uninterrupted: makes a context in which signals wait, so no line or bookmark is left half done.
+    progress_pipe: what the progress is sent through, if another process shows it.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Sync:
         state: State,
         messages: Messages,
         uninterrupted: Uninterrupted,
+        progress_pipe: int | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -64,7 +66,7 @@ class Sync:
         self._messages = messages
         self._uninterrupted = uninterrupted
         self._shortfalls = Shortfalls()
-        self._progress = Progress(client, state, self._shortfalls)
+        self._progress = Progress(client, state, self._shortfalls, progress_pipe)
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
         self._has_begun = False
@@ -132,7 +134,8 @@ class Sync:
             LOGGER.warning("the catalog selects no streams")
             return
         self._has_begun = True
-        reads = [partial(_read, run) for run in runs]
+        self._progress.planned([list(run.selections) for run in runs])
+        reads = [partial(_read, run, self._progress) for run in runs]
         ahead = runs[0].ahead.run(reads, STREAMS_AT_ONCE, is_patient=True)
         for run, batches in zip(runs, ahead, strict=True):
             self._write(run, batches)
@@ -276,14 +279,16 @@ class Sync:
     def _explain(self, name: str, error: AuthError) -> AuthError:
         """Explain a refusal: a 401 means the token only if /me is refused too (API-B2)."""
         if error.status == 401 and not self._client.token_works():
-            return AuthError(f"{error}. Intercom no longer accepts the access token.", 401)
+            return _refused(name, error, 401, "Intercom no longer accepts the access token")
         if error.is_of_plan:
-            return AuthError(f"{error}. The plan does not include this: deselect {name}.", 403)
+            return _refused(name, error, 403, "The plan does not include this", ": deselect {}")
         permission = stream_of(error.stream or name).required_permission(self._settings)
-        return AuthError(
-            f"{error}. The token lacks the permission {permission!r}: tick it in "
-            f"Developer Hub > your app > Authentication, or deselect {name}.",
+        return _refused(
+            name,
+            error,
             403,
+            f"The token lacks the permission {permission!r}",
+            ": tick it in Developer Hub > your app > Authentication, or deselect {}",
         )
 
     def _conclude(self, selections: dict[str, Selection]) -> int:
@@ -302,12 +307,32 @@ class Sync:
             LOGGER.info("done: %d records", self._progress.records)
             return 0
         codes = {getattr(error, "exit_code", BUG_EXIT_CODE) for error in failures.values()}
-        reasons: dict[str, list[str]] = {}
-        for name, error in failures.items():
-            reasons.setdefault(str(error) or type(error).__name__, []).append(name)
-        text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-        LOGGER.critical("failed; the next run continues from the last state: %s", text)
+        LOGGER.critical(
+            "failed; the next run continues from the last state: %s", "; ".join(_reasons(failures))
+        )
         return next(code for code in EXIT_CODES_BY_WEIGHT if code in codes)
+
+
+def _refused(name: str, error: AuthError, status: int, meaning: str, advice: str = "") -> AuthError:
+    """Return a refusal with its meaning; its cause is the same for all streams.
+
+    advice: the end of the sentence, with {} for what to deselect.
+    """
+    refused = AuthError(f"{error}. {meaning}{advice.format(name)}.", status, error.code)
+    details = ", ".join(filter(None, (str(error.status), error.code)))
+    refused.cause = f"{meaning} ({details}){advice.format('these streams')}"
+    return refused
+
+
+def _reasons(failures: Mapping[str, Exception]) -> Iterator[str]:
+    """Yield one text for each cause, with the names of all streams that failed for it."""
+    by_cause: dict[str, dict[str, str]] = {}
+    for name, error in failures.items():
+        text = str(error) or type(error).__name__
+        by_cause.setdefault(getattr(error, "cause", "") or text, {})[name] = text
+    for cause, texts in by_cause.items():
+        different = set(texts.values())
+        yield f"{', '.join(texts)}: {different.pop() if len(different) == 1 else cause}"
 
 
 def _warn_of_unknown_attributes(name: str, selection: Selection) -> None:
@@ -331,7 +356,7 @@ class _Skipped(Exception):
     """The error of a stream that is skipped because the user chose so."""
 
 
-def _read(run: StreamRun) -> Iterator[Batch]:
+def _read(run: StreamRun, progress: Progress) -> Iterator[Batch]:
     """Return the batches of a group; its parent makes them, whether it is selected or not."""
     root = root_of(next(iter(run.selections)))
     is_full = len(run.plans) < len(run.selections)
@@ -340,6 +365,9 @@ def _read(run: StreamRun) -> Iterator[Batch]:
         if run.error is not None:
             raise run.error
         if has_work:
-            yield from stream_of(root).batches(run)
+            for batch in stream_of(root).batches(run):
+                progress.read(run.selections, batch)
+                yield batch
     finally:
+        progress.read_to_end(run.selections)
         run.shared.end(root)

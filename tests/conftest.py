@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from log_lines import without_times
 
 from intercom_sandbox import Sandbox, Workspace
 
@@ -25,14 +26,19 @@ TIMEOUT_SECONDS = 100
 
 @dataclass
 class Output:
-    """What a run of the tap left: its exit code, its messages and its log."""
+    """What a run of the tap left: its exit code, its messages and its log.
+
+    log: its lines without their times. timed_log: the same with them.
+    """
 
     code: int
     stdout: bytes
     log: str
     messages: list[dict[str, Any]] = field(default_factory=list)
+    timed_log: str = ""
 
     def __post_init__(self) -> None:
+        self.timed_log, self.log = self.log, without_times(self.log)
         # A killed run may leave a last line without its end.
         complete = self.stdout[: self.stdout.rfind(b"\n") + 1]
         self.messages = [json.loads(line) for line in complete.splitlines()]

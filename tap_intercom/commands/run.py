@@ -12,19 +12,25 @@ import logging
 import math
 import os
 import select
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tap_intercom import log
+from tap_intercom.bar import Bar, View, sent_views, shown_bar
 from tap_intercom.commands.lock import locked, release
+from tap_intercom.commands.process_log import ProcessLog
+from tap_intercom.commands.run_result import RunResult
+from tap_intercom.commands.target_secrets import hide_secrets_of
 from tap_intercom.commands.written_states import WrittenStates, states_in
 from tap_intercom.descriptors import (
     BUFFER_BYTES,
@@ -33,7 +39,7 @@ from tap_intercom.descriptors import (
     unread_bytes,
     whole_lines,
 )
-from tap_intercom.errors import ConfigError, TargetGoneError
+from tap_intercom.errors import ConfigError, TargetGoneError, TargetMissingError
 from tap_intercom.files import read_json, replace_file
 from tap_intercom.settings import ENVIRONMENT_PREFIX
 from tap_intercom.signals import SIGNALS, start_thread, stopping
@@ -47,9 +53,8 @@ Process = subprocess.Popen[bytes]
 LEFT_BEHIND_SECONDS = 3
 # A state is much shorter. A target may print anything, even without an end of line.
 LONGEST_LINE_BYTES = 4_194_304
-# Exit codes of a tap that was asked to end, or whose target ended: not its own failure.
-ENDED_EARLY = (130, 141, 143)
 STATE_LINE = b'{"type":"STATE"'
+RECORD_LINE = b'{"type":"RECORD"'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,47 +95,99 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run both to their ends, and return the worse of their exit codes."""
+    """Run both to their ends, log how they ended, and return the exit code of the run."""
+    log.add_times()
+    hide_secrets_of(options.target, options.config, os.environ)
     if not _is_missing(options.state):
         # Before a lock is created beside a file that is not a state.
         read_state(read_json("state", options.state))
     with stopping(), locked(options.state, options.wait) as lock:
         state = StateFile(options.state)
-        with _passing_on_signals() as started:
+        with _passing_on_signals() as signals, _screen() as screen:
             target = Target(options.target, lock)
-            tap = _start("tap", _tap_command(options))
-            started(tap, target.process)
             try:
-                return _run(tap, target, state, options.log_format)
+                tap = _start("tap", _tap_command(options, screen), pass_fds=screen.pass_fds)
+                screen.leave_to_tap()
+                signals.started(tap, target.process)
+                result = _run(tap, target, state, options.log_format, screen, signals.passed)
             finally:
                 if target.process.returncode is not None:
                     # Processes that it left running have inherited the lock, and may never end.
                     release(lock)
+        result.log()
+    return result.exit_code
+
+
+@dataclass
+class Screen:
+    """Where both logs go. pipe: what the tap sends its progress through, if a person watches."""
+
+    write: Callable[[bytes], object]
+    pipe: int | None = None
+
+    @property
+    def pass_fds(self) -> tuple[int, ...]:
+        return () if self.pipe is None else (self.pipe,)
+
+    def leave_to_tap(self) -> None:
+        """Close our end of the pipe, so it ends with the tap."""
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
+
+
+@contextmanager
+def _screen() -> Iterator[Screen]:
+    """Show the progress of the tap on a terminal, with the lines of both processes above it."""
+    if not log.is_watched():
+        yield Screen(partial(log.write, log.STDERR))
+        return
+    reader, writer = os.pipe()
+    with shown_bar() as bar:
+        thread = start_thread(partial(_draw, bar, reader))
+        screen = Screen(bar.write, writer)
+        try:
+            yield screen
+        finally:
+            screen.leave_to_tap()
+            thread.join()
+            os.close(reader)
+
+
+def _draw(bar: Bar, pipe: int) -> None:
+    # A terminal may close at any time; that only ends the bar.
+    with suppress(OSError, ValueError):
+        for view in sent_views(pipe):
+            bar.draw(view)
+        bar.draw(View("the tap has ended; waiting for the target"))
 
 
 class StateFile:
-    """The state of the last run, created if it is missing. Raises ConfigError if invalid."""
+    """The state of the last run, created if it is missing. Raises ConfigError if invalid.
+
+    kept: its content. has_changed: whether this run has replaced it.
+    """
 
     def __init__(self, path: Path) -> None:
         if _is_missing(path):
             replace_file("state", path, b"{}\n")
-        self._path = path
+        self.path = path
         self.kept: dict[str, Any] = read_json("state", path)
         read_state(self.kept)
         self._before = path.read_bytes()
-        self._has_previous = False
+        self.has_changed = False
 
     def keep(self, state: dict[str, Any]) -> None:
         """Replace the state atomically, after saving the state of the run's start beside it."""
         if state == self.kept:
             return
-        if not self._has_previous:
-            previous = self._path.with_name(f"{self._path.name}.previous")
-            mode = stat.S_IMODE(self._path.stat().st_mode)
+        if not self.has_changed:
+            previous = self.path.with_name(f"{self.path.name}.previous")
+            mode = stat.S_IMODE(self.path.stat().st_mode)
             replace_file("state", previous, self._before, mode)
-            self._has_previous = True
-        replace_file("state", self._path, json.dumps(state).encode() + b"\n")
+        replace_file("state", self.path, json.dumps(state).encode() + b"\n")
         self.kept = state
+        self.has_changed = True
 
 
 class Target:
@@ -191,6 +248,7 @@ class Feed:
 
     tap_has_ended: the tap has written its whole output.
     is_whole: all of that was written to the target.
+    records: number of records that were written to the target.
     """
 
     def __init__(self, tap: Process, target: Target, states: WrittenStates) -> None:
@@ -200,6 +258,7 @@ class Feed:
         self._states = states
         self.tap_has_ended = threading.Event()
         self.is_whole = False
+        self.records = 0
 
     def run(self) -> None:
         try:
@@ -209,6 +268,7 @@ class Feed:
                 for state in _states_of_tap(lines):
                     self._states.add(state)
                 self._target.write(lines)
+                self.records += lines.count(b"\n" + RECORD_LINE) + lines.startswith(RECORD_LINE)
             self.tap_has_ended.set()
             self.is_whole = True
         except TargetGoneError:
@@ -217,36 +277,26 @@ class Feed:
             self._target.close()
 
 
-def worse(tap: int, target: int) -> int:
-    """Return the exit code of both: the tap's failure first, then the target's."""
-    return tap if tap not in (0, *ENDED_EARLY) else target or tap
-
-
-def labelled(name: str, line: bytes, style: str) -> bytes:
-    """Return a log line in a log style, with the name of the process that wrote it."""
-    text = line.decode(errors="replace").rstrip()
-    if style == "text":
-        return f"{name}: {log.printable(text)}\n".encode()
-    try:
-        document = json.loads(text)
-        fields = document if isinstance(document, dict) else {"message": text}
-        labelled = json.dumps({"process": name, **fields}, allow_nan=False)
-    except (ValueError, RecursionError):
-        labelled = json.dumps({"process": name, "message": text})
-    return labelled.encode() + b"\n"
-
-
-def _run(tap: Process, target: Target, state: StateFile, style: str) -> int:
+def _run(
+    tap: Process,
+    target: Target,
+    state: StateFile,
+    style: str,
+    screen: Screen,
+    signals: Collection[int],
+) -> RunResult:
     assert tap.stderr is not None
     assert target.process.stderr is not None
     of_tap = read_parts(tap.stderr.fileno())
     of_target = read_parts_until(target.process.stderr.fileno(), target.ended, LEFT_BEHIND_SECONDS)
     written = WrittenStates(state.kept)
     feed = Feed(tap, target, written)
+    tap_log = ProcessLog("tap", style, screen.write)
+    target_log = ProcessLog("target", style, screen.write)
     threads = [
         start_thread(feed.run),
-        start_thread(partial(_pass_on_log, "tap", of_tap, style)),
-        start_thread(partial(_pass_on_log, "target", of_target, style)),
+        start_thread(partial(tap_log.pass_on, of_tap)),
+        start_thread(partial(target_log.pass_on, of_target)),
     ]
     try:
         has_confirmed = _keep_confirmed(target, state, written)
@@ -261,21 +311,18 @@ def _run(tap: Process, target: Target, state: StateFile, style: str) -> int:
     has_taken_all = not is_target_gone and feed.is_whole and target.has_read_all
     if has_taken_all and target_code == 0 and not has_confirmed and written.last is not None:
         state.keep(written.last)
-    if tap_code or target_code:
-        LOGGER.critical(
-            "the tap ended with exit code %d, the target with %d; "
-            "the next run continues from the last state that the target confirmed",
-            tap_code,
-            target_code,
-        )
-    elif not has_taken_all:
-        LOGGER.critical(
-            "the target ended with exit code 0 before it read everything; "
-            "the next run continues from the last state that the target confirmed"
-        )
-    if not has_taken_all and tap_code in (0, *ENDED_EARLY):
-        tap_code = TargetGoneError.exit_code
-    return worse(tap_code, target_code)
+    return RunResult(
+        records=feed.records,
+        tap=tap_code,
+        target=target_code,
+        has_taken_all=has_taken_all,
+        signals=signals,
+        state=state.path,
+        has_new_state=state.has_changed,
+        has_last_state=has_taken_all and state.kept == written.last,
+        tap_error=tap_log.last_error,
+        target_error=target_log.last_error,
+    )
 
 
 def _keep_confirmed(target: Target, state: StateFile, written: WrittenStates) -> bool:
@@ -308,12 +355,6 @@ def _keep_confirmed(target: Target, state: StateFile, written: WrittenStates) ->
                 state.keep(confirmed)
                 has_confirmed = True
     return has_confirmed
-
-
-def _pass_on_log(name: str, parts: Iterable[bytes], style: str) -> None:
-    for lines in whole_lines(parts, LONGEST_LINE_BYTES):
-        for line in lines.removesuffix(b"\n").split(b"\n"):
-            log.write(log.STDERR, labelled(name, line, style))
 
 
 def _states_of_tap(lines: bytes) -> Iterator[dict[str, Any]]:
@@ -355,11 +396,30 @@ def _start(role: str, command: Sequence[str], **how: Any) -> Process:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-    except OSError as error:
-        raise ConfigError(f"{role}: {command[0]} cannot be started: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        kind = TargetMissingError if role == "target" else ConfigError
+        raise kind(f"{role}: {_why_not_started(command[0], error)}; nothing was read") from error
 
 
-def _tap_command(options: argparse.Namespace) -> list[str]:
+def _why_not_started(program: str, error: OSError | ValueError) -> str:
+    """Return why a program cannot be started, and what to do."""
+    if not isinstance(error, FileNotFoundError):
+        reason = error.strerror if isinstance(error, OSError) else error
+        return f"{program} cannot be started: {reason}"
+    if os.path.exists(program) or shutil.which(program):
+        return (
+            f"{program} exists, but the program in its first line does not: install the target "
+            "again, since a virtual environment cannot be moved"
+        )
+    if os.sep in program:
+        return f"{program} does not exist: check the path"
+    return (
+        f"{program} is not installed, or not on the PATH: install it in its own virtual "
+        f"environment and give its path, such as .venv-target/bin/{program}"
+    )
+
+
+def _tap_command(options: argparse.Namespace, screen: Screen) -> list[str]:
     """Return the command of the tap: this interpreter, with the modules in use here."""
     # An early SIGINT ends it as SIGTERM does, not with Python's traceback.
     program = (
@@ -368,6 +428,8 @@ def _tap_command(options: argparse.Namespace) -> list[str]:
     )
     command = [sys.executable, "-c", program, "--state", str(options.state)]
     command += ["--log-format", options.log_format]
+    if screen.pipe is not None:
+        command += ["--progress-pipe", str(screen.pipe)]
     for source in options.config:
         command += ["--config", source]
     if options.catalog is not None:
@@ -375,35 +437,41 @@ def _tap_command(options: argparse.Namespace) -> list[str]:
     return command
 
 
-@contextmanager
-def _passing_on_signals() -> Iterator[Callable[[Process, Process], None]]:
-    """Pass the first SIGTERM or SIGINT to the tap, and later ones to the target too.
+class Signals:
+    """Passes the first signal to the tap, and later ones to the target too.
 
-    The tap ends with a last STATE, and the target after loading that. Yields the function that
-    registers the two processes; they then get an earlier signal.
+    The tap ends with a last STATE, and the target after loading that. passed: their numbers.
     """
-    processes: list[Process] = []
-    waiting: list[int] = []
-    passed: list[int] = []
 
-    def pass_on() -> None:
-        while processes and waiting:
-            number = waiting.pop(0)
-            passed.append(number)
-            for process in processes[: len(passed)]:
+    def __init__(self) -> None:
+        self.passed: list[int] = []
+        self._processes: list[Process] = []
+        self._waiting: list[int] = []
+
+    def started(self, tap: Process, target: Process) -> None:
+        """Register the two processes; they get an earlier signal now."""
+        self._processes.extend((tap, target))
+        self._pass_on()
+
+    def receive(self, number: int, frame: object) -> None:
+        self._waiting.append(number)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._processes and self._waiting:
+            number = self._waiting.pop(0)
+            self.passed.append(number)
+            for process in self._processes[: len(self.passed)]:
                 process.send_signal(number)
 
-    def receive(number: int, frame: object) -> None:
-        waiting.append(number)
-        pass_on()
 
-    def started(tap: Process, target: Process) -> None:
-        processes.extend((tap, target))
-        pass_on()
-
-    before = {number: signal.signal(number, receive) for number in SIGNALS}
+@contextmanager
+def _passing_on_signals() -> Iterator[Signals]:
+    """Pass SIGTERM and SIGINT on to the processes that are started here."""
+    signals = Signals()
+    before = {number: signal.signal(number, signals.receive) for number in SIGNALS}
     try:
-        yield started
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from math import inf
@@ -33,7 +34,7 @@ from tap_intercom.intercom.connection import open_session, renew_deadline
 from tap_intercom.intercom.metrics import Requests
 from tap_intercom.intercom.rate_limit import RateLimit, RateLimitStatus, date_seconds
 from tap_intercom.records.parsing import Parsed, parse
-from tap_intercom.settings import Settings
+from tap_intercom.settings import REGION_URLS, Settings
 from tap_intercom.times import rfc3339
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -62,6 +63,12 @@ SLOWEST_BYTES_PER_SECOND = 1_000
 INTERCOM_HEADERS = ("X-RateLimit-Limit", "X-Intercom-Version", "Intercom-Version")
 CHECK_THE_WAY = "check proxy, firewall, Intercom's IP allowlist and base_url"
 
+# Errors of a connection that could not begin.
+UNREACHED = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    requests.exceptions.ProxyError,
+)
 RETRYABLE = (
     requests.ConnectionError,
     requests.Timeout,
@@ -72,12 +79,16 @@ RETRYABLE = (
 
 
 class RetryableError(UnavailableError):
-    """One attempt failed in a way that a retry may fix; status is 0 without an answer."""
+    """One attempt failed in a way that a retry may fix; status is 0 without an answer.
+
+    is_unreached: whether no connection was possible, so every other request fails too.
+    """
 
     def __init__(self, text: str, rate_limited: bool = False, status: int = 0) -> None:
         super().__init__(text)
         self.rate_limited = rate_limited
         self.status = status
+        self.is_unreached = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,7 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self._base_url = settings.base_url
+        self._where_else = _where_else(settings)
         self._timeout = (
             min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout),
             settings.request_timeout,
@@ -224,7 +236,8 @@ class Client:
         try:
             answer = self.get("/me")
         except AuthError as error:
-            raise AuthError(_meaning_of_refused_me(error), error.status, error.code) from error
+            text = _meaning_of_refused_me(error, self._where_else)
+            raise AuthError(text, error.status, error.code) from error
         app = answer.body.get("app")
         if not isinstance(app, dict):
             app = {}
@@ -312,7 +325,7 @@ class Client:
             except requests.exceptions.SSLError as error:
                 raise _tls_error(request, error) from error
             except RETRYABLE as error:
-                raise RetryableError(f"{request}: {_reason(error)}") from error
+                raise _unanswered(request, error, self._base_url) from error
             except requests.RequestException as error:
                 raise ConfigError(
                     f"{request}: {_reason(error)}; check base_url and proxies"
@@ -431,8 +444,39 @@ def _retry_waits(patience_seconds: float) -> Generator[float, Any, None]:
 
 def _log_retry(details: Any) -> None:
     # After a 429, the rate limit reports the common wait once, not for each request.
-    if not details["exception"].rate_limited:
-        LOGGER.info("%s; retrying in %.1f s", details["exception"], details["wait"])
+    error = details["exception"]
+    if not error.rate_limited:
+        level = logging.WARNING if error.is_unreached else logging.INFO
+        LOGGER.log(level, "%s; retrying in %.1f s", error, details["wait"])
+
+
+def _unanswered(request: str, error: Exception, base_url: str) -> RetryableError:
+    """Return the error for a request without an answer."""
+    causes = list(_causes(error))
+    cause = _reason(error)
+    name_error = next((each for each in causes if isinstance(each, socket.gaierror)), None)
+    is_of_proxy = isinstance(error, requests.exceptions.ProxyError)
+    if name_error is not None and not is_of_proxy:
+        cause = (
+            f"the name {urlsplit(base_url).hostname} cannot be resolved ({name_error.strerror}); "
+            "check the DNS and the network of this machine, and base_url"
+        )
+    unanswered = RetryableError(f"{request}: {cause}")
+    unanswered.cause = cause
+    unanswered.is_unreached = any(isinstance(each, UNREACHED) for each in causes)
+    return unanswered
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all errors that led to it, the last one first."""
+    found: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseException) and each not in found:
+            found.append(each)
+            yield each
+            waiting += [each.__context__, each.__cause__, getattr(each, "reason", None), *each.args]
 
 
 def _reason(error: Exception) -> str:
@@ -581,7 +625,21 @@ def _host_of(location: str) -> str:
         return ""
 
 
-def _meaning_of_refused_me(error: AuthError) -> str:
+def _where_else(settings: Settings) -> str:
+    """Return what to check if the token is right, but belongs to a workspace in another region."""
+    others = " or ".join(region for region in REGION_URLS if region != settings.region)
+    if settings.base_url == REGION_URLS[settings.region]:
+        return (
+            f"If the workspace is hosted in another region, set region to {others} "
+            f"(now {settings.region})."
+        )
+    return (
+        "If the workspace is hosted in another region, correct base_url, or remove it and set "
+        f"region to {others} (now {settings.region}, but base_url is used)."
+    )
+
+
+def _meaning_of_refused_me(error: AuthError, where_else: str) -> str:
     """Return what it may mean that Intercom does not even name the token's owner (API-A4)."""
     if error.is_of_plan:
         return f"The plan or subscription of the workspace does not include the API ({error})."
@@ -594,5 +652,5 @@ def _meaning_of_refused_me(error: AuthError) -> str:
         )
     return (
         f"Intercom refused the access token ({error}). Check the setting access_token: "
-        "Developer Hub > your app > Configure > Authentication."
+        f"Developer Hub > your app > Configure > Authentication. {where_else}"
     )

@@ -80,6 +80,7 @@ class Stream:
     is_snapshot: whether it shows only the present state, so neither a period nor a full read
         applies.
     lookback_seconds: the minimum time that a bookmark stays behind the start of its run.
+    lookback_reason: completes "the bookmark stays behind, because ...".
     instant_field: the field with the time when a record changed.
     id_field: the field that identifies a record of a list.
     has_documented_order: whether Intercom documents the order of a list that is newest first.
@@ -109,6 +110,7 @@ class Stream:
     after: ClassVar[Sequence[str]] = ()
     is_snapshot: ClassVar[bool] = False
     lookback_seconds: ClassVar[int] = 0
+    lookback_reason: ClassVar[str] = ""
     instant_field: ClassVar[str] = "updated_at"
     id_field: ClassVar[str] = "id"
     has_documented_order: ClassVar[bool] = True

@@ -10,6 +10,7 @@ from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from tap_intercom import __version__
 from tap_intercom.errors import ConfigError
@@ -191,6 +192,13 @@ class Settings:
             object.__setattr__(self, "base_url", REGION_URLS[self.region])
 
     @property
+    def region_of_base_url(self) -> str | None:
+        """The region that base_url is the address of, or None if it is another host."""
+        host = urlsplit(self.base_url).hostname
+        hosts = {urlsplit(url).hostname: region for region, url in REGION_URLS.items()}
+        return hosts.get(host)
+
+    @property
     def version(self) -> tuple[int, int]:
         """`api_version` as comparable numbers, (2, 9) < (2, 16); Preview is above all."""
         if self.api_version == "Preview":
@@ -315,7 +323,20 @@ def load(
             faults.append(_fault(name, given[name], error))
     if faults:
         raise ConfigError("config: " + "; ".join(faults))
-    return Settings(**values)
+    settings = Settings(**values)
+    _warn_of_two_regions(settings, given)
+    return settings
+
+
+def _warn_of_two_regions(settings: Settings, given: Mapping[str, Given]) -> None:
+    actual = settings.region_of_base_url
+    if "region" in given and actual not in (None, settings.region):
+        LOGGER.warning(
+            "config: region is %s, but base_url is the address of region %s; the tap uses "
+            "base_url. Remove one of the two settings",
+            settings.region,
+            actual,
+        )
 
 
 def _check_together(

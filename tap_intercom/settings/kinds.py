@@ -17,6 +17,8 @@ from tap_intercom.times import epoch_seconds
 FIRST_VERSION, LAST_VERSION = 7, 16
 
 
+# What people copy with a token from an example of a request.
+_SCHEME = re.compile(r"(authorization\s*:\s*)?bearer\b", re.IGNORECASE)
 _SEARCHED_STREAMS = ("contacts", "conversations", "tickets")
 _SEARCH_OPERATORS = ("=", "!=", "IN", "NIN", ">", "<", ">=", "<=", "~", "!~", "^", "$")
 _SEARCH_GROUP_LIMIT = 15
@@ -59,6 +61,8 @@ def _header_text(value: Any) -> str:
 
 def _token(value: Any) -> str:
     token = _header_text(value)
+    if _SCHEME.match(token):
+        raise Reason('begins with "Bearer"; give the token alone, the tap adds that word')
     if len(token.split()) != 1:
         raise ValueError
     return token

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tap_intercom.errors import ConfigError
+from tap_intercom.files import why_unreadable
 
 ENVIRONMENT_PREFIX = "TAP_INTERCOM_"
 _DOTENV_LINE = re.compile(
@@ -58,8 +59,7 @@ def _read_text(path: str) -> str:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise ConfigError(f"{path} cannot be read: {reason}") from None
+        raise ConfigError(why_unreadable(path, error)) from None
 
 
 def _read_object(path: str) -> dict[str, Any]:

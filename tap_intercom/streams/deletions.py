@@ -99,6 +99,7 @@ class Deletions(Stream):
         base = self._base(run, known)
         now = run.origin.now
         ids = dict(base.ids) if base else {}
+        self._announce_first(run, ids)
         until = base.conversations_until if base else None
         if until is not None:
             until = run.origin.trusted(until) or 0
@@ -125,6 +126,18 @@ class Deletions(Stream):
         # Before the STATE that names it, see known_ids.py.
         known.keep(base, Detection(now, ids, until))
         yield Batch(reached={self.name: now})
+
+    def _announce_first(self, run: StreamRun, ids: Mapping[str, Any]) -> None:
+        """Say for which streams this is the first detection: an empty table is no fault then."""
+        known = {*ids, *(["conversations"] if DeletedConversations.name in ids else [])}
+        first = [name for name in DETECTED if name in run.shared.selections and name not in known]
+        if first:
+            LOGGER.info(
+                "%s: first detection for %s: there are no ids of an earlier run to compare with, "
+                "so deletes are found from the next run on",
+                self.name,
+                ", ".join(first),
+            )
 
     def _base(self, run: StreamRun, known: KnownIds) -> Detection | None:
         bookmark = run.plans[self.name].floor

@@ -92,6 +92,7 @@ class Tickets(SearchStream):
     }
     # A part may be newer than its ticket's time of change (API-J1).
     lookback_seconds = DAY_SECONDS
+    lookback_reason = "a ticket may get a part without a new updated_at"
     lists = (PARTS, CONTACTS, LINKS)
     embedded = (TicketParts(), TicketContact(), TicketLink())
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from conftest import RUN, START_DATE, Output, Tap, run_tap, start_tap
 from truth import STREAMS
+from warm_tap import SHORT_WAITS, WarmTap
 
 from intercom_sandbox import Sandbox, Workspace, generate
 
@@ -111,6 +112,14 @@ def write(path: Path, content: object) -> str:
             ["access_token: the value", "start_date: 'never'"],
             id="two faults in one line",
         ),
+        *(
+            pytest.param(
+                {**SETTINGS, "access_token": f"{word} {TOKEN}"},
+                ['access_token: the value begins with "Bearer"; give the token alone'],
+                id=word,
+            )
+            for word in ("Bearer", "bearer", "Authorization: Bearer")
+        ),
         pytest.param(b'{"access_token": "' + TOKEN.encode(), ["is not JSON"], id="not JSON"),
         pytest.param(b"", ["is not JSON"], id="empty"),
         pytest.param(b'{"access_token": "\xff"}', ["is not UTF-8 (byte 18)"], id="not UTF-8"),
@@ -125,7 +134,9 @@ def test_wrong_settings_are_named(tmp_path: Path, content: object, texts: list[s
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("absent.json", "No such file"), ("", "Is a directory")], ids=str
+    ("name", "reason"),
+    [("absent.json", "No such file"), ("", "is a folder; give the path of a file")],
+    ids=str,
 )
 def test_a_config_that_is_no_file_is_named(tmp_path: Path, name: str, reason: str) -> None:
     path = str(tmp_path / name)
@@ -143,6 +154,35 @@ def test_catalog_and_properties_together_are_refused(tap: Tap) -> None:
     arguments = tap.arguments(catalog={"streams": []})
     output = run_tap(*arguments, "--properties", arguments[-1])
     assert_fails(output, 2, "--properties is a deprecated alias of --catalog")
+
+
+@pytest.mark.parametrize(
+    ("region", "base_url", "warned"),
+    [
+        ("eu", "https://api.intercom.io", "region is eu, but base_url is the address of region us"),
+        (
+            "us",
+            "https://API.eu.intercom.io/",
+            "region is us, but base_url is the address of region",
+        ),
+        ("eu", "https://api.eu.intercom.io", None),
+        ("eu", "https://proxy.example", None),
+        (None, "https://api.au.intercom.io", None),
+    ],
+)
+def test_a_region_beside_the_address_of_another_is_warned_of(
+    tmp_path: Path, region: str | None, base_url: str, warned: str | None
+) -> None:
+    settings = {**SETTINGS, "base_url": base_url, **({"region": region} if region else {})}
+    config = write(tmp_path / "config.json", settings)
+    # It ends before a request.
+    output = run_tap("--config", config, "--catalog", str(tmp_path / "absent.json"))
+    assert output.code == 2
+    warnings = output.log_lines("WARNING")
+    assert len(warnings) == (warned is not None)
+    for line in warnings:
+        assert str(warned) in line
+        assert "the tap uses base_url. Remove one of the two settings" in line
 
 
 def test_an_unknown_flag_shows_the_usage() -> None:
@@ -193,7 +233,14 @@ def test_a_state_file_that_is_none_is_refused(tap: Tap, content: object, texts: 
 
 def test_a_state_that_is_a_folder_is_refused(tap: Tap) -> None:
     output = run_tap("--config", tap.config(), "--state", str(tap.folder))
-    assert_fails(output, 2, "state: ", "Is a directory")
+    assert_fails(output, 2, "state: ", f"{tap.folder} is a folder; give the path of a file")
+    assert "write {} into it" not in output.log
+
+
+def test_a_state_that_may_not_be_read_gets_no_advice_for_a_first_run(tap: Tap) -> None:
+    output = run_tap("--config", tap.config(), "--state", "/proc/self/mem")
+    assert_fails(output, 2, "state: /proc/self/mem cannot be read: Input/output error")
+    assert "write {} into it" not in output.log
 
 
 @pytest.mark.parametrize(
@@ -227,7 +274,9 @@ CONTACTS = {
 @pytest.mark.parametrize(
     ("content", "texts"),
     [
-        pytest.param(None, ["cannot be read: No such file"], id="no file"),
+        pytest.param(
+            None, ["cannot be read: No such file", "create one with --discover"], id="no file"
+        ),
         pytest.param(b"", ["is empty", "create one with --discover"], id="empty"),
         pytest.param(b"streams:", ["is not JSON"], id="not JSON"),
         pytest.param(b"\xff\xfe", ["is not UTF-8"], id="not UTF-8"),
@@ -284,6 +333,8 @@ def test_a_wrong_token_is_refused_in_one_line(tap: Tap, arguments: list[str]) ->
     output = run_tap("--config", config, *arguments, environment=DEBUG)
     assert output.stdout == b""
     assert_fails(output, 3, "401", "unauthorized", "Access Token Invalid", "access_token")
+    advice = "correct base_url, or remove it and set region to eu or au (now us"
+    assert advice in output.last_log_line
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -296,6 +347,8 @@ def test_a_missing_permission_fails_its_streams_only(
     tap.sandbox.options.refusal_status = status
     output = tap.sync(state={"bookmarks": bookmarks(streams)}, environment=DEBUG)
     assert_fails(output, 3, name, str(status), "token_unauthorized", *streams)
+    assert output.last_log_line.count(name) == 1
+    assert output.last_log_line.count("tick it in Developer Hub > your app > Authentication") == 1
     assert others_than(streams, output)
     assert {stream: output.state["bookmarks"][stream] for stream in streams} == bookmarks(streams)
     assert not any(output.count("ACTIVATE_VERSION", stream) for stream in streams)
@@ -349,6 +402,7 @@ def test_a_token_that_is_revoked_midway_is_no_missing_permission(
     tap.sandbox.before_request(revoke_token)
     output = run_tap(*arguments, environment=DEBUG)
     assert_fails(output, 3, "contacts", "401", "no longer accepts the access token")
+    assert output.last_log_line.count("no longer accepts") == 1
     assert output.state["bookmarks"]["contacts"] == BOOKMARK
     assert USERS_AND_COMPANIES not in output.log
 
@@ -420,6 +474,43 @@ def test_nobody_answering_ends_the_run(tmp_path: Path) -> None:
         output = run_tap("--config", write(tmp_path / "config.json", settings), environment=DEBUG)
     assert_fails(output, 4, "GET /me", "refused")
     assert output.stdout == b""
+
+
+def test_a_name_that_is_not_resolved_is_warned_of_and_named_in_the_end(
+    warm_tap: WarmTap, tmp_path: Path
+) -> None:
+    settings = {**SETTINGS, "base_url": "https://intercom.invalid", "max_retry_seconds": 0.05}
+    output = warm_tap.run("--config", write(tmp_path / "c.json", settings), numbers=SHORT_WAITS)
+    text = "GET /me: the name intercom.invalid cannot be resolved ("
+    advice = "; check the DNS and the network of this machine, and base_url"
+    assert_fails(output, 4, text)
+    assert output.last_log_line.endswith(f"){advice}")
+    first, *_ = output.log_lines("WARNING")
+    assert text in first
+    assert f"{advice}; retrying in 0.0 s" in first
+
+
+def test_a_network_that_goes_midway_is_said_once_for_all_streams(
+    tap: Tap, warm_tap: WarmTap, plain_catalog: dict[str, Any]
+) -> None:
+    for path in ("^/tags$", "^/teams$"):
+        tap.sandbox.faults.add("reset_before", path=path, times=None)
+    arguments = tap.arguments("tags", "teams", catalog=plain_catalog, max_retry_seconds=0)
+    output = warm_tap.run(*arguments, numbers=SHORT_WAITS)
+    assert_fails(output, 4, "tags, teams: ")
+    assert "GET " not in output.last_log_line
+
+
+def test_a_refused_token_suspects_the_region(tap: Tap, warm_tap: WarmTap) -> None:
+    regions = dict.fromkeys(("us", "eu", "au"), tap.sandbox.url)
+    numbers = {"settings.declaration.REGION_URLS": regions, "intercom.client.REGION_URLS": regions}
+    config = tap.config(access_token="not-the-token", base_url=None, region="eu")
+    output = warm_tap.run("--config", config, numbers=numbers)
+    assert_fails(
+        output,
+        3,
+        "If the workspace is hosted in another region, set region to us or au (now eu).",
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["--discover"]], ids=["sync", "discover"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import TIMEOUT_SECONDS, Tap, selecting, start_tap
+from log_lines import without_times
 from permissions import permissions_of
 from truth import STREAMS as CORE
 
@@ -48,7 +49,7 @@ class Check:
 def run(*arguments: str) -> Check:
     process = start_tap(*arguments)
     text, log = process.communicate(timeout=TIMEOUT_SECONDS)
-    return Check(process.returncode, text.decode(), log.decode())
+    return Check(process.returncode, text.decode(), without_times(log.decode()))
 
 
 def check(tap: Tap, *arguments: str, **settings: Any) -> Check:

@@ -257,6 +257,24 @@ def test_a_stream_that_was_left_out_once_is_compared_with_what_was_before(detect
     assert runs.detect() == [("contacts", "c1", "deleted"), ("conversations", "1", "deleted")]
 
 
+def test_a_first_detection_says_when_deletes_are_found(detection: Begin) -> None:
+    def told() -> list[str]:
+        lines = runs.outputs[-1].log_lines("INFO")
+        return [line for line in lines if "first detection" in line]
+
+    runs = detection()
+    end = (
+        ": there are no ids of an earlier run to compare with, so deletes are found from the next "
+        "run on"
+    )
+    runs.detect("companies", "deletions")
+    assert told() == [f"INFO deletions: first detection for companies{end}"]
+    runs.detect()
+    assert told() == [f"INFO deletions: first detection for contacts, conversations{end}"]
+    runs.detect()
+    assert told() == []
+
+
 def test_companies_are_read_once(detection: Begin) -> None:
     runs = detection()
     runs.detect()
@@ -612,8 +630,8 @@ def test_a_target_that_fails_has_the_rows_in_the_next_run(
     assert run("first") == (0, set())
     sandbox.workspace.delete_contact("c1")
     # It loads no row, and so confirms no state.
-    assert run("second", "--fails-after", "3") == (7, set())
-    assert run("third", "--silent", "--fails-at-end") == (7, {"c1"})
+    assert run("second", "--fails-after", "3") == (6, set())
+    assert run("third", "--silent", "--fails-at-end") == (6, {"c1"})
     assert run("fourth") == (0, {"c1"})
     assert run("fifth") == (0, set())
 

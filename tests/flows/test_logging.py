@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -14,11 +15,13 @@ from typing import Any
 
 import pytest
 from conftest import RUN, TIMEOUT_SECONDS, Output, Tap
+from log_lines import TIME, without_times
 from singer import metrics
 from truth import STREAMS
 from warm_tap import WarmTap
 
 from intercom_sandbox.sample import generate
+from tap_intercom.times import epoch_seconds
 
 TOKEN = "secret-token-of-the-log"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -197,6 +200,19 @@ def test_a_level_that_is_none_is_told(logged: Logged) -> None:
     assert "LOGLEVEL: unknown level 'LOUD'" in warning
 
 
+def test_each_line_begins_with_its_time_but_metrics(logged: Logged) -> None:
+    begun = int(time.time())
+    lines = logged.run().timed_log.splitlines()
+    metric_lines = [line for line in lines if line.startswith("INFO METRIC: ")]
+    assert metric_lines
+    timed = [line for line in lines if line not in metric_lines]
+    assert [line for line in timed if not TIME.match(line)] == []
+    instants = [epoch_seconds(line.split()[0]) for line in timed]
+    assert instants == sorted(instants)
+    assert begun <= instants[0]
+    assert instants[-1] <= time.time()
+
+
 def test_programs_get_json(logged: Logged) -> None:
     output = logged.run("--log-format", "json")
     lines = documents(output)
@@ -340,6 +356,6 @@ def test_a_line_that_cannot_be_made_is_replaced() -> None:
         "import threading; t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    first, second, *_ = done.stderr.splitlines()
+    first, second, *_ = without_times(done.stderr).splitlines()
     assert first == "ERROR a log line could not be formatted (TypeError)"
     assert second == "CRITICAL a bug in tap-intercom; please report it"

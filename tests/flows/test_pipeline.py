@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,13 +18,16 @@ from typing import Any
 
 import pytest
 from conftest import RUN, START_DATE, TIMEOUT_SECONDS, selecting
+from log_lines import TIME, without_times
 from paths import ROOT, SUPPORT
 from terminal import Terminal
 
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.commands import run as pipeline_module
 from tap_intercom.commands import written_states
-from tap_intercom.commands.run import Feed, Target, labelled, worse
+from tap_intercom.commands.process_log import ProcessLog, parsed
+from tap_intercom.commands.run import Feed, Target
+from tap_intercom.commands.run_result import RunResult
 from tap_intercom.commands.written_states import WrittenStates
 
 STREAMS = ("companies", "contacts", "conversation_parts", "conversations", "segments", "tags")
@@ -75,7 +79,7 @@ class Pipeline:
         process = self.start(*target, **how)
         stdout, log = process.communicate(timeout=TIMEOUT_SECONDS)
         assert stdout == ""
-        return process.returncode, log
+        return process.returncode, without_times(log)
 
     def catalog(self, *streams: str) -> tuple[str, str]:
         """The flag for a catalog of these streams."""
@@ -199,15 +203,18 @@ def test_a_target_that_prints_none_and_fails_confirms_nothing(
     pipeline: Pipeline, flags: tuple[str, ...]
 ) -> None:
     code, log = pipeline.run("--silent", *flags)
-    assert code == 7, log
+    assert code == 6, log
+    assert "the target with 7; " in log.splitlines()[-1]
+    assert "state.json is the same as before the run" in log.splitlines()[-1]
     assert pipeline.kept == {}
     assert not (pipeline.folder / "state.json.previous").exists()
 
 
 def test_what_a_target_confirmed_before_it_failed_is_kept(pipeline: Pipeline) -> None:
     code, log = pipeline.run("--fails-after", "700")
-    assert code == 7, log
-    assert "the next run continues from the last state" in log.splitlines()[-1]
+    assert code == 6, log
+    last = log.splitlines()[-1]
+    assert f"{pipeline.state} holds the last state that the target confirmed, and the next" in last
     assert pipeline.kept["bookmarks"]
     assert pipeline.ids() != pipeline.truth()
     assert pipeline.run()[0] == 0
@@ -227,7 +234,7 @@ def test_a_tap_that_waits_for_intercom_does_not_outlive_its_target(
     small_pipeline.sandbox.faults.add("status", path="/contacts/search", status=503, times=None)
     lines_of_admins = "2"
     code, log = small_pipeline.run("--fails-after", lines_of_admins, flags=flags)
-    assert code == 7, log
+    assert code == 6, log
 
 
 def test_a_link_to_the_state_file_stays_a_link_and_its_permissions_stay(
@@ -248,7 +255,7 @@ def test_a_state_that_cannot_be_replaced_ends_the_run(pipeline: Pipeline) -> Non
     code, log = pipeline.run()
     assert code == 2
     assert log.splitlines()[-1].startswith("CRITICAL state: ")
-    assert "state.json.previous cannot be written: Is a directory" in log
+    assert "state.json.previous cannot be written, because it is a folder" in log
     assert pipeline.kept == {}
 
 
@@ -260,7 +267,7 @@ def test_a_state_is_known_again_however_the_target_writes_it(
     pipeline: Pipeline, style: str
 ) -> None:
     code, log = pipeline.run("--style", style, "--fails-at-end")
-    assert code == 7, log
+    assert code == 6, log
     assert pipeline.kept["bookmarks"]["contacts"]["updated_at"]
     assert "is not saved" not in log
     pipeline.run()
@@ -288,7 +295,7 @@ def test_a_state_that_the_run_did_not_write_is_not_kept(
     line = json.dumps(printed)
     script = f"cat >> {small_pipeline.rows}; echo '{line}'; echo '{line}'; exit {code}"
     found, log = small_pipeline.run(program=["sh", "-c", script])
-    assert found == code, log
+    assert found == (6 if code else 0), log
     assert log.count("a state that is not from this run") == 1
     if code:
         assert small_pipeline.kept == {}
@@ -303,7 +310,7 @@ def test_the_state_that_the_run_began_with_is_known(small_pipeline: Pipeline) ->
     before = small_pipeline.state.read_text()
     script = f"cat > /dev/null; cat {small_pipeline.state}; exit 1"
     code, log = small_pipeline.run(program=["sh", "-c", script])
-    assert code == 1
+    assert code == 6
     assert "WARNING" not in log
     assert small_pipeline.state.read_text() == before
 
@@ -355,7 +362,7 @@ def test_nothing_is_lost_when_one_of_the_three_is_killed(pipeline: Pipeline, see
     for who in chance.sample(["runner", "runner", "tap", "target"], 4):
         after = str(chance.randint(1, 700))
         codes.append(pipeline.run("--kill", who, "--after", after, flags=("--wait", "60"))[0])
-    assert codes[0] in (-signal.SIGKILL, 128 + signal.SIGKILL)
+    assert codes[0] in (-signal.SIGKILL, 128 + signal.SIGKILL, 6)
     code, log = pipeline.run(flags=("--wait", "60"))
     assert code == 0, log
     assert pipeline.ids() == pipeline.truth()
@@ -364,7 +371,8 @@ def test_nothing_is_lost_when_one_of_the_three_is_killed(pipeline: Pipeline, see
 def test_a_killed_tap_is_told_as_a_shell_does(pipeline: Pipeline) -> None:
     code, log = pipeline.run("--kill", "tap", "--after", "300")
     assert code == 128 + signal.SIGKILL, log
-    assert "the tap ended with exit code 137, the target with 0" in log.splitlines()[-1]
+    told = "the tap ended with exit code 137 (SIGKILL, perhaps for lack of memory), the target with"
+    assert told in log.splitlines()[-1]
 
 
 def test_a_target_that_outlives_the_runner_keeps_the_next_run_out(small_pipeline: Pipeline) -> None:
@@ -531,10 +539,10 @@ def test_a_second_signal_ends_a_target_that_does_not_end_by_itself(
 
 
 def test_a_signal_waits_until_the_processes_have_started() -> None:
-    with pipeline_module._passing_on_signals() as started:
+    with pipeline_module._passing_on_signals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)
         tap, target = (subprocess.Popen(["sleep", "600"]) for _ in range(2))
-        started(tap, target)
+        signals.started(tap, target)
         assert tap.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
         assert target.poll() is None
         os.kill(os.getpid(), signal.SIGINT)
@@ -547,7 +555,7 @@ def test_ctrl_c_reaches_the_tap_alone(pipeline: Pipeline) -> None:
         terminal.read_until("conversations and conversation_parts: reading")
         terminal.type("\x03")
         assert terminal.end() == 130, terminal.shown
-    assert "the tap ended with exit code 130, the target with 0" in terminal.shown
+    assert "the tap ended with exit code 130 (SIGINT), the target with 0" in terminal.shown
     assert pipeline.ids()["contacts"] == pipeline.truth()["contacts"]
     assert pipeline.kept["bookmarks"]["contacts"]["updated_at"]
 
@@ -643,22 +651,41 @@ def test_a_waiting_run_can_be_stopped(small_pipeline: Pipeline) -> None:
 # -- Exit codes and logs -------------------------------------------------------------------------
 
 
+def result(**facts: Any) -> RunResult:
+    """A run that ended well, but for these facts."""
+    well: dict[str, Any] = {
+        "records": 5,
+        "tap": 0,
+        "target": 0,
+        "has_taken_all": True,
+        "signals": (),
+        "state": Path("state.json"),
+        "has_new_state": True,
+        "has_last_state": True,
+    }
+    return RunResult(**{**well, **facts})
+
+
 @pytest.mark.parametrize(
-    ("tap", "target", "code"),
+    ("facts", "code"),
     [
-        (0, 0, 0),
-        (0, 7, 7),
-        (3, 0, 3),
-        (3, 7, 3),
-        (141, 7, 7),
-        (141, 0, 141),
-        (143, 0, 143),
-        (143, 7, 7),
-        (137, 7, 137),
+        ({}, 0),
+        ({"target": 1}, 6),
+        ({"target": 2}, 6),
+        ({"tap": 3}, 3),
+        ({"tap": 3, "target": 7}, 3),
+        ({"tap": 141, "target": 7, "has_taken_all": False}, 6),
+        ({"tap": 143, "has_taken_all": False}, 141),
+        ({"has_taken_all": False}, 141),
+        ({"tap": 143, "signals": [15]}, 143),
+        ({"tap": 143, "target": 130, "signals": [15, 2]}, 130),
+        ({"tap": 143, "target": 7, "signals": [15]}, 6),
+        ({"target": 143}, 6),
+        ({"tap": 137, "target": 7}, 137),
     ],
 )
-def test_the_worse_exit_code_is_passed_on(tap: int, target: int, code: int) -> None:
-    assert worse(tap, target) == code
+def test_the_exit_code_says_whose_failure_it_is(facts: dict[str, Any], code: int) -> None:
+    assert result(**facts).exit_code == code
 
 
 def test_a_refused_token_is_passed_on(small_pipeline: Pipeline) -> None:
@@ -670,34 +697,149 @@ def test_a_refused_token_is_passed_on(small_pipeline: Pipeline) -> None:
 
 
 def test_each_line_of_the_log_says_whose_it_is(small_pipeline: Pipeline) -> None:
-    _, log = small_pipeline.run(flags=small_pipeline.catalog("contacts"))
-    lines = log.splitlines()
+    process = small_pipeline.start(flags=small_pipeline.catalog("contacts"))
+    _, log = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert [line for line in log.splitlines() if not TIME.match(line)] == []
+    lines = without_times(log).splitlines()
     assert any(line.startswith("tap: INFO contacts: 1 record") for line in lines)
+    assert any(line.startswith("tap: INFO METRIC: ") for line in lines)
     assert "target: the target has begun" in lines
     ours = [line for line in lines if not line.startswith(("tap: ", "target: "))]
-    assert ours == ["WARNING the target printed lines that are not states; they are ignored"]
+    assert ours == [
+        "WARNING the target printed lines that are not states; they are ignored",
+        "INFO done: 1 record sent to the target; the tap ended with exit code 0, the target with "
+        f"0; the last state is saved in {small_pipeline.state}",
+    ]
 
 
 def test_the_log_may_be_json(small_pipeline: Pipeline) -> None:
     _, log = small_pipeline.run(flags=("--log-format", "json"))
     lines = [json.loads(line) for line in log.splitlines()]
-    assert {"process": "target", "message": "the target has begun"} in lines
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    (begun,) = [line for line in lines if line["message"] == "the target has begun"]
+    assert (begun["process"], begun["level"]) == ("target", "INFO")
     told, *_ = [line for line in lines if line["message"].startswith("contacts: 1 record")]
     assert (told["process"], told["level"]) == ("tap", "INFO")
+    last = lines[-1]["result"]
+    assert (last["tap_error"], last["target_error"]) == ("", "")
+    assert (last["records"], last["exit_code"], last["state"]) == (
+        sum(1 for _ in small_pipeline.rows.open()),
+        0,
+        str(small_pipeline.state),
+    )
+
+
+NOW = 1_700_000_000
+TIME_NOW = "2023-11-14T22:13:20"
 
 
 @pytest.mark.parametrize(
-    ("line", "style", "shown"),
+    ("line", "shown"),
     [
-        (b"INFO done\r\n", "text", b"tap: INFO done\n"),
-        (b"\xff", "text", "tap: �\n".encode()),
-        (b'{"level": "INFO"}\n', "json", b'{"process": "tap", "level": "INFO"}\n'),
-        (b"[1]\n", "json", b'{"process": "tap", "message": "[1]"}\n'),
-        (b"done\n", "json", b'{"process": "tap", "message": "done"}\n'),
+        (b"INFO done\r\n", f"{TIME_NOW}Z target: INFO done"),
+        (b"2020-01-31T12:00:00Z INFO done", "2020-01-31T12:00:00Z target: INFO done"),
+        (b"  half a line", f"{TIME_NOW}Z target:   half a line"),
+        (b"\xff\x00\x1b[31m", f"{TIME_NOW}Z target: �\\x00\\x1b[31m"),
+        (b"postgresql://me:p%40ss@db/x", f"{TIME_NOW}Z target: postgresql://me:***@db/x"),
+        (b"dsn host=db password=geheim user=me", "password=*** user=me"),
+        (b'{"password": "geheim"}', '{"password": "***"}'),
     ],
 )
-def test_a_line_is_labelled(line: bytes, style: str, shown: bytes) -> None:
-    assert labelled("tap", line, style) == shown
+def test_a_text_line_has_its_time_and_its_process(line: bytes, shown: str) -> None:
+    assert parsed(line, NOW).in_style("target", "text").decode().endswith(f"{shown}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "message"),
+    [
+        (b"done", "INFO", "done"),
+        (b"2020-01-31 12:00:00,123 | WARN  | target | slow", "WARNING", None),
+        (b"FATAL it ends", "CRITICAL", "FATAL it ends"),
+        (b'{"level": "error", "message": "no table"}', "ERROR", "no table"),
+        (b'{"level": 30, "msg": "pino"}', "INFO", "pino"),
+        (b'{"message": NaN}', "INFO", '{"message": NaN}'),
+        (b"[1]", "INFO", "[1]"),
+        (b'{"process": "tap", "message": "x"}', "INFO", "x"),
+        (b'{"message": "x", "db_password": "geheim"}', "INFO", "x"),
+        (b"[" * 100_000, "INFO", None),
+        (b"\x7f\xc3", "INFO", "\x7f�"),
+    ],
+)
+def test_a_json_line_has_time_level_and_process(line: bytes, level: str, message: Any) -> None:
+    written = parsed(line, NOW).in_style("target", "json")
+    assert b"\x7f" not in written
+    document = json.loads(written)
+    assert document["time"].startswith(TIME_NOW)
+    assert (document["level"], document["process"]) == (level, "target")
+    assert document["message"] == (line.decode() if message is None else message)
+    assert "geheim" not in str(document)
+
+
+def test_lines_of_a_process_stay_whole_and_in_order() -> None:
+    written: list[bytes] = []
+    log = ProcessLog("target", "text", written.append)
+    log.pass_on([b"one\ntw", b"o\n\n", b"x" * 3_000_000, b"\nthree\nfo", b"ur"])
+    texts = [line.decode().partition(" target: ")[2] for line in written]
+    assert texts[:2] + texts[-2:] == ["one\n", "two\n", "three\n", "four\n"]
+    assert "".join(texts[2:-2]).replace("\n", "") == "x" * 3_000_000
+    assert log.last_error == "four"
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (b"INFO a\nERROR no room\nINFO closing\n", "ERROR no room"),
+        (b"Traceback:\n  File x\n    raise\nValueError: bad\n", "ValueError: bad"),
+        (b"java.io.IOException: full\n    at Writer.write\n", "java.io.IOException: full"),
+        (b"INFO a\nINFO b\n", "INFO b"),
+        (b"", ""),
+        (b"ERROR " + b"x" * 1_000, f"ERROR {'x' * 293}…"),
+    ],
+)
+def test_the_last_error_of_a_process_is_found(lines: bytes, error: str) -> None:
+    log = ProcessLog("target", "text", lambda line: None)
+    log.pass_on([lines])
+    assert log.last_error == error
+
+
+def test_the_last_line_has_the_error_of_the_target_but_no_secret(small_pipeline: Pipeline) -> None:
+    config = small_pipeline.folder / "target.json"
+    config.write_text(json.dumps({"database": {"user": "me", "password": "geheim!"}, "x": "geh"}))
+    script = "cat > /dev/null; echo 'ERROR geheim! is wrong for me' >&2; exit 3"
+    code, log = small_pipeline.run(program=["sh", "-c", script, "--config", str(config)])
+    assert code == 6
+    last = log.splitlines()[-1]
+    assert last.startswith("CRITICAL failed: ")
+    assert "; the tap ended with exit code 0, the target with 3; the state in" in last
+    assert last.endswith("; last error of the target: ERROR *** is wrong for me")
+    assert "geheim" not in log
+
+
+def test_the_last_line_has_the_error_of_the_tap(small_pipeline: Pipeline) -> None:
+    small_pipeline.sandbox.options.permissions -= {"tags"}
+    code, log = small_pipeline.run()
+    assert code == 3
+    last = log.splitlines()[-1]
+    assert "the tap ended with exit code 3, the target with 0; the last state is saved in" in last
+    assert "last error of the tap: CRITICAL failed; the next run continues" in last
+
+
+def test_a_terminal_shows_the_bar_of_the_tap_and_each_line_whole(pipeline: Pipeline) -> None:
+    pipeline.sandbox.options.latency = 0.05
+    config = json.loads(pipeline.config.read_text())
+    pipeline.config.write_text(json.dumps({**config, "concurrency": 1}))
+    flags = pipeline.catalog("conversation_parts", "conversations")
+    with Terminal(pipeline.command(flags=flags), {"TERM": "xterm"}) as terminal:
+        code = terminal.end()
+    assert code == 0, terminal.shown
+    assert re.search(r"\d+% \|.{10}\| streams 1-2 of 2, \d+ s left, ", terminal.shown)
+    assert "METRIC" not in terminal.shown
+    assert "the tap has ended; waiting for the target" in terminal.shown
+    shown = [line.rsplit("\r", 1)[-1] for line in terminal.shown.replace("\r\n", "\n").split("\n")]
+    lines = [line.removeprefix("\x1b[A") for line in shown if line]
+    assert [line for line in lines if not TIME.match(line)] == []
+    assert any(line.endswith(" target: the target has begun") for line in lines)
+    assert " INFO done: " in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -733,8 +875,35 @@ def test_a_state_file_that_links_to_itself_is_refused(small_pipeline: Pipeline) 
 
 def test_a_target_that_cannot_be_started_is_named(small_pipeline: Pipeline) -> None:
     code, log = small_pipeline.run(program=["target-of-nobody"])
-    assert code == 2
-    assert log == "CRITICAL target: target-of-nobody cannot be started: No such file or directory\n"
+    assert code == 127
+    assert log == (
+        "CRITICAL target: target-of-nobody is not installed, or not on the PATH: install it in its "
+        "own virtual environment and give its path, such as .venv-target/bin/target-of-nobody; "
+        "nothing was read\n"
+    )
+    assert small_pipeline.sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "told"),
+    [
+        (None, 0, "does not exist: check the path"),
+        ("#!/nowhere/python\n", 0o755, "exists, but the program in its first line does not"),
+        ("#!/bin/sh\n", 0o644, "cannot be started: Permission denied"),
+        ("\0", 0o755, "cannot be started: Exec format error"),
+    ],
+)
+def test_a_program_that_is_no_target_is_named(
+    small_pipeline: Pipeline, content: str | None, mode: int, told: str
+) -> None:
+    program = small_pipeline.folder / "target"
+    if content is not None:
+        program.write_text(content)
+        program.chmod(mode)
+    code, log = small_pipeline.run(program=[str(program)])
+    assert code == 127
+    assert f"CRITICAL target: {program} {told}" in log
+    assert len(log.splitlines()) == 1
 
 
 def test_a_state_file_in_no_folder_is_named(small_pipeline: Pipeline) -> None:
@@ -742,6 +911,19 @@ def test_a_state_file_in_no_folder_is_named(small_pipeline: Pipeline) -> None:
     code, log = small_pipeline.run()
     assert code == 2
     assert "nowhere/state.json.lock cannot be created: No such file or directory" in log
+
+
+def test_a_terminal_that_goes_stops_no_run(pipeline: Pipeline) -> None:
+    pipeline.sandbox.options.latency = 0.05
+    flags = pipeline.catalog("contacts", "conversation_parts", "conversations")
+    # More than fits into the pipe, if nobody reads that any more.
+    target = ["sh", "-c", f"cat > '{pipeline.rows}'; yes 'a line' | head -n 30000 >&2"]
+    run = pipeline.command(flags=flags, program=target)
+    command = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *run]
+    with Terminal(command, {"TERM": "xterm"}) as terminal:
+        terminal.read_until("contacts: reading")
+        assert terminal.hang_up() == 0
+    assert pipeline.kept["bookmarks"]["conversations"]["updated_at"]
 
 
 # -- A real target -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,12 @@ from warm_tap import SHORT_WAITS, WarmTap
 
 from intercom_sandbox import Sandbox, Workspace
 from intercom_sandbox.sample import generate
-from tap_intercom.progress import duration, seconds_left
+from tap_intercom.intercom.client import Client
+from tap_intercom.progress import Progress, duration, seconds_left
+from tap_intercom.reading.stream_run import Batch
+from tap_intercom.settings import Settings
+from tap_intercom.shortfalls import Shortfalls
+from tap_intercom.state import State
 
 Catalog = dict[str, Any]
 
@@ -103,7 +109,7 @@ def on_a_terminal(
     tap = Tap(sandbox, folder)
     command = [*RUN, *tap.arguments(catalog=catalog, concurrency=1), *arguments]
     environment = {"TERM": "xterm", **(environment or {})}
-    with Terminal(command, environment, stdout=subprocess.DEVNULL) as terminal:
+    with Terminal(command, environment, stdout=subprocess.DEVNULL, columns=120) as terminal:
         code = terminal.end()
     assert code == 0, terminal.shown
     return terminal.shown
@@ -124,7 +130,8 @@ def bars(shown: str) -> list[str]:
 
 def test_a_terminal_shows_a_bar_with_all_there_is_to_know(shown: str) -> None:
     whole = re.compile(
-        r"\d+% \|.{10}\| \d+ s left, \d+ requests, rate limit \d+%, \d+ conversations, \d+ c"
+        r"\d+% \|.{10}\| streams 1-2 of 2, \d+ s left, \d+ conversations, "
+        r"\d+ conversation_parts, \d+ requests, rate limit \d+%"
     )
     assert any(whole.match(bar) for bar in bars(shown)), shown
 
@@ -178,7 +185,8 @@ def test_a_run_that_waits_for_intercom_says_that_it_lives(
 ) -> None:
     held = Held(tap.sandbox, "/me")
     run = warm_tap.start(*tap.arguments(catalog=plain_catalog), numbers=OFTEN)
-    run.wait_for_log("INFO no stream yet, 0 requests\nINFO no stream yet, 0 requests")
+    line = "INFO no stream yet, time left unknown, 0 requests\n"
+    run.wait_for_log(line + line)
     held.let_go()
     assert run.wait().code == 0
 
@@ -193,13 +201,74 @@ def test_lines_tell_records_requests_rate_limit_and_time_left(
         numbers=OFTEN,
     )
     line = re.compile(
-        r"INFO \d+ conversations, \d+ conversation_parts, \d+ s left, "
+        r"INFO streams 1-2 of 2, \d+ s left, \d+ conversations, \d+ conversation_parts, "
         r"\d+ requests, rate limit \d+%"
     )
     run.wait_for_log("s left, ")
     held.let_go()
     output = run.wait()
     assert line.search(output.log), output.log
+
+
+def test_time_left_is_a_minimum_while_other_streams_are_not_read(
+    conversations: Tap, warm_tap: WarmTap, plain_catalog: Catalog
+) -> None:
+    held = Held(conversations.sandbox, "/conversations/0")
+    catalog = selecting(plain_catalog, "conversations", "conversation_parts", "tags")
+    run = warm_tap.start(
+        *conversations.arguments(catalog=catalog, concurrency=1),
+        numbers={**OFTEN, "sync.STREAMS_AT_ONCE": 1},
+    )
+    run.wait_for_log(re.compile(r"INFO streams 1-2 of 3, at least \d+ s left, "))
+    held.let_go()
+    output = run.wait()
+    assert output.code == 0, output.log
+    assert not re.search(r"of 3, \d+ s left", output.log)
+
+
+def test_time_left_is_that_of_the_whole_run_as_far_as_it_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    client = Client(Settings(access_token="t", start_date=0))
+    progress = Progress(client, State({}), Shortfalls())
+    groups: list[list[str]] = [["contacts"], ["conversations", "conversation_parts"], ["tags"]]
+    progress.planned(groups)
+    selection: Any = SimpleNamespace(name="contacts")
+    progress.started({"contacts": selection})
+
+    def told() -> str:
+        return progress._parts()[1]
+
+    assert told() == "time left unknown"
+    progress.wrote(Batch(expected=100))
+    assert told() == "time left unknown"
+    now += 10
+    progress.wrote(Batch(passed=20))
+    assert told() == "at least 40 s left"
+    # The slowest of the streams that are read together decides.
+    progress.read(groups[1], Batch(expected=1_000))
+    now += 10
+    progress.read(groups[1], Batch(passed=100))
+    assert told() == "at least 1 min 30 s left"
+    progress.read_to_end(groups[2])
+    assert told() == "1 min 30 s left"
+    progress.read_to_end(groups[1])
+    assert told() == "1 min 20 s left"
+    progress.read_to_end(groups[0])
+    progress.wrote(Batch(passed=80))
+    assert told() == "0 s left"
+
+
+def test_no_time_left_is_said_where_only_what_is_not_counted_is_left() -> None:
+    client = Client(Settings(access_token="t", start_date=0))
+    progress = Progress(client, State({}), Shortfalls())
+    progress.planned([["contacts"], ["tags"]])
+    selection: Any = SimpleNamespace(name="contacts")
+    progress.started({"contacts": selection})
+    progress.wrote(Batch(expected=100, passed=100))
+    assert progress._parts()[1] == "time left unknown"
 
 
 def test_lines_come_every_half_minute(tap: Tap, warm_tap: WarmTap, plain_catalog: Catalog) -> None:
@@ -311,6 +380,18 @@ def test_the_table_tells_where_bookmarks_went(
     assert table["contacts"]["bookmark after"] == after
     assert table["companies"]["bookmark before"] == "-"
     assert table["tags"]["bookmark after"] == "-"
+
+
+def test_a_bookmark_that_stays_behind_is_explained(
+    tap: Tap, warm_tap: WarmTap, plain_catalog: Catalog
+) -> None:
+    catalog = selecting(plain_catalog, "contacts", "tickets", "ticket_parts")
+    output = warm_tap.run(*tap.arguments(catalog=catalog))
+    (line,) = [line for line in output.log_lines("INFO") if "stays" in line]
+    assert line == (
+        "INFO tickets, ticket_parts: the bookmark stays 24 hours behind the start of the run, "
+        "because a ticket may get a part without a new updated_at; each run reads that time again"
+    )
 
 
 def test_the_table_counts_shortfalls(

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import termios
 from collections.abc import Mapping, Sequence
@@ -26,10 +27,12 @@ class Terminal:
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
         stdout: int | None = None,
+        columns: int = 0,
     ) -> None:
         self.shown = ""
         self._read_to = 0
         self._descriptor, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 0, columns, 0, 0))
         self._process = subprocess.Popen(
             command,
             stdin=inside,
@@ -53,7 +56,14 @@ class Terminal:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def hang_up(self) -> int:
+        """Take the terminal away; gives the exit code."""
         os.close(self._descriptor)
+        self._descriptor = -1
+        return self._process.wait(TIMEOUT_SECONDS)
 
     def read_until(self, text: str) -> str:
         """What is shown since the last such text, up to and with this one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -23,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from conftest import TIMEOUT_SECONDS, Output, json_lines
+from log_lines import without_times
 
 FORKING_TAP = str(Path(__file__).with_name("forking_tap.py"))
 READ_BYTES = 65_536
@@ -83,10 +85,11 @@ class Run:
                 self._read += data
         return self._read
 
-    def wait_for_log(self, text: str) -> None:
+    def wait_for_log(self, text: str | re.Pattern[str]) -> None:
         """Wait until the run has logged a text, while nobody reads its output."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while text not in self._logged():
+        wanted = re.compile(re.escape(text)) if isinstance(text, str) else text
+        while not wanted.search(without_times(self._logged())):
             assert time.monotonic() < deadline, self._logged()
             time.sleep(0.01)
 

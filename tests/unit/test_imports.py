@@ -16,7 +16,7 @@ TAP, SANDBOX = "tap_intercom", "intercom_sandbox"
 LAYERS = [
     ["errors", "times", "descriptors", "breadcrumbs"],
     ["log", "signals", "files", "text_table"],
-    ["settings", "records", "windows", "known_ids", "shortfalls"],
+    ["bar", "settings", "records", "windows", "known_ids", "shortfalls"],
     ["messages", "state", "intercom"],
     ["reading"],
     ["streams"],

@@ -266,7 +266,7 @@ def test_files_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load([str(tmp_path), str(tmp_path / "none.json")], {}, now=NOW)
     assert str(caught.value) == (
-        f"config: {tmp_path} cannot be read: Is a directory; "
+        f"config: {tmp_path} is a folder; give the path of a file, such as one in that folder; "
         f"{tmp_path}/none.json cannot be read: No such file or directory"
     )
 
