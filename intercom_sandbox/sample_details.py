@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from .areas.tickets import TICKET_ATTRIBUTES
 from .details import iso, note
 from .records import Record
 from .workspace import Workspace, without_nulls
@@ -22,18 +23,7 @@ _TYPES = (
     ("54", "Refund", "Back-office"),
     ("55", "Outage", "Tracker"),
 )
-_SEVERITIES = [{"id": "1", "label": "Low"}, {"id": "2", "label": "High"}]
-_ATTRIBUTES: tuple[tuple[str, str, Record], ...] = (
-    ("_default_title_", "string", {"default": True, "required_to_create": True}),
-    ("_default_description_", "string", {"default": True, "input_options": {"multiline": True}}),
-    ("Order number", "integer", {}),
-    ("Severity", "list", {"input_options": {"list_options": _SEVERITIES}}),
-    ("Amount", "decimal", {"visible_to_contacts": False}),
-    ("Urgent", "boolean", {}),
-    ("Due", "datetime", {}),
-    ("Screenshots", "files", {"input_options": {"allow_multiple_values": True}}),
-    ("Old code", "string", {"archived": True}),
-)
+_SEVERITIES = ("Low", "High")
 _FILE = {
     "type": "upload",
     "name": "error.png",
@@ -63,7 +53,7 @@ class DetailSample:
     def settings(self, start: int) -> None:
         """Add ticket types, ticket states and subscription types, all created at `start`."""
         workspace = self.workspace
-        times = {"created_at": start, "updated_at": start}
+        times: Record = {"created_at": start, "updated_at": start}
         for category in _STATES:
             workspace.add_ticket_state(category)
         workspace.add_ticket_state("submitted", internal_label="Old", archived=True)
@@ -75,10 +65,8 @@ class DetailSample:
                 is_internal=category != "Customer",
                 **times,
             )
-            for attribute, data_type, fields in _ATTRIBUTES:
-                workspace.add_ticket_type_attribute(
-                    type_id, attribute, data_type=data_type, **times, **fields
-                )
+            for fields in TICKET_ATTRIBUTES:
+                workspace.add_ticket_type_attribute(type_id, **(times | fields))
         for name, consent_type, state, content_types in _SUBSCRIPTIONS:
             translation = {"name": name, "description": f"All about {name}", "locale": "en"}
             workspace.add_subscription_type(
@@ -144,7 +132,7 @@ class DetailSample:
                 "_default_title_": chance.choice(self.sentences),
                 "_default_description_": maybe(chance.choice(self.sentences)),
                 "Order number": maybe(chance.randint(1, 9999)),
-                "Severity": maybe(chance.choice(_SEVERITIES)["label"]),
+                "Severity": maybe(chance.choice(_SEVERITIES)),
                 "Amount": maybe(round(chance.uniform(1, 500), 2)),
                 "Urgent": maybe(chance.random() < 0.5),
                 "Due": maybe(updated_at + _DAY),
