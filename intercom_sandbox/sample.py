@@ -607,7 +607,11 @@ class _Making:
                 "type": "ticket",
                 "ticket_id": str(1000 + number),
                 "category": "Customer",
-                "ticket_attributes": {"_default_title_": "Printer on fire"},
+                "ticket_attributes": {
+                    "_default_title_": "Printer on fire",
+                    "_default_description_": "<p>It is the one on the 2<sup>nd</sup> floor.</p>",
+                    "Due": updated_at + _DAY,
+                },
                 "ticket_type": ticket_type,
             }
         if number % 10 == 4:

@@ -75,11 +75,9 @@ def discover(
     ]
     attributes = {
         model: _attributes(client, settings, model)
-        for model in sorted({stream.attributes for stream in streams if stream.attributes})
+        for model in sorted({model for each in streams for model in each.attribute_models.values()})
     }
-    found = [
-        _entry(stream, settings, attributes.get(stream.attributes or "", [])) for stream in streams
-    ]
+    found = [_entry(stream, settings, attributes) for stream in streams]
     if not is_only_default and settings.version >= ReportingDataset.first_version:
         found += [_entry_of_dataset(each, settings) for each in _datasets(client)]
     return {"streams": found}
@@ -158,14 +156,15 @@ def _datasets(client: Client) -> list[DatasetSchema]:
     return datasets
 
 
-def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
+def _entry(
+    stream: Stream, settings: Settings, attributes: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Entry:
     schema = load_schema(stream.name)
-    if stream.attributes:
-        custom = schema["properties"][stream.attributes_field]
-        custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+    for path, model in stream.attribute_models.items():
+        _add_attributes(schema, path, attribute_schemas(attributes.get(model, ())))
     for name, column in stream.older_columns.items():
         if settings.version < column.until:
-            schema["properties"][name] = column.schema
+            properties_at(schema, name)[name.rpartition(".")[2]] = column.schema
     schema["properties"].update(added_columns(stream, settings))
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings
@@ -175,6 +174,23 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
         is_default = stream.is_default(settings) if breadcrumb == () else True
         metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
+
+
+def _add_attributes(schema: dict[str, Any], path: str, attributes: Mapping[str, Schema]) -> None:
+    """Add attributes to the object at a path, such as `company.custom_attributes`."""
+    custom = properties_at(schema, path)[path.rpartition(".")[2]]
+    # An object inside another one has less room for the names of columns.
+    room = LONGEST_COLUMN_BYTES + len(CUSTOM_ATTRIBUTES) - len(path.replace(".", "__"))
+    fitting = {name: each for name, each in attributes.items() if len(name.encode()) <= room}
+    custom["properties"] = {**custom.get("properties", {}), **fitting}
+
+
+def properties_at(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the properties of the object that holds the field at a path, such as `company.id`."""
+    for name in path.split(".")[:-1]:
+        schema = schema["properties"][name]
+    properties: dict[str, Any] = schema["properties"]
+    return properties
 
 
 def _entry_of_dataset(dataset: DatasetSchema, settings: Settings) -> Entry:

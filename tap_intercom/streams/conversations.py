@@ -20,7 +20,7 @@ from tap_intercom.reading.children import (
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.search import SearchStream, probe_search
-from tap_intercom.reading.stream import MissingPermission, Probe, instant_of
+from tap_intercom.reading.stream import MissingPermission, OlderColumn, Probe, instant_of
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
@@ -147,6 +147,7 @@ class SideConversationParts(EmbeddedStream):
         "conversation_updated_at": "conversation_updated_at",
     }
     nested_list = PARTS_OF_SIDE_CONVERSATION
+    html_fields = ("body",)
 
 
 class SideConversations(ChildStream):
@@ -289,6 +290,25 @@ class Conversations(SearchStream):
     permission = READ_CONVERSATIONS
     request_cost = "1 per 150 changed conversations"
     attributes = "conversation"
+    nested_attributes = {
+        "company.custom_attributes": "company",
+        "ticket.ticket_attributes": "ticket",
+    }
+    older_columns = {
+        "ticket.ticket_state": OlderColumn(
+            (2, 12),
+            {"type": ["null", "string"], "description": "Category of the ticket's state."},
+        )
+    }
+    html_fields = (
+        "source.body",
+        "source.subject",
+        "source.email_message_metadata.history",
+        "company.notes.data[].body",
+        "ticket.ticket_attributes._default_description_",
+        "conversation_message.body",
+        "conversation_message.subject",
+    )
     nested = {"tags": "tags", "contacts": "contacts"}
     lists = (CONTACTS, TAGS, TEAMMATES, LINKS, TOPICS, CONTENT_SOURCES, NOTES_OF_COMPANY)
     embedded = (

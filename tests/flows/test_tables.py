@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 from conftest import Output, Tap
 from truth import STREAMS as CORE
-from truth import differences, instant_text
+from truth import differences, instant_text, with_values
 
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.reading.stream import record_hash
@@ -57,7 +57,7 @@ def expected_records(workspace: Workspace, name: str) -> dict[tuple[str, ...], R
         if name == "macros":
             for column in ("created_at", "updated_at"):
                 record[column] = instant_text(record[column])
-        found[key_of(name, record)] = record
+        found[key_of(name, record)] = with_values(name, record, workspace)
     return found
 
 

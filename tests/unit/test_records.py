@@ -94,7 +94,7 @@ def coerced(column: Any, value: Any) -> tuple[Any, list[str]]:
         (TIME, -62135596801, None, [MADE_NULL]),
         (TIME, 253402300799, "9999-12-31T23:59:59Z", []),
         (TIME, 253402300800, None, [MADE_NULL]),
-        (TIME, 1769860800000, None, [MADE_NULL]),
+        (TIME, 1769860800000, "2026-01-31T12:00:00Z", []),
         (TIME, 10**30, None, [MADE_NULL]),
         (TIME, "1769860800", None, [MADE_NULL]),
         (TIME, "2026", None, [MADE_NULL]),
