@@ -94,6 +94,25 @@ class DetailSample:
         """Add one ticket for each updated_at."""
         for number, updated_at in enumerate(times):
             self.ticket(number, updated_at)
+        self.links(
+            [each for each in self.workspace.tickets.texts if each not in self.workspace.ticket_ids]
+        )
+
+    def links(self, tickets: Sequence[str]) -> None:
+        """Link some tickets and conversations with conversations, as both sides say."""
+        workspace = self.workspace
+        conversations = list(workspace.conversations.texts)
+        for number, ticket_id in enumerate(tickets):
+            if number % 4 == 1 and conversations:
+                other = self.chance.choice(conversations)
+                workspace.load_link(("ticket", ticket_id), ("conversation", other))
+        for number, conversation_id in enumerate(conversations):
+            if number % 10 == 4:
+                other = conversations[number - 3]
+                workspace.load_link(("conversation", conversation_id), ("conversation", other))
+                if tickets:
+                    ticket_id = tickets[number % len(tickets)]
+                    workspace.load_link(("conversation", conversation_id), ("ticket", ticket_id))
 
     def ticket(self, number: int, updated_at: int) -> None:
         workspace, chance, maybe = self.workspace, self.chance, self.maybe
@@ -103,12 +122,7 @@ class DetailSample:
         state_id = chance.choice(states)
         is_snoozed = number % 6 == 4
         contacts = list(workspace.contacts.texts)
-        conversations = list(workspace.conversations.texts)
         admin = self.admin()
-        links: list[Record] = []
-        if number % 4 == 1 and conversations:
-            other = chance.choice(conversations)
-            links = [{"type": "conversation", "id": other, "category": None}]
         ticket_id = workspace.add_ticket(
             created_at=created_at,
             updated_at=updated_at,
@@ -122,12 +136,6 @@ class DetailSample:
             admin_assignee_id=int(admin["id"]) if admin and number % 3 else 0,
             team_assignee_id=int(next(iter(workspace.teams), 0)) if number % 2 else 0,
             is_shared=category == "Customer",
-            linked_objects={
-                "type": "list",
-                "data": links,
-                "total_count": len(links),
-                "has_more": False,
-            },
             ticket_attributes={
                 "_default_title_": chance.choice(self.sentences),
                 "_default_description_": maybe(chance.choice(self.sentences)),
@@ -268,19 +276,22 @@ class DetailSample:
         admin = self.admin()
         if number % 4 == 0 and admin:
             teammate = {"type": "admin", "id": int(admin["id"]), "name": admin["name"]}
-            workspace.handling_events[conversation_id] = [
-                {
-                    "teammate": teammate | {"email": admin["email"]},
-                    "type": "paused",
-                    "timestamp": iso(at - 600),
-                    "reason": "Paused",
-                },
-                {
-                    "teammate": teammate | {"email": self.maybe(admin["email"])},
-                    "type": "resumed",
-                    "timestamp": iso(at - 60),
-                },
-            ]
+            workspace.load_handling_events(
+                conversation_id,
+                [
+                    {
+                        "teammate": teammate | {"email": admin["email"]},
+                        "type": "paused",
+                        "timestamp": iso(at - 600),
+                        "reason": "Paused",
+                    },
+                    {
+                        "teammate": teammate | {"email": self.maybe(admin["email"])},
+                        "type": "resumed",
+                        "timestamp": iso(at - 60),
+                    },
+                ],
+            )
         if number % 6 == 1:
             for _ in range(chance.randint(1, 3)):
                 workspace.load_side_conversation(
