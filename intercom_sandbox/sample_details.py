@@ -1,7 +1,7 @@
 """Sample data beside the main records: tickets, notes, events, calls and the like.
 
-It has its own random generator, so the main records of a seed stay the same, except for the notes
-and subscriptions that they mention.
+It has its own random generator, so the main records of a seed stay the same, except for what they
+mention: notes, subscriptions, links and pauses.
 """
 
 from __future__ import annotations
