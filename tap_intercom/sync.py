@@ -132,7 +132,8 @@ class Sync:
             return
         self._has_begun = True
         reads = [partial(_read, run) for run in runs]
-        for run, batches in zip(runs, runs[0].ahead.run(reads, STREAMS_AT_ONCE), strict=True):
+        ahead = runs[0].ahead.run(reads, STREAMS_AT_ONCE, is_patient=True)
+        for run, batches in zip(runs, ahead, strict=True):
             self._write(run, batches)
 
     def _write(self, run: StreamRun, batches: Iterator[Batch]) -> None:

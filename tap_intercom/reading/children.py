@@ -7,19 +7,20 @@ these streams keeps its own bookmark, in terms of when its parents changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import compress
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 from tap_intercom.errors import ResponseError, TapError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
-from tap_intercom.reading.nested import Found, NestedList
+from tap_intercom.reading.nested import Found
+from tap_intercom.reading.nested_reader import Cases, Cut, NestedReader, Places
 from tap_intercom.reading.passes import read_until_whole
-from tap_intercom.reading.stream import Stream
-from tap_intercom.reading.stream_run import MAX_OTHERS, Batch, Record, StreamRun
+from tap_intercom.reading.stream import EmbeddedStream, Stream, columns_of
+from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.reading.unreadable import (
     FAILURES,
     FIRST_PATIENCE_SECONDS,
@@ -28,41 +29,12 @@ from tap_intercom.reading.unreadable import (
     read_again,
 )
 
-Places = Mapping[str, Sequence[int]]
-"""The indexes of the records of an answer that each stream wants."""
-
 
 class Parent(NamedTuple):
     """The fields of a record that its child rows repeat."""
 
     id: Any
     updated_at: Any
-
-
-class Case(NamedTuple):
-    """A nested list of a record with missing entries."""
-
-    record_id: str
-    nested: NestedList
-    found: Found
-
-    def report(self, run: StreamRun, name: str) -> None:
-        """Report the case for a stream that shows the list. Raises ContractError with strict."""
-        missing = self.found.missing
-        kind, is_cap = self.nested.shortfall(self.found)
-        total = len(self.found.readable) + missing
-        text = f"{self.record_id} ({missing} of {total} missing)"
-        run.note_shortfall(name, kind, text, missing, is_cap=is_cap)
-
-
-Cases = Mapping[str, Sequence[Case]]
-
-
-class Cut(NamedTuple):
-    """An incomplete nested list: the index of its record in an answer, and the list's name."""
-
-    at: int
-    name: str
 
 
 @dataclass(frozen=True)
@@ -85,189 +57,68 @@ class RenderedPage:
         return self.batch.size + unmade + sum(100 * len(each) for each in self.parents.values())
 
 
-class ParentStream(Stream):
-    """A table with embedded or child streams.
+class PageReader:
+    """Reads the pages of a table, with the rows inside its records and those of its children."""
 
-    embedded: streams whose rows are inside the records of this one.
-    children: streams that cost a request for each record.
-    lists: the nested lists that columns and embedded streams are made of.
-    """
+    def __init__(self, stream: Stream, run: StreamRun) -> None:
+        self._stream = stream
+        self._run = run
+        self._nested = NestedReader(stream, run)
+        self.children = cast("Sequence[ChildStream]", stream.children)
 
-    embedded: ClassVar[Sequence[EmbeddedStream]] = ()
-    children: ClassVar[Sequence[ChildStream]] = ()
-    lists: ClassVar[Sequence[NestedList]] = ()
-
-    @classmethod
-    def dependents(cls) -> Sequence[Stream]:
-        return *cls.embedded, *cls.children
-
-    def has_children(self, names: Collection[str]) -> bool:
-        """Whether any of these streams costs a request for each record of this one."""
-        return any(child.is_among(names) for child in self.children)
-
-    def places(self, run: StreamRun, records: Sequence[Record]) -> Places:
+    def places(self, records: Sequence[Record]) -> Places:
         """Return the records that each stream's plan wants, for a table without its own filter."""
-        instants = [self.instant(record) for record in records]
+        instants = [self._stream.instant(record) for record in records]
         found: dict[str, Sequence[int]] = {}
-        for stream in self.with_children():
+        for stream in self._stream.with_children():
             name = stream.name
-            if name in run.selections:
+            if name in self._run.selections:
                 is_free = isinstance(stream, ChildStream) and not stream.follows_parent
                 found[name] = [
-                    at for at, instant in enumerate(instants) if is_free or run.wants(name, instant)
+                    at
+                    for at, instant in enumerate(instants)
+                    if is_free or self._run.wants(name, instant)
                 ]
         return found
 
-    def read_page(self, run: StreamRun, answer: Answer, places: Places) -> RenderedPage:
+    def read(self, answer: Answer, places: Places) -> RenderedPage:
         """Make the lines of an answer, unless nested lists must be read first."""
-        records = self.parse_response(answer)
-        cut = self.cut_lists(run, records, places)
-        if any(self._is_to_be_read(each, records) for each in cut):
+        records = self._stream.parse_response(answer)
+        cut = self._nested.cut(records, places)
+        if any(self._nested.has_more(each, records) for each in cut):
             return RenderedPage(answer=answer, places=places, cut=cut)
-        return self._made(run, answer, places, dict.fromkeys(cut))
+        return self._made(answer, places, dict.fromkeys(cut))
 
-    def emit(self, run: StreamRun, page: RenderedPage) -> Iterator[Batch]:
+    def emit(self, page: RenderedPage) -> Iterator[Batch]:
         """Yield the batches of a page: first its own lines, then those of the children.
 
         A parent counts as passed with its rows of the last child.
         """
-        page = self.with_lists(run, page)
+        page = self.with_lists(page)
         yield page.batch
-        yield from self.emit_children(run, page.parents)
+        yield from self.emit_children(page.parents)
 
-    def with_lists(self, run: StreamRun, page: RenderedPage) -> RenderedPage:
+    def with_lists(self, page: RenderedPage) -> RenderedPage:
         """Return the page with its lines, after reading the nested lists that they need."""
         if page.answer is None:
             return page
-        lists = self._read_lists(run, page.answer, page.cut)
-        return self._made(run, page.answer, page.places, lists)
+        lists = self._nested.read(page.answer, page.cut)
+        return self._made(page.answer, page.places, lists)
 
-    def emit_children(
-        self, run: StreamRun, parents: Mapping[str, Sequence[Parent]]
-    ) -> Iterator[Batch]:
+    def emit_children(self, parents: Mapping[str, Sequence[Parent]]) -> Iterator[Batch]:
         """Yield the rows of all children of these parents."""
         read = [
             child
             for child in self.children
             if parents.get(child.name)
-            or (child.name in parents and run.given_up.keys() >= {*child.names(run)})
+            or (child.name in parents and self._run.given_up.keys() >= {*child.names(self._run)})
         ]
         for child in read:
-            for batch in self._emit_child(run, child, parents[child.name]):
+            for batch in self._emit_child(child, parents[child.name]):
                 yield batch if child is read[-1] else replace(batch, passed=0)
-
-    def complete(self, run: StreamRun) -> Batch:
-        """Return a batch that completes all streams that the run may bookmark."""
-        return Batch(reached=dict.fromkeys(run.plans, run.origin.limit))
-
-    # Nested lists
-
-    def cut_lists(self, run: StreamRun, records: Sequence[Record], places: Places) -> Sequence[Cut]:
-        """Return the wanted lists that are incomplete or not where they are expected."""
-        found = []
-        for nested in self.lists:
-            users = self._users(run, nested, places)
-            # One user is the usual case and needs no sets.
-            wanted = places[users[0]] if len(users) == 1 else _union(places[user] for user in users)
-            found += [Cut(at, nested.name) for at in nested.cut(records, wanted)]
-        return found
-
-    def _users(self, run: StreamRun, nested: NestedList, names: Collection[str]) -> list[str]:
-        """Return which of these streams show a nested list."""
-        users = [each.name for each in self.embedded if each.nested_list is nested]
-        if run.shows(self.name, nested.column):
-            users.append(self.name)
-        return [name for name in users if name in names]
-
-    def _list(self, name: str) -> NestedList:
-        return next(each for each in self.lists if each.name == name)
-
-    def _is_to_be_read(self, cut: Cut, records: Sequence[Record]) -> bool:
-        """Whether an endpoint may have more of a list than its record."""
-        nested = self._list(cut.name)
-        found = nested.read(records[cut.at])
-        is_full = nested.limit is not None and len(found.entries) >= nested.limit
-        return nested.whole is not None and found.missing > 0 and not is_full
-
-    def _read_lists(
-        self, run: StreamRun, answer: Answer, cut: Sequence[Cut]
-    ) -> dict[Cut, Found | None]:
-        """Return the content of each cut list, read from an endpoint if that has more."""
-        records = self.parse_response(answer)
-        wanted = [each for each in cut if self._is_to_be_read(each, records)]
-
-        def read(each: Cut) -> Found:
-            try:
-                return self._read_list(run, each, records)
-            except Exception as error:
-                return self._unread(run, self._list(each.name), records[each.at], error)
-
-        found: dict[Cut, Found | None] = dict.fromkeys(cut)
-        found.update(zip(wanted, run.ahead.map(read, wanted), strict=True))
-        return found
-
-    def _read_list(self, run: StreamRun, cut: Cut, records: Sequence[Record]) -> Found:
-        """Return the whole list, or the part in the record if the rest cannot be read.
-
-        The record may be deleted meanwhile, or Intercom cannot send this list while it sends
-        others.
-        """
-        nested, record = self._list(cut.name), records[cut.at]
-        assert nested.whole is not None
-        whole, record_id = nested.whole, str(record.get("id"))
-        known = Found(nested.read(record).entries, 0)
-
-        def read(client: Client, record: Record) -> Found:
-            return whole.read(replace(run, client=client), nested, record)
-
-        try:
-            found = read(run.client.hasty(FIRST_PATIENCE_SECONDS), record)
-        except FAILURES as error:
-            if isinstance(error, ResponseError) and error.is_gone:
-                run.note_gone(self.name, True, record_id)
-                return known
-            if not may_be_of_one_record(error):
-                raise
-            others = [each for each in records if each is not record][:MAX_OTHERS]
-            try:
-                found = read_again(read, run.client, record, others, error)
-            except UnreadableError:
-                run.note_unreadable(self.name, f"{cut.name} of {record_id}", 1, error)
-                return known
-        run.note_gone(self.name, False, record_id)
-        return found
-
-    def _unread(
-        self, run: StreamRun, nested: NestedList, record: Record, error: Exception
-    ) -> Found:
-        """Give up the streams that show an unreadable list."""
-        give_up(run, self._users(run, nested, run.selections), error)
-        return Found(nested.read(record).entries, 0)
-
-    def _cases(
-        self,
-        run: StreamRun,
-        records: Sequence[Record],
-        places: Places,
-        lists: Mapping[Cut, Found | None],
-    ) -> Cases:
-        """Return the cut lists with missing entries, by the streams that show them."""
-        cases: dict[str, list[Case]] = {}
-        for (at, name), found in lists.items():
-            nested = self._list(name)
-            case = Case(
-                str(records[at].get(self.id_field)), nested, found or nested.read(records[at])
-            )
-            for user in self._users(run, nested, places):
-                if case.found.missing and at in places[user]:
-                    cases.setdefault(user, []).append(case)
-        return cases
-
-    # Lines
 
     def _made(
         self,
-        run: StreamRun,
         answer: Answer,
         places: Places,
         lists: Mapping[Cut, Found | None],
@@ -275,19 +126,17 @@ class ParentStream(Stream):
         """Return the lines of an answer, with the content found for its cut lists."""
 
         def wanted(answer: Answer, name: str) -> list[Record]:
-            records = self.parse_response(answer)
-            for (at, field_name), found in lists.items():
-                self._list(field_name).put(records[at], found)
+            records = self._stream.parse_response(answer)
+            self._nested.put(records, lists)
             return [records[at] for at in places[name]]
 
-        records = self.parse_response(answer)
-        cases = self._cases(run, records, places, lists) if lists else {}
-        parents = self.parents(run, records, places) if self.children else {}
-        return RenderedPage(self.render(run, answer, wanted, places, cases), parents)
+        records = self._stream.parse_response(answer)
+        cases = self._nested.cases(records, places, lists) if lists else {}
+        parents = self._parents(records, places) if self.children else {}
+        return RenderedPage(self.render(answer, wanted, places, cases), parents)
 
     def render(
         self,
-        run: StreamRun,
         answer: Answer,
         wanted: Callable[[Answer, str], list[Record]],
         names: Collection[str],
@@ -308,31 +157,33 @@ class ParentStream(Stream):
             ]
 
         def own(answer: Answer) -> list[Record]:
-            return [self.post_process(record) for record in wanted(answer, self.name)]
+            return [
+                self._stream.post_process(record) for record in wanted(answer, self._stream.name)
+            ]
 
         # Make rows first, since `post_process` changes a record.
         tables: list[tuple[str, Callable[[Answer], list[Record]]]] = [
-            (stream.name, partial(rows, stream)) for stream in self.embedded
+            (stream.name, partial(rows, stream)) for stream in self._stream.embedded
         ]
         batches: dict[str, Batch] = {}
-        for name, make in [*tables, (self.name, own)]:
+        for name, make in [*tables, (self._stream.name, own)]:
             if name not in names:
                 continue
             # Each page that omits rows says so, so it never counts as complete.
             batches[name] = Batch(failed=frozenset([name]))
-            if name in run.given_up:
+            if name in self._run.given_up:
                 continue
             try:
                 for case in cases.get(name, ()):
-                    case.report(run, name)
-                batches[name] = run.render(name, answer, make)
+                    case.report(self._run, name)
+                batches[name] = self._run.render(name, answer, make)
             except Exception as error:
-                give_up(run, [name], error)
-        return joined([batches[name] for name in (self.name, *dict(tables)) if name in batches])
+                self._run.give_up([name], error)
+        return joined(
+            [batches[name] for name in (self._stream.name, *dict(tables)) if name in batches]
+        )
 
-    def parents(
-        self, run: StreamRun, records: Sequence[Record], places: Places
-    ) -> dict[str, list[Parent]]:
+    def _parents(self, records: Sequence[Record], places: Places) -> dict[str, list[Parent]]:
         """Return the parents to read each child for: those that it or its own children want."""
         found: dict[str, list[Parent]] = {}
         for child in self.children:
@@ -340,29 +191,27 @@ class ParentStream(Stream):
             if wanted or child.is_among(places):
                 try:
                     found[child.name] = [
-                        Parent(records[at].get("id"), records[at].get(self.instant_field))
+                        Parent(records[at].get("id"), records[at].get(self._stream.instant_field))
                         for at in sorted(wanted)
                         if child.may_have_any(records[at])
                     ]
                 except Exception as error:
                     found[child.name] = []
-                    give_up(run, child.names(run), error)
+                    self._run.give_up(child.names(self._run), error)
         return found
 
-    def _emit_child(
-        self, run: StreamRun, child: ChildStream, parents: Sequence[Parent]
-    ) -> Iterator[Batch]:
+    def _emit_child(self, child: ChildStream, parents: Sequence[Parent]) -> Iterator[Batch]:
         """Yield the rows of a child for each parent, in order; if they fail, other streams go on.
 
         Pages are read concurrently, so a later one may fail first. Each page without its child rows
         says so, before anything of it counts as complete.
         """
-        names = child.names(run)
-        run.parents[child.name] = parents
-        if not run.given_up.keys() >= {*names}:
+        names = child.names(self._run)
+        self._run.parents[child.name] = parents
+        if not self._run.given_up.keys() >= {*names}:
             try:
                 pieces = chunks(parents, child.parents_at_once)
-                reads = run.ahead.map_each(partial(child.read, run), pieces)
+                reads = self._run.ahead.map_each(partial(child.read, self._run), pieces)
                 for piece, batches in zip(pieces, reads, strict=True):
                     last: Batch | None = None
                     for batch in batches:
@@ -372,36 +221,11 @@ class ParentStream(Stream):
                     yield replace(last or Batch(), passed=len(piece))
                 return
             except Exception as error:
-                give_up(run, names, error)
+                self._run.give_up(names, error)
         yield Batch(failed=frozenset(names))
 
 
-class EmbeddedStream(Stream):
-    """A table whose rows are inside the records of its parent, so it costs no request.
-
-    from_parent: the fields of the parent that each row repeats, by column.
-    nested_list: the list in the parent's record that holds the rows.
-    select: the fields of a row to take, by column; all of them if empty.
-    """
-
-    path = ""
-    request_cost = "0, read with its parent"
-    from_parent: ClassVar[Mapping[str, str]]
-    nested_list: ClassVar[NestedList]
-    select: ClassVar[Mapping[str, str]] = {}
-
-    def child_records(self, parent: Record) -> list[Record]:
-        """Return the rows inside a parent's record, with the fields that they repeat from it."""
-        repeated = {column: parent.get(name) for column, name in self.from_parent.items()}
-        entries = self.nested_list.rows(parent)
-        return [columns_of(entry, self.select) | repeated for entry in entries]
-
-    def count(self, answer: Answer) -> int | None:
-        """Return None: the probe belongs to the parent."""
-        return None
-
-
-class ChildStream(ParentStream):
+class ChildStream(Stream):
     """A table whose rows cost a request for each record of its parent.
 
     It is complete up to where the parent's windows were read for it, whether or not the parent
@@ -427,10 +251,6 @@ class ChildStream(ParentStream):
     def names(self, run: StreamRun) -> list[str]:
         """Return the selected streams that are read with this one, including itself."""
         return [stream.name for stream in self.with_children() if stream.name in run.selections]
-
-    def is_among(self, names: Collection[str]) -> bool:
-        """Whether this table, or one that comes with it, is among these streams."""
-        return any(stream.name in names for stream in self.with_children())
 
     def may_have_any(self, parent: Record) -> bool:
         """Whether a parent is worth a request."""
@@ -509,7 +329,7 @@ class ChildStream(ParentStream):
             return found if kept is None else list(compress(found, kept))
 
         cases = self.cases(run, parent, answer, names, kept)
-        return self.render(run, answer, rows, names, cases)
+        return PageReader(self, run).render(answer, rows, names, cases)
 
     def cases(
         self,
@@ -528,8 +348,8 @@ class ChildStream(ParentStream):
         records = self.parse_response(answer)
         every = range(len(records))
         places = dict.fromkeys(names, every if kept is None else list(compress(every, kept)))
-        cut = self.cut_lists(run, records, places)
-        return self._cases(run, records, places, dict.fromkeys(cut))
+        nested = NestedReader(self, run)
+        return nested.cases(records, places, dict.fromkeys(nested.cut(records, places)))
 
     def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
         """Return the records of an answer with the columns of their parent."""
@@ -548,25 +368,6 @@ class ChildStream(ParentStream):
     def url_params(self, run: StreamRun, parent: Parent) -> Mapping[str, Any]:
         """Return the query parameters, without those for the page."""
         return self.params
-
-
-def give_up(run: StreamRun, names: Sequence[str], error: Exception) -> None:
-    """Stop reading these streams. Raises the error if no other stream is left to read."""
-    for name in names:
-        run.given_up.setdefault(name, error)
-    if run.given_up.keys() >= run.selections.keys():
-        raise error
-
-
-def _union(places: Iterable[Sequence[int]]) -> list[int]:
-    return sorted({at for each in places for at in each})
-
-
-def columns_of(entry: Record, columns: Mapping[str, str]) -> Record:
-    """Return the fields of an entry by column name, or all fields if there are no columns."""
-    if not columns:
-        return dict(entry)
-    return {column: entry.get(name) for column, name in columns.items()}
 
 
 def joined(batches: Sequence[Batch]) -> Batch:

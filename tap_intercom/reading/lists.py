@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import WHOLE, Paging, Send, total_count
-from tap_intercom.reading.children import ChildStream, Parent, ParentStream, Places, chunks
+from tap_intercom.reading.children import ChildStream, PageReader, Parent, chunks
+from tap_intercom.reading.nested_reader import Places
 from tap_intercom.reading.passes import ListPass, read_until_whole
-from tap_intercom.reading.stream import Probe, instant_of
+from tap_intercom.reading.stream import Probe, Stream, instant_of
 from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.settings import Settings
 
@@ -18,7 +19,7 @@ from tap_intercom.settings import Settings
 PARENTS_AT_ONCE = 200
 
 
-class ListStream(ParentStream):
+class ListStream(Stream):
     """A table that Intercom lists without a filter, so an incremental read filters here.
 
     params: the query parameters.
@@ -39,7 +40,7 @@ class ListStream(ParentStream):
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
         yield from self.read_list(run, run.client.get, self.path)
-        yield self.complete(run)
+        yield run.complete()
 
     def url_params(self, run: StreamRun) -> Mapping[str, Any]:
         """Return the query parameters, without those for the page."""
@@ -53,43 +54,31 @@ class ListStream(ParentStream):
         """
         since = self._wanted_since(run) if self.newest_first else None
         params = self.url_params(run)
+        reader = PageReader(self, run)
         parents: dict[str, list[Parent]] = {}
         for answer, tally in read_until_whole(run, self, send, path, self.paging, params, since):
-            page = self.read_page(run, answer, self._new_places(run, answer, tally))
-            page = self.with_lists(run, page)
+            places = self._new_places(reader, answer, tally)
+            page = reader.with_lists(reader.read(answer, places))
             yield page.batch
             for name, found in page.parents.items():
                 parents.setdefault(name, []).extend(found)
         if parents:
             own = [each.name for each in (self, *self.embedded) if each.name in run.plans]
             yield Batch(reached=dict.fromkeys(own, run.origin.limit))
-        for child in self.children:
+        for child in reader.children:
             if child.name in parents:
-                yield from self._read_child(run, child, parents.pop(child.name))
+                yield from _read_child(run, reader, child, parents.pop(child.name))
 
-    def _new_places(self, run: StreamRun, answer: Answer, tally: ListPass) -> Places:
+    def _new_places(self, reader: PageReader, answer: Answer, tally: ListPass) -> Places:
         """Return the wanted records of a page that did not come in an earlier pass."""
         records = self.parse_response(answer)
-        places = self.places(run, records)
+        places = reader.places(records)
         if not tally.known:
             return places
         return {
             name: [at for at in wanted if tally.is_new(records[at])]
             for name, wanted in places.items()
         }
-
-    def _read_child(
-        self, run: StreamRun, child: ChildStream, parents: list[Parent]
-    ) -> Iterator[Batch]:
-        """Yield the rows of a child, and after every few parents how far they are complete."""
-        parents.sort(key=lambda parent: instant_of(parent.updated_at) or 0)
-        names = [name for name in child.names(run) if name in run.plans]
-        pieces = chunks(parents, PARENTS_AT_ONCE) or [()]
-        for piece, following in zip(pieces, [*pieces[1:], ()], strict=True):
-            yield from self.emit_children(run, {child.name: piece})
-            reached = instant_of(following[0].updated_at) if following else None
-            if child.follows_parent and reached is not None:
-                yield Batch(reached=dict.fromkeys(names, reached))
 
     def _wanted_since(self, run: StreamRun) -> int | None:
         """Return the instant before which no plan wants anything, or None for a full read."""
@@ -102,11 +91,26 @@ class ListStream(ParentStream):
         )
 
 
-class ObjectStream(ListStream):
-    """A table with one row: the object under `records_key`, or the answer itself."""
+def one_object(stream: Stream, answer: Answer) -> list[Record]:
+    """Return the one row of a table: the object under `records_key`, or the answer itself.
 
-    def parse_response(self, answer: Answer) -> list[Record]:
-        found = answer.body.get(self.records_key) if self.records_key else answer.body
-        if not isinstance(found, dict):
-            raise ContractError(f"{self.path}: the answer has no object {self.records_key!r}")
-        return [found]
+    Such a table takes this function as its `parse_response`.
+    """
+    found = answer.body.get(stream.records_key) if stream.records_key else answer.body
+    if not isinstance(found, dict):
+        raise ContractError(f"{stream.path}: the answer has no object {stream.records_key!r}")
+    return [found]
+
+
+def _read_child(
+    run: StreamRun, reader: PageReader, child: ChildStream, parents: list[Parent]
+) -> Iterator[Batch]:
+    """Yield the rows of a child, and after every few parents how far they are complete."""
+    parents.sort(key=lambda parent: instant_of(parent.updated_at) or 0)
+    names = [name for name in child.names(run) if name in run.plans]
+    pieces = chunks(parents, PARENTS_AT_ONCE) or [()]
+    for piece, following in zip(pieces, [*pieces[1:], ()], strict=True):
+        yield from reader.emit_children({child.name: piece})
+        reached = instant_of(following[0].updated_at) if following else None
+        if child.follows_parent and reached is not None:
+            yield Batch(reached=dict.fromkeys(names, reached))

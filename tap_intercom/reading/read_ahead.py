@@ -91,11 +91,15 @@ class _Stored:
 class _Lane(Generic[Item]):
     """The unread items of one job.
 
+    arrived: wakes the reader, since there is an item or the job has finished.
+    room: wakes the job, since there may be room for its next item.
     is_patient: whether it waits a while for room in memory before it uses a file.
     """
 
-    def __init__(self, is_patient: bool) -> None:
+    def __init__(self, lock: threading.RLock, is_patient: bool) -> None:
         self.items: deque[Item | _Stored] = deque()
+        self.arrived = threading.Condition(lock)
+        self.room = threading.Condition(lock)
         self.is_patient = is_patient
         self.is_first = False
         self.is_finished = False
@@ -229,21 +233,24 @@ class ReadAhead:
         self._in_memory = 0
         self._in_files = 0
         self._jobs = 0
-        lock = threading.RLock()
-        self._changed = threading.Condition(lock)
-        # For patient lanes: each item that leaves memory makes room for one of them.
-        self._room = threading.Condition(lock)
+        # One lock, but own conditions for each lane, so a change wakes only whom it concerns.
+        self._lock = threading.RLock()
+        self._waiting: list[_Lane[Any]] = []
         self._starved_until = 0.0
         self._workers = _Workers(threads)
 
     def run(
-        self, jobs: Iterable[Job[Item]], width: int, at_first: int | None = None
+        self,
+        jobs: Iterable[Job[Item]],
+        width: int,
+        at_first: int | None = None,
+        is_patient: bool = False,
     ) -> Iterator[Iterator[Item]]:
         """Yield one iterator for each job, in order; up to `width` jobs run at the same time.
 
-        With `at_first`, only that many run until a reader waits while the processor is idle. Jobs
-        ahead of the reader then wait for room in memory: on a busy processor they would only fill
-        the files with items that are not needed yet.
+        With `at_first`, only that many run until a reader waits while the processor is idle.
+        Patient jobs wait a while for room in memory: on a busy processor they would only fill the
+        files with items that are not needed yet.
 
         An error of a job is raised by its own iterator, after the items before it. An iterator must
         be read to its end, or given up, before the next one is taken.
@@ -256,7 +263,7 @@ class ReadAhead:
             while not lanes or (len(lanes) < most and self._jobs < MAX_JOBS):
                 if (job := next(waiting, None)) is None:
                     break
-                lanes.append(self._start(job, is_patient=at_first is not None))
+                lanes.append(self._start(job, is_patient))
 
         def widen() -> None:
             nonlocal most
@@ -268,11 +275,10 @@ class ReadAhead:
                 start_more()
                 if not lanes:
                     return
-                with self._changed:
+                with self._lock:
                     lanes[0].is_first = True
-                    self._changed.notify_all()
-                    self._room.notify_all()
-                yield self._read(lanes[0], widen)
+                    lanes[0].room.notify()
+                yield self._read(lanes[0], None if at_first is None else widen)
                 self._cancel(lanes.popleft())
         finally:
             for lane in lanes:
@@ -321,8 +327,8 @@ class ReadAhead:
             yield from items
 
     def _start(self, job: Job[Item], is_patient: bool) -> _Lane[Item]:
-        lane: _Lane[Item] = _Lane(is_patient)
-        with self._changed:
+        lane: _Lane[Item] = _Lane(self._lock, is_patient)
+        with self._lock:
             self._jobs += 1
         start_thread(partial(self._fill, lane, job))
         return lane
@@ -342,15 +348,15 @@ class ReadAhead:
         except BaseException as error:
             lane.error = error
         finally:
-            with self._changed:
+            with self._lock:
                 self._jobs -= 1
                 lane.is_finished = True
-                self._changed.notify_all()
+                lane.arrived.notify()
 
     def _put(self, lane: _Lane[Item], item: Item) -> None:
-        with self._changed:
+        with self._lock:
             if lane.is_patient:
-                self._room.wait_for(lambda: self._is_welcome(lane), PATIENCE_SECONDS)
+                self._wait_for_room(lane, PATIENCE_SECONDS)
             if lane.is_cancelled:
                 raise _Cancelled
             if self._has_room(lane):
@@ -366,23 +372,33 @@ class ReadAhead:
                     "reading ahead in memory only: no room in %s (%s)", tempfile.gettempdir(), error
                 )
             else:
-                with self._changed:
+                with self._lock:
                     if lane.is_cancelled:
                         lane.give_back(stored)
                         lane.clear()
                         raise _Cancelled
                     self._append(lane, stored)
                 return
-        with self._changed:
-            self._changed.wait_for(lambda: lane.is_cancelled or self._has_room(lane))
+        with self._lock:
+            self._wait_for_room(lane)
             if lane.is_cancelled:
                 raise _Cancelled
             self._append(lane, item)
 
-    def _is_welcome(self, lane: _Lane[Item]) -> bool:
-        """Whether a patient lane may store an item now, in memory or in a file."""
-        is_starved = time.monotonic() < self._starved_until
-        return is_starved or lane.is_cancelled or lane.is_first or self._has_room(lane)
+    def _wait_for_room(self, lane: _Lane[Item], seconds: float | None = None) -> None:
+        """Wait until a lane has room in memory, or need not wait for it any longer."""
+
+        def is_over() -> bool:
+            is_starved = seconds is not None and time.monotonic() < self._starved_until
+            return is_starved or lane.is_cancelled or self._has_room(lane)
+
+        if is_over():
+            return
+        self._waiting.append(lane)
+        try:
+            lane.room.wait_for(is_over, seconds)
+        finally:
+            self._waiting.remove(lane)
 
     def _has_room(self, lane: _Lane[Item]) -> bool:
         return self._in_memory < self._memory_bytes or (lane.is_first and not lane.items)
@@ -391,7 +407,7 @@ class ReadAhead:
         lane.items.append(entry)
         self._count(entry, 1)
         if lane.is_first:
-            self._changed.notify_all()
+            lane.arrived.notify()
 
     def _count(self, entry: Any, sign: int) -> None:
         if isinstance(entry, _Stored):
@@ -399,35 +415,49 @@ class ReadAhead:
         else:
             self._in_memory += sign * entry.size
 
-    def _read(self, lane: _Lane[Item], widen: Callable[[], None]) -> Iterator[Item]:
-        """Yield the items of a lane. Call `widen` each time a wait for them finds none."""
+    def _read(self, lane: _Lane[Item], widen: Callable[[], None] | None) -> Iterator[Item]:
+        """Yield the items of a lane. Call `widen` each time an idle wait finds none."""
         while True:
-            with self._changed:
-                since = time.monotonic(), time.process_time()
-                while not self._changed.wait_for(
-                    lambda: lane.items or lane.is_finished, IDLE_SECONDS
-                ):
-                    if _is_idle(*since):
-                        self._starved_until = time.monotonic() + STARVED_SECONDS
-                        self._room.notify_all()
-                        widen()
-                    since = time.monotonic(), time.process_time()
+            with self._lock:
+                if not (lane.items or lane.is_finished):
+                    self._wait_for_item(lane, widen)
                 if not lane.items:
                     break
                 entry = lane.items.popleft()
                 self._count(entry, -1)
-                self._changed.notify_all()
-                self._room.notify()
+                # The item made room for one lane, first of all for its own.
+                for waiting in [lane] if lane in self._waiting else self._waiting[:1]:
+                    waiting.room.notify()
             yield lane.fetch(entry)
         lane.clear()
         if lane.error is not None:
             raise lane.error
 
+    def _wait_for_item(self, lane: _Lane[Item], widen: Callable[[], None] | None) -> None:
+        """Wait until a lane has an item or is finished; it has neither now."""
+
+        def is_over() -> bool:
+            return bool(lane.items) or lane.is_finished
+
+        if widen is None:
+            lane.arrived.wait_for(is_over)
+            return
+        since = time.monotonic(), time.process_time()
+        while not lane.arrived.wait_for(is_over, IDLE_SECONDS):
+            if _is_idle(*since):
+                self._starved_until = time.monotonic() + STARVED_SECONDS
+                self._wake_all()
+                widen()
+            since = time.monotonic(), time.process_time()
+
     def _cancel(self, lane: _Lane[Item]) -> None:
-        with self._changed:
+        with self._lock:
             lane.is_cancelled = True
             for entry in lane.items:
                 self._count(entry, -1)
             lane.clear()
-            self._changed.notify_all()
-            self._room.notify_all()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for lane in self._waiting:
+            lane.room.notify()

@@ -25,7 +25,7 @@ from tap_intercom.intercom.pages import (
     pages_in_turn,
     total_count,
 )
-from tap_intercom.reading.children import ParentStream, RenderedPage
+from tap_intercom.reading.children import PageReader, RenderedPage
 from tap_intercom.reading.seen import Seen
 from tap_intercom.reading.stream import Probe, Stream, times_of_change
 from tap_intercom.reading.stream_run import Batch, StreamRun
@@ -96,7 +96,7 @@ def probe_search(path: str) -> Probe:
     return Probe(path, body={"query": query, "pagination": {"per_page": 1}})
 
 
-class SearchStream(ParentStream):
+class SearchStream(Stream):
     """A table that Intercom searches by updated_at.
 
     searches_by_day: the search compares whole days.
@@ -179,7 +179,7 @@ class SearchStream(ParentStream):
         width = (
             WINDOWS_WITH_CHILDREN_AT_ONCE if self.has_children(span.streams) else WINDOWS_AT_ONCE
         )
-        for batches in run.ahead.run(reads, width, WINDOWS_AT_FIRST):
+        for batches in run.ahead.run(reads, width, WINDOWS_AT_FIRST, is_patient=True):
             yield from batches
 
     def _read_open(self, run: StreamRun, span: Span) -> Iterator[Batch]:
@@ -314,6 +314,7 @@ class SearchStream(ParentStream):
         body = self.query(run, span.window, tally.newest_first)
 
         params, parse = self.url_params(run), self._parse(run, span)
+        reader = PageReader(self, run)
         narrowing = Narrowing(
             run.client,
             self._page_size(run),
@@ -342,7 +343,7 @@ class SearchStream(ParentStream):
                     yield _SearchPage(parts=parts)
                     return
                 kept = self._places(run, span, answer, seen, tally)
-                page = self.read_page(run, answer, dict.fromkeys(span.streams, kept))
+                page = reader.read(answer, dict.fromkeys(span.streams, kept))
                 yield _SearchPage(count=len(kept), page=page)
                 del answer, records, page
             if narrowing.size < size:
@@ -453,7 +454,7 @@ class SearchStream(ParentStream):
         """Yield the batches of a page, including those that need more requests."""
         passed = 0
         is_last = not self.has_children(span.streams)
-        for batch in self.emit(run, page.page):
+        for batch in PageReader(self, run).emit(page.page):
             # Without children there is one batch.
             batch = replace(batch, passed=page.count) if is_last else batch
             passed += batch.passed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, ClassVar, NamedTuple
@@ -14,6 +14,7 @@ import orjson
 from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import total_count
+from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.stream_run import Batch, Opening, Record, Shared, StreamRun
 from tap_intercom.records.parsing import exact_json
 from tap_intercom.records.typed_records import TypedRecord, values_of
@@ -65,6 +66,9 @@ class Stream:
     A subclass is data; it has a method only if its table truly differs.
 
     nested: fields that Intercom wraps in an object, and the key inside that the table keeps.
+    lists: the nested lists that columns and embedded streams are made of.
+    embedded: streams whose rows are inside the records of this one.
+    children: the `ChildStream`s that cost a request for each record of this one.
     permission: the box in Developer Hub that lets an app read the table (API-B2).
     request_cost: the requests that a run spends on it.
     first_version, last_version: the API versions that have it.
@@ -97,6 +101,9 @@ class Stream:
     first_version: ClassVar[tuple[int, int]] = (2, 7)
     last_version: ClassVar[tuple[int, int]] = (sys.maxsize, 0)
     nested: ClassVar[Mapping[str, str]] = {}
+    lists: ClassVar[Sequence[NestedList]] = ()
+    embedded: ClassVar[Sequence[EmbeddedStream]] = ()
+    children: ClassVar[Sequence[Stream]] = ()
     older_columns: ClassVar[Mapping[str, OlderColumn]] = {}
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
@@ -131,7 +138,7 @@ class Stream:
     @classmethod
     def dependents(cls) -> Sequence[Stream]:
         """The streams whose records come from this one's or are read for them."""
-        return ()
+        return *cls.embedded, *cls.children
 
     def is_in(self, settings: Settings) -> bool:
         """Whether the API version of the settings has this table."""
@@ -191,6 +198,14 @@ class Stream:
         """Return when each record changed."""
         return [self.instant(record) for record in records]
 
+    def is_among(self, names: Collection[str]) -> bool:
+        """Whether this table, or one that comes with it, is among these streams."""
+        return any(stream.name in names for stream in self.with_children())
+
+    def has_children(self, names: Collection[str]) -> bool:
+        """Whether any of these streams costs a request for each record of this one."""
+        return any(child.is_among(names) for child in self.children)
+
     def with_children(self) -> Iterator[Stream]:
         """Yield the stream and all streams that are read with it."""
         yield self
@@ -200,6 +215,31 @@ class Stream:
     def post_process(self, record: Record) -> Record:
         """Change a record in place from Intercom's shape to the table's, beyond nested fields."""
         return record
+
+
+class EmbeddedStream(Stream):
+    """A table whose rows are inside the records of its parent, so it costs no request.
+
+    from_parent: the fields of the parent that each row repeats, by column.
+    nested_list: the list in the parent's record that holds the rows.
+    select: the fields of a row to take, by column; all of them if empty.
+    """
+
+    path = ""
+    request_cost = "0, read with its parent"
+    from_parent: ClassVar[Mapping[str, str]]
+    nested_list: ClassVar[NestedList]
+    select: ClassVar[Mapping[str, str]] = {}
+
+    def child_records(self, parent: Record) -> list[Record]:
+        """Return the rows inside a parent's record, with the fields that they repeat from it."""
+        repeated = {column: parent.get(name) for column, name in self.from_parent.items()}
+        entries = self.nested_list.rows(parent)
+        return [columns_of(entry, self.select) | repeated for entry in entries]
+
+    def count(self, answer: Answer) -> int | None:
+        """Return None: the probe belongs to the parent."""
+        return None
 
 
 def load_schema(name: str) -> dict[str, Any]:
@@ -249,3 +289,10 @@ def updated_at(record: Mapping[str, Any]) -> int | None:
     """Return when a record last changed, in Unix seconds, or None if Intercom does not say."""
     instant = record.get("updated_at")
     return instant if isinstance(instant, int) else None
+
+
+def columns_of(entry: Record, columns: Mapping[str, str]) -> Record:
+    """Return the fields of an entry by column name, or all fields if there are no columns."""
+    if not columns:
+        return dict(entry)
+    return {column: entry.get(name) for column, name in columns.items()}

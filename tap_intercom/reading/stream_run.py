@@ -198,6 +198,17 @@ class StreamRun:
             written.update(str(record.get("id")) for record in records)
         return Batch(lines, {selection.name: len(records)})
 
+    def give_up(self, names: Sequence[str], error: Exception) -> None:
+        """Stop reading these streams. Raises the error if no other stream is left to read."""
+        for name in names:
+            self.given_up.setdefault(name, error)
+        if self.given_up.keys() >= self.selections.keys():
+            raise error
+
+    def complete(self) -> Batch:
+        """Return a batch that completes all streams that the run may bookmark."""
+        return Batch(reached=dict.fromkeys(self.plans, self.origin.limit))
+
     def shows(self, name: str, column: str) -> bool:
         """Whether a stream is selected with this column."""
         return name in self.selections and self.selections[name].has(column)

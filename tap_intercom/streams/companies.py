@@ -9,15 +9,22 @@ from typing import Any, NamedTuple
 from tap_intercom.errors import ContractError, ResponseError, UnavailableError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import Numbered, only_page
-from tap_intercom.reading.children import ChildStream, EmbeddedStream, ParentStream, RenderedPage
+from tap_intercom.reading.children import ChildStream, PageReader, RenderedPage
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeList
 from tap_intercom.reading.passes import read_until_whole
 from tap_intercom.reading.scroll import scroll_pages
-from tap_intercom.reading.stream import Probe, updated_at
+from tap_intercom.reading.stream import EmbeddedStream, Probe, Stream, updated_at
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
-from tap_intercom.streams.contacts import USERS_AND_COMPANIES, AttributeStream, may_have
+from tap_intercom.streams.contacts import (
+    DATA_ATTRIBUTES,
+    USERS_AND_COMPANIES,
+    count_attributes,
+    may_have,
+    probe_attributes,
+    with_attribute_hash,
+)
 
 WRITE_COMPANIES = "Write users and companies"
 LIST_PAGE_SIZE = 60
@@ -106,7 +113,7 @@ class CompanyLeftovers(NamedTuple):
     ids: set[str]
 
 
-class Companies(ParentStream):
+class Companies(Stream):
     """Source: GET /companies/scroll.
 
     The scroll has no filter by time: every run reads all companies and emits those that changed.
@@ -161,11 +168,12 @@ class Companies(ParentStream):
         # Read ahead: a scroll ends one minute after its last use, and children may take longer.
         for pages in run.ahead.run([partial(self._pages, run, left)], 1):
             for page in pages:
-                yield from self.emit(run, page)
+                yield from PageReader(self, run).emit(page)
         run.shared.share(self.name, left)
-        yield self.complete(run)
+        yield run.complete()
 
     def _pages(self, run: StreamRun, left: CompanyLeftovers) -> Iterator[RenderedPage]:
+        reader = PageReader(self, run)
         is_compared = run.shared.reads("deletions")
         for answer, is_new in _company_pages(run):
             records = self.parse_response(answer)
@@ -174,18 +182,24 @@ class Companies(ParentStream):
                 left.ids.update(str(record.get("id")) for record in records)
             places = {
                 name: [at for at in wanted if is_new(records[at])]
-                for name, wanted in self.places(run, records).items()
+                for name, wanted in reader.places(records).items()
             }
-            yield self.read_page(run, answer, places)
+            yield reader.read(answer, places)
 
 
-class CompanyAttributes(AttributeStream):
+class CompanyAttributes(ListStream):
     """Source: GET /data_attributes?model=company."""
 
-    summary = "One record per attribute of companies."
+    summary = "One record per attribute of companies, archived ones too."
     name = "company_attributes"
-    model = "company"
+    path = DATA_ATTRIBUTES
     params = {"model": "company", "include_archived": "true"}
+    permission = USERS_AND_COMPANIES
+    key_properties = ("_sdc_record_hash",)
+    is_selected_by_default = True
+    probe = probe_attributes
+    count = count_attributes
+    post_process = with_attribute_hash
 
 
 class CompanySegments(ListStream):
@@ -240,7 +254,7 @@ class CompanySegments(ListStream):
         yield run.render(self.name, answer, rich)
         yield run.render(self.name, answer, poor)
         if told is not None:
-            yield self.complete(run)
+            yield run.complete()
 
     def _carried(self, run: StreamRun, is_needed: bool) -> Mapping[str, Record] | None:
         """Return the segments that companies name; read companies if no other source has them.

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import ClassVar
 from urllib.parse import quote
 
 from tap_intercom.errors import ConfigError, ResponseError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import WHOLE, ByCursor, ByTime, Numbered, read_pages
-from tap_intercom.reading.children import ChildStream, EmbeddedStream, Parent
+from tap_intercom.reading.children import ChildStream, Parent
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeList
 from tap_intercom.reading.search import SearchStream
-from tap_intercom.reading.stream import Probe, list_of, record_hash
+from tap_intercom.reading.stream import EmbeddedStream, Probe, Stream, list_of, record_hash
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
 
+DATA_ATTRIBUTES = "/data_attributes"
 USERS_AND_COMPANIES = "Read and list users and companies"
 OF_CONTACT = {"contact_id": "id", "contact_updated_at": "updated_at"}
 TYPE = "type:"
@@ -242,40 +242,41 @@ class Contacts(SearchStream):
         return {"include_merge_history": "true"} if is_wanted and is_known else {}
 
 
-class AttributeStream(ListStream):
-    """Descriptions of the attributes of one model, archived ones too.
+def with_attribute_hash(_: Stream, record: Record) -> Record:
+    """Give the description of an attribute a key, as the `post_process` of its table.
 
     Built-in attributes have no id, and descriptions change: model and full_name are what stays
     (API-G3).
     """
+    identity = f"{record.get('model')}\n{record.get('full_name')}"
+    record["_sdc_record_hash"] = hashlib.sha256(identity.encode()).hexdigest()
+    return record
 
-    model: ClassVar[str]
-    path = "/data_attributes"
+
+def probe_attributes(_: Stream, settings: Settings) -> Probe:
+    """Return one probe for the attributes of all models."""
+    return Probe(DATA_ATTRIBUTES, {"include_archived": "true"})
+
+
+def count_attributes(stream: ListStream, answer: Answer) -> int | None:
+    """Return how many attributes of a table's model are in the answer to the probe."""
+    models = [each.get("model") for each in stream.parse_response(answer)]
+    return models.count(stream.params["model"])
+
+
+class ContactAttributes(ListStream):
+    """Source: GET /data_attributes?model=contact."""
+
+    summary = "One record per attribute of contacts, archived ones too."
+    name = "contact_attributes"
+    path = DATA_ATTRIBUTES
+    params = {"model": "contact", "include_archived": "true"}
     permission = USERS_AND_COMPANIES
     key_properties = ("_sdc_record_hash",)
     is_selected_by_default = True
-
-    def probe(self, settings: Settings) -> Probe:
-        return Probe(self.path, {"include_archived": "true"})
-
-    def count(self, answer: Answer) -> int | None:
-        return len(
-            [each for each in self.parse_response(answer) if each.get("model") == self.model]
-        )
-
-    def post_process(self, record: Record) -> Record:
-        identity = f"{record.get('model')}\n{record.get('full_name')}"
-        record["_sdc_record_hash"] = hashlib.sha256(identity.encode()).hexdigest()
-        return record
-
-
-class ContactAttributes(AttributeStream):
-    """Source: GET /data_attributes?model=contact."""
-
-    summary = "One record per attribute of contacts."
-    name = "contact_attributes"
-    model = "contact"
-    params = {"model": "contact", "include_archived": "true"}
+    probe = probe_attributes
+    count = count_attributes
+    post_process = with_attribute_hash
 
 
 class Segments(ListStream):
@@ -344,7 +345,7 @@ class CustomObjectInstances(ListStream):
                 raise ConfigError(
                     f"{error}; check {each!r} in the setting custom_object_types"
                 ) from error
-        yield self.complete(run)
+        yield run.complete()
 
     @staticmethod
     def _referred(client: Client) -> list[str]:

@@ -9,18 +9,19 @@ from typing import Any
 from tap_intercom.errors import AuthError
 from tap_intercom.intercom.client import BARE, Answer, Client
 from tap_intercom.intercom.pages import ByCursor, Numbered, only_page
-from tap_intercom.reading.children import (
-    Case,
-    Cases,
-    ChildStream,
-    EmbeddedStream,
-    Parent,
-    columns_of,
-)
+from tap_intercom.reading.children import ChildStream, Parent
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
+from tap_intercom.reading.nested_reader import Case, Cases
 from tap_intercom.reading.search import SearchStream, probe_search
-from tap_intercom.reading.stream import MissingPermission, OlderColumn, Probe, instant_of
+from tap_intercom.reading.stream import (
+    EmbeddedStream,
+    MissingPermission,
+    OlderColumn,
+    Probe,
+    columns_of,
+    instant_of,
+)
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tap_intercom.reading.children import EmbeddedStream
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeRecord
 from tap_intercom.reading.search import SearchStream
-from tap_intercom.reading.stream import OlderColumn
+from tap_intercom.reading.stream import EmbeddedStream, OlderColumn
 from tap_intercom.reading.stream_run import Opening
 from tap_intercom.streams.conversations import part_types
 from tap_intercom.times import DAY_SECONDS

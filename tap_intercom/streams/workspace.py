@@ -9,11 +9,11 @@ from typing import Any
 from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import BARE, Answer
 from tap_intercom.intercom.pages import ByCursor, Numbered
-from tap_intercom.reading.children import ChildStream, EmbeddedStream, Parent
-from tap_intercom.reading.lists import ListStream, ObjectStream
+from tap_intercom.reading.children import ChildStream, Parent
+from tap_intercom.reading.lists import ListStream, one_object
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.passes import read_until_whole
-from tap_intercom.reading.stream import Probe, list_of
+from tap_intercom.reading.stream import EmbeddedStream, Probe, list_of
 from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.times import DAY_SECONDS
@@ -29,7 +29,7 @@ WINDOWS_AT_ONCE = 6
 TEAM_ADMINS = NestedList("admin_ids", is_bare=True)
 
 
-class CurrentWorkspace(ObjectStream):
+class CurrentWorkspace(ListStream):
     """Source: GET /me."""
 
     summary = "One record per workspace of the token."
@@ -38,6 +38,7 @@ class CurrentWorkspace(ObjectStream):
     records_key = "app"
     permission = "none"
     key_properties = ("id_code",)
+    parse_response = one_object
 
 
 class Admins(ListStream):
@@ -276,7 +277,7 @@ class DataConnectors(ListStream):
     children = (DataConnectorExecutions(),)
 
 
-class IpAllowlist(ObjectStream):
+class IpAllowlist(ListStream):
     """Source: GET /ip_allowlist."""
 
     summary = "One record per workspace, with the addresses that may use it."
@@ -288,6 +289,7 @@ class IpAllowlist(ObjectStream):
     # Every numbered version has it, Preview does not (API-L2).
     last_version = (2, 99)
     key_properties = ("workspace_id",)
+    parse_response = one_object
 
     def batches(self, run: StreamRun) -> Iterator[Batch]:
         if run.workspace_id is None:

@@ -331,7 +331,7 @@ def test_a_list_that_is_not_selected_costs_no_request(begin: Begin, column: str)
 # -- What fails stands alone ---------------------------------------------------------------------
 
 BROKEN = {
-    "embedded": ({"reading.children.columns_of": 1}, "contact_tag", ("contacts",)),
+    "embedded": ({"reading.stream.columns_of": 1}, "contact_tag", ("contacts",)),
     "child": ({"streams.contacts.record_hash": 1}, "events", ("contacts", "contact_tag")),
     "hook": ({"streams.contacts.may_have": 1}, "contact_notes", ("contacts", "events")),
 }
