@@ -26,7 +26,7 @@ _NESTED_LISTS = {
     "opted_in_subscription_types": "subscription",
     "opted_out_subscription_types": "subscription",
 }
-_BREAK = re.compile(r"<br\s*/?>|</(?:p|div)>\s*<(?:p|div)[^>]*>", re.IGNORECASE)
+_BREAK = re.compile(r"<br\s*/?>|</(?:p|div)>\s*<(?:p|div)[^>]*>|<blockquote[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r'<a\s[^>]*href="([^"]*)"[^>]*>(.*?)</a>', re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 
