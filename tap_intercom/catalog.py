@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from singer import metadata
 
+from tap_intercom.breadcrumbs import Breadcrumb, dotted, fields_of
 from tap_intercom.errors import ConfigError
 from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import Selection
@@ -19,7 +20,6 @@ from tap_intercom.streams.deletions import DELETED_AT, DETECTED
 from tap_intercom.streams.reporting import ReportingDataset
 
 Schema = dict[str, Any]
-Breadcrumb = tuple[str, ...]
 Entry = dict[str, Any]
 WORKSPACE_ID = "_sdc_workspace_id"
 QUALIFIED_ID = "tap-intercom.qualified-id"
@@ -130,7 +130,7 @@ def _flag(mark: Mapping[str, Any], key: str, stream: str, place: Breadcrumb = ()
         value = {"true": True, "false": False}.get(value.lower(), value)
     if value is None or value in (True, False):  # 1 and 0 are equal to these
         return None if value is None else bool(value)
-    name = ".".join([stream, *(each for each in place if each not in ("properties", "items"))])
+    name = f"{stream}.{dotted(place)}" if place else stream
     raise ConfigError(f"catalog: {key} of {name} must be true or false")
 
 
@@ -148,14 +148,38 @@ def is_selected(
     return default is not False if place else stream in STREAMS and default is True
 
 
-def _field_selector(
-    stream: str, marks: Mapping[Breadcrumb, Mapping[str, Any]], automatic: set[str]
-) -> Callable[[Breadcrumb], bool]:
-    def is_read(place: Breadcrumb) -> bool:
-        is_automatic = len(place) == 2 and place[1] in automatic
-        return is_automatic or is_selected(stream, marks, place)
+def _selected_fields(
+    stream: str,
+    marks: Mapping[Breadcrumb, Mapping[str, Any]],
+    automatic: Collection[Breadcrumb],
+    schema: Any,
+    place: Breadcrumb = (),
+) -> set[Breadcrumb]:
+    """Return the fields to read.
 
-    return is_read
+    An object without any selected field is left out as well: a target could only make an empty
+    column of it.
+    """
+    found: set[Breadcrumb] = set()
+    for inner, child in fields_of(schema, place):
+        if inner in automatic or is_selected(stream, marks, inner):
+            inside = _selected_fields(stream, marks, automatic, child, inner)
+            if inside or inner in automatic or not _holds_only_fields(child):
+                found |= {inner, *inside}
+    return found
+
+
+def _holds_only_fields(schema: Any) -> bool:
+    """Whether values have nothing but the fields in the schema: objects, or lists of them."""
+    if not isinstance(schema, Mapping):
+        return False
+    if branches := schema.get("anyOf") or schema.get("oneOf"):
+        return all(each == {"type": "null"} or _holds_only_fields(each) for each in branches)
+    types = schema.get("type", [])
+    kinds = {types} if isinstance(types, str) else {*types}
+    if kinds - {"null"} <= {"object"} and schema.get("properties"):
+        return not schema.get("additionalProperties")
+    return kinds - {"null"} <= {"array"} and _holds_only_fields(schema.get("items"))
 
 
 def _selection(
@@ -188,8 +212,9 @@ def _selection(
         )
     method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
     is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_snapshot)
-    automatic = {*key, *([replication_key] if replication_key else [])}
-    is_selected = _field_selector(stream.name, marks, automatic)
+    always = [*key, *([replication_key] if replication_key else [])]
+    automatic = {("properties", column) for column in always}
+    is_selected = _selected_fields(stream.name, marks, automatic, schema).__contains__
     # Types are compared as a whole, which descriptions would make unequal.
     compiled = without_descriptions(schema)
     coercions = Coercions(stream.name)
@@ -211,6 +236,7 @@ def _selection(
             coercions,
             key_properties=stream.key_properties,
             records_key=stream.records_key,
+            instant_field=stream.instant_field,
             **rules,
         ),
         coercions=coercions,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from singer import metadata
 
+from tap_intercom.breadcrumbs import breadcrumbs, is_in_list
 from tap_intercom.catalog import (
     QUALIFIED_ID,
     WORKSPACE_ID,
     WORKSPACE_ID_COLUMN,
-    Breadcrumb,
     Entry,
     Schema,
     added_columns,
@@ -235,14 +235,8 @@ def _with_marks(
     )
     for column in replication_keys:
         marks["properties", column]["inclusion"] = "automatic"
-    for breadcrumb in breadcrumbs(schema, ()):
-        marks.setdefault(breadcrumb, {"inclusion": "available"})
+    for breadcrumb in breadcrumbs(schema):
+        # A list is selected with all that is inside, unless a catalog says more.
+        if not is_in_list(breadcrumb):
+            marks.setdefault(breadcrumb, {"inclusion": "available"})
     return entry, marks
-
-
-def breadcrumbs(schema: Mapping[str, Any], breadcrumb: Breadcrumb) -> Iterator[Breadcrumb]:
-    """Yield the place of each field, including those inside objects."""
-    for name, child in schema.get("properties", {}).items():
-        place = (*breadcrumb, "properties", name)
-        yield place
-        yield from breadcrumbs(child, place)

@@ -64,6 +64,11 @@ def rfc3339_of_number(value: float) -> str | None:
     return rfc3339(value)
 
 
+def utc_text(time: datetime) -> str:
+    """Return the text of a time with an offset, as `rfc3339` writes it."""
+    return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
 def rfc3339_of(text: str) -> str | None:
     """Convert an ISO 8601 text to UTC text as `rfc3339` writes it.
 

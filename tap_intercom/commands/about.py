@@ -9,9 +9,11 @@ from typing import Any
 from tap_intercom import __version__
 from tap_intercom.errors import EXIT_CODES
 from tap_intercom.reading.stream import Stream, load_schema
-from tap_intercom.settings import document
+from tap_intercom.settings import config_schema, document
 from tap_intercom.streams import STREAMS
 
+DESCRIPTION = "A Singer tap that extracts a company's Intercom data"
+SUPPORTED_PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 CAPABILITIES = (
     "about",
     "activate-version",
@@ -66,22 +68,30 @@ def exit_codes_table() -> Table:
 
 
 def about(style: str) -> str:
-    """Return all tables in one of FORMATS."""
+    """Return all facts in one of FORMATS.
+
+    JSON begins with the keys that SDK taps have, so that their readers need no other code.
+    """
+    if style == "json":
+        return json.dumps(
+            {
+                "name": "tap-intercom",
+                "description": DESCRIPTION,
+                "version": __version__,
+                "sdk_version": None,
+                "supported_python_versions": SUPPORTED_PYTHON_VERSIONS,
+                "capabilities": CAPABILITIES,
+                "settings": config_schema(),
+                "streams": streams_table(),
+                "exit_codes": exit_codes_table(),
+            },
+            indent=2,
+        )
     tables = {
         "settings": settings_table(),
         "streams": streams_table(),
         "exit codes": exit_codes_table(),
     }
-    if style == "json":
-        return json.dumps(
-            {
-                "name": "tap-intercom",
-                "version": __version__,
-                "capabilities": CAPABILITIES,
-                **{name.replace(" ", "_"): table for name, table in tables.items()},
-            },
-            indent=2,
-        )
     if style == "markdown":
         parts = [f"# tap-intercom {__version__}"]
         parts += [f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items()]

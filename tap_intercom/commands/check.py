@@ -1,7 +1,8 @@
-"""Show which workspace the token belongs to, and which streams it can read.
+"""Show which workspace the token belongs to, which streams it can read, and what a run costs.
 
-It sends one request for the workspace, one for each endpoint and one for the permission for
-tickets. The exit code is 0 if every selected stream can be read, otherwise 3.
+It sends one request for the workspace, one for each endpoint, one for the permission for tickets,
+and two or three to count the records of each search that a run would read. The exit code is 0 if
+every selected stream can be read, otherwise 3.
 """
 
 from __future__ import annotations
@@ -10,23 +11,31 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tap_intercom import log
 from tap_intercom import text_table as tables
 from tap_intercom.catalog import select
+from tap_intercom.commands.estimate import Amounts, Estimate, estimates, requests_at_start
 from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
 from tap_intercom.files import read_catalog
 from tap_intercom.intercom.client import Answer, Client, Workspace
+from tap_intercom.intercom.pages import total_count, total_pages
+from tap_intercom.intercom.rate_limit import WINDOW_SECONDS
 from tap_intercom.messages import write
+from tap_intercom.reading.lists import ListStream
+from tap_intercom.reading.search import DAY_MARGIN, SearchStream
 from tap_intercom.reading.stream import Probe
 from tap_intercom.settings import Settings, load
 from tap_intercom.streams import STREAMS, root_of, stream_of
+from tap_intercom.times import DAY_SECONDS
+from tap_intercom.windows import Window
 
 FORMATS = ("text", "json")
 STDOUT = 1
+WIDTH = 120
 # A run waits longer than a person at a terminal would.
 LONGEST_RETRY_SECONDS = 30.0
 
@@ -54,6 +63,29 @@ class StreamCheck:
     detail: str | None
 
 
+@dataclass(frozen=True)
+class RunCost:
+    """What one run of all selected streams costs; minutes are None without a rate limit."""
+
+    requests: int
+    minutes: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The estimate for a first run, and for one a day later.
+
+    requests_per_minute: what the rate limit and the setting rate_limit_share allow.
+    at_start: requests of a run before it reads.
+    """
+
+    requests_per_minute: int | None
+    at_start: int
+    first_run: RunCost
+    next_run: RunCost
+    streams: list[Estimate]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c", "--config", action="append", metavar="FILE", help="JSON file with settings, or ENV"
@@ -71,7 +103,8 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("config: missing; give --config FILE or --config ENV")
     settings = load(options.config, os.environ, now=time.time(), stream_names=list(STREAMS))
     log.hide(settings.access_token, settings.client_secret)
-    selected = _selected(read_catalog(options.catalog, options.properties), settings)
+    selections = _selected(read_catalog(options.catalog, options.properties), settings)
+    selected = selections.keys()
     client = Client(
         replace(settings, max_retry_seconds=min(settings.max_retry_seconds, LONGEST_RETRY_SECONDS))
     )
@@ -85,11 +118,20 @@ def run(options: argparse.Namespace) -> int:
         if finding.result == REACHABLE:
             warnings += check.missing_permissions(finding.stream)
     about = _about(workspace, client, settings)
+    readable = [each.stream for each in checks if each.selected and each.result == REACHABLE]
+    cost = check.cost(readable, full=[name for name in selected if selections[name]])
     if options.format == "json":
-        document = {**about, "warnings": warnings, "streams": [vars(each) for each in checks]}
-        text = json.dumps(document, indent=2)
+        text = json.dumps(
+            {
+                **about,
+                "warnings": warnings,
+                "streams": [vars(each) for each in checks],
+                "estimate": asdict(cost),
+            },
+            indent=2,
+        )
     else:
-        text = _text(about, checks, warnings)
+        text = "\n".join(_text(about, checks, warnings, cost))
     write(STDOUT, text.encode() + b"\n")
     problems: dict[str, list[str]] = {}
     for finding in checks:
@@ -102,12 +144,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _selected(catalog: Any, settings: Settings) -> set[str]:
-    """Return the streams that a catalog selects, or the default ones without a catalog."""
+def _selected(catalog: Any, settings: Settings) -> dict[str, bool]:
+    """Return the streams that a catalog selects, or the default ones without a catalog.
+
+    Each with whether every run reads it in full.
+    """
     if catalog is not None:
-        return set(select(catalog, settings, version=0))
+        selections = select(catalog, settings, version=0)
+        return {name: each.version is not None for name, each in selections.items()}
     return {
-        name
+        name: not stream.is_incremental
         for name, stream in STREAMS.items()
         if stream.is_default(settings) and stream.is_in(settings)
     }
@@ -120,6 +166,7 @@ class _Check:
         self._client = client
         self._settings = settings
         self._answers: dict[str, Answer | TapError] = {"/me": workspace.answer}
+        self._amounts_by_root: dict[str, Amounts] = {}
 
     def finding(self, name: str, is_selected: bool) -> StreamCheck:
         stream = stream_of(name)
@@ -149,6 +196,60 @@ class _Check:
             f"out {lack.left_out}"
             for lack in stream_of(name).missing_permissions(self._ask, self._settings)
         ]
+
+    def cost(self, names: Sequence[str], full: Sequence[str]) -> Cost:
+        """Estimate the requests of runs that read these streams, some of them in full each time."""
+        limit = self._client.rate_limit
+        rate = limit and limit.limit * self._settings.rate_limit_share * 60 / WINDOW_SECONDS
+        now = int(self._client.now())
+        found = list(estimates(names, full, self._amounts, self._settings, now))
+        at_start = requests_at_start({each.stream for each in found}, self._settings)
+
+        def run(requests: int) -> RunCost:
+            total = at_start + requests
+            return RunCost(total, round(total / rate, 1) if rate else None)
+
+        return Cost(
+            requests_per_minute=round(rate) if rate else None,
+            at_start=at_start,
+            first_run=run(sum(each.first_run for each in found)),
+            next_run=run(sum(each.next_run for each in found)),
+            streams=found,
+        )
+
+    def _amounts(self, root: str) -> Amounts:
+        """Return how many records a root stream has, and how many of them a run reads."""
+        if root not in self._amounts_by_root:
+            self._amounts_by_root[root] = self._count_all(root)
+        return self._amounts_by_root[root]
+
+    def _count_all(self, root: str) -> Amounts:
+        stream = stream_of(root)
+        if not isinstance(stream, SearchStream):
+            answer = self._ask(stream.probe(self._settings))
+            total = stream.count(answer)
+            if total is None and isinstance(stream, ListStream) and stream.paging.smallest:
+                total = total_pages(answer.body)  # the probe asks for pages of one record
+            return Amounts(total, total)
+        settings, now = self._settings, int(self._client.now())
+        lookback = max(stream.lookback_seconds, settings.lookback(root))
+        since = now - DAY_SECONDS - lookback
+        changed = self._count(stream, Window(since, None))
+        searched = Window(since - DAY_MARGIN, None)
+        return Amounts(
+            total=stream.count(self._ask(stream.probe(settings))),
+            first=self._count(stream, Window(settings.start_date, settings.end_date)),
+            changed=changed,
+            returned=self._count(stream, searched) if stream.searches_by_day else changed,
+        )
+
+    def _count(self, stream: SearchStream, window: Window) -> int | None:
+        """Return how many records changed in a window, or None if Intercom does not say."""
+        try:
+            probe = stream.changes_probe(self._settings, window)
+            return total_count(probe.send(self._client).body)
+        except TapError:
+            return None
 
     def _ask(self, probe: Probe) -> Answer:
         """Return the answer to a probe; each path is asked once. Raises TapError."""
@@ -192,24 +293,89 @@ def _about(workspace: Workspace, client: Client, settings: Settings) -> dict[str
     }
 
 
-def _text(about: Mapping[str, Any], checks: list[StreamCheck], warnings: list[str]) -> str:
+def _text(
+    about: Mapping[str, Any], checks: list[StreamCheck], warnings: list[str], cost: Cost
+) -> Iterator[str]:
+    """Yield the lines of the text output."""
     workspace, limit = about["workspace"], about["rate_limit"]
+    left_out = ("detail", "requests")
     rows = [
-        {name: value for name, value in vars(each).items() if name != "detail"} for each in checks
+        {name: value for name, value in vars(each).items() if name not in left_out}
+        for each in checks
     ]
-    lines = [
+    yield from _wrapped(
         f"Workspace {workspace['name']} ({workspace['id']}), region {workspace['region']}, "
-        f"timezone {workspace['timezone']}, as {workspace['admin']}",
-        f"API version {about['api_version']}",
+        f"timezone {workspace['timezone']}, as {workspace['admin']}"
+    )
+    yield from _wrapped(f"API version {about['api_version']}")
+    yield from _wrapped(
         f"Rate limit: {limit['remaining']:,} of {limit['limit']:,} requests left in this "
         f"ten-second window; the tap uses at most {limit['share']:.0%}"
         if limit
-        else "Rate limit: unknown",
-        "",
-        *tables.lines(rows),
-        *(line for warning in warnings for line in ("", f"WARNING {warning}")),
+        else "Rate limit: unknown"
+    )
+    yield ""
+    yield from _table(rows)
+    for warning in warnings:
+        yield ""
+        yield from _wrapped(f"WARNING {warning}", "  ")
+    yield from _cost_text(cost)
+
+
+def _cost_text(cost: Cost) -> Iterator[str]:
+    if not cost.streams:
+        return
+    yield ""
+    yield from _table(
+        [
+            {
+                "stream": each.stream,
+                "first_run": each.first_run,
+                "next_run": each.next_run,
+                "requests": stream_of(each.stream).request_cost,
+            }
+            for each in cost.streams
+            if each.first_run or each.next_run
+        ]
+    )
+    yield ""
+    yield from _wrapped(f"First run: {_run_text(cost.first_run, cost)}")
+    yield from _wrapped(f"Next run, a day later: {_run_text(cost.next_run, cost)}")
+    yield from _wrapped(
+        f"Each run sends {cost.at_start} of these before it reads. Other selected streams need no "
+        "requests. Retries come in addition, and a run takes longer if Intercom answers slowly."
+    )
+    not_known: dict[str, list[str]] = {}
+    for each in cost.streams:
+        for reason in each.not_known:
+            not_known.setdefault(reason, []).append(each.stream)
+    if not_known:
+        yield ""
+        yield "Intercom does not say:"
+    for reason, names in not_known.items():
+        yield from _wrapped(f"- {reason} ({', '.join(names)})", "  ")
+
+
+def _run_text(run: RunCost, cost: Cost) -> str:
+    if run.minutes is None:
+        return f"about {run.requests:,} requests, in an unknown time"
+    minutes = "less than a minute" if run.minutes < 1 else f"at least {run.minutes:,.0f} minutes"
+    return f"about {run.requests:,} requests, {minutes} at {cost.requests_per_minute:,} a minute"
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return tables.wrapped(log.printable(text), WIDTH, indent)
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    printable = [
+        {
+            name: log.printable(value) if isinstance(value, str) else value
+            for name, value in row.items()
+        }
+        for row in rows
     ]
-    return "\n".join(log.printable(line) for line in lines)
+    return tables.lines(printable, WIDTH)
 
 
 def _advice(finding: StreamCheck) -> str:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from singer import metadata
 
-from tap_intercom.catalog import Breadcrumb, Entry, all_marks_of, entries, is_selected
-from tap_intercom.discovery import breadcrumbs
+from tap_intercom.breadcrumbs import Breadcrumb, above, breadcrumbs, dotted
+from tap_intercom.catalog import Entry, all_marks_of, entries, is_selected
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -74,31 +74,29 @@ def _keep(
     """Keep the selection of one stream."""
     entry["stream"] = earlier.get("stream") or name
     old_marks = all_marks_of(name, earlier)
-    places = {(), *breadcrumbs(entry["schema"], ())}
-    old_places = {(), *breadcrumbs(earlier.get("schema") or {}, ())}
+    places = {(), *breadcrumbs(entry["schema"])}
+    old_places = {(), *breadcrumbs(earlier.get("schema"))}
     for place in sorted(places & old_places):
-        mark, old_mark = marks.setdefault(place, {}), old_marks.get(place, {})
+        old_mark = old_marks.get(place, {})
+        kept = {key: old_mark[key] for key in _KEPT_MARKS if old_mark.get(key) is not None}
+        if kept:
+            marks.setdefault(place, {}).update(kept)
         was_selected = is_selected(name, old_marks, place)
-        mark |= {key: old_mark[key] for key in _KEPT_MARKS if old_mark.get(key) is not None}
         if is_selected(name, marks, place) != was_selected:
-            mark["selected"] = was_selected
+            marks.setdefault(place, {})["selected"] = was_selected
     if not is_selected(name, marks, ()):
         return
     for place in _outermost(places - old_places):
-        changes.new.append(_dotted(name, place))
-        if all(is_selected(name, marks, place[:end]) for end in range(2, len(place) + 1, 2)):
-            changes.selected.append(_dotted(name, place))
+        changes.new.append(f"{name}.{dotted(place)}")
+        if all(is_selected(name, marks, each) for each in (*above(place), place)):
+            changes.selected.append(f"{name}.{dotted(place)}")
     for place in _outermost(old_places - places):
         if is_selected(name, old_marks, place):
-            changes.gone.append(_dotted(name, place))
+            changes.gone.append(f"{name}.{dotted(place)}")
 
 
 def _outermost(places: set[Breadcrumb]) -> Iterator[Breadcrumb]:
     """Yield the places that are not inside another one of them."""
     for place in sorted(places):
-        if not any(place[:end] in places for end in range(2, len(place), 2)):
+        if places.isdisjoint(above(place)):
             yield place
-
-
-def _dotted(stream: str, place: Breadcrumb) -> str:
-    return ".".join([stream, *place[1::2]])

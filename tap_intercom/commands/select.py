@@ -1,14 +1,15 @@
 """Select streams and fields in a catalog file, and list what is selected.
 
-Options apply left to right. In patterns, `*` matches any text and `?` one character. Selecting a
-field also selects everything inside it, and the objects that contain it.
+Options apply left to right. In patterns, `*` matches any text and `?` one character. `*` also goes
+into objects and lists: `*.email` is each field `email` at any depth. Selecting a field also selects
+everything inside it, and the objects that contain it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ from singer import metadata
 
 from tap_intercom import log, messages
 from tap_intercom import text_table as tables
-from tap_intercom.catalog import Breadcrumb, Entry, entries, marks_of, select
-from tap_intercom.discovery import breadcrumbs
+from tap_intercom.breadcrumbs import Breadcrumb, above, breadcrumbs, dotted
+from tap_intercom.catalog import Entry, entries, marks_of, select
 from tap_intercom.errors import ConfigError
 from tap_intercom.files import read_json, replace_file
 from tap_intercom.settings import Settings, did_you_mean
@@ -28,7 +29,11 @@ STDOUT = 1
 
 
 class Change(NamedTuple):
-    """What to select or deselect; field is None for the stream itself. Both are patterns."""
+    """What to select or deselect.
+
+    stream: a pattern of names.
+    field: None for the stream itself. `stream.field` is a pattern of dotted names.
+    """
 
     stream: str
     field: str | None
@@ -58,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--field",
         type=partial(_fields, True),
         metavar="STREAM.PATTERN",
-        help="select fields, such as contacts.location.*",
+        help="select fields, such as contacts.location.* or *.email",
     )
     add(
         "--no-field", type=partial(_fields, False), metavar="STREAM.PATTERN", help="deselect fields"
@@ -90,15 +95,13 @@ def apply(change: Change, catalog: Any) -> None:
         for name, entry in found:
             _mark(name, entry, [()], change.selected)
         return
-    matching = {
-        name: [place for place in _places(entry) if _is_in(place, change.field)]
-        for name, entry in found
-    }
-    if not any(matching.values()):
-        names = [_dotted(place) for _, entry in found for place in _places(entry)]
+    pattern = f"{change.stream}.{change.field}".replace("[]", "")  # the docs mark lists with it
+    matching = _matching(found, pattern, dotted) or _matching(found, pattern, _without_wrappers)
+    if not matching:
+        names = [dotted(place) for _, entry in found for place in _places(entry)]
         hint = did_you_mean(change.field, names)
         raise ConfigError(f"catalog: no field of {change.stream} matches {change.field!r}{hint}")
-    changed = [_mark(name, entry, matching[name], change.selected) for name, entry in found]
+    changed = [_mark(name, entry, matching.get(name, []), change.selected) for name, entry in found]
     if not any(changed):
         raise ConfigError(
             f"catalog: {change.field} of {change.stream} is a key or the replication key; "
@@ -117,23 +120,38 @@ def _fields(selected: bool, pattern: str) -> Change:
     return Change(stream, field, selected)
 
 
-def _places(entry: Entry) -> Iterator[Breadcrumb]:
-    schema = entry.get("schema")
-    return breadcrumbs(schema if isinstance(schema, dict) else {}, ())
+def _places(entry: Entry) -> list[Breadcrumb]:
+    return list(dict.fromkeys(breadcrumbs(entry.get("schema"))))
 
 
-def _dotted(place: Breadcrumb) -> str:
-    return ".".join(place[1::2])
+def _matching(
+    found: list[tuple[str, Entry]], pattern: str, name_of: Callable[[Breadcrumb], str]
+) -> dict[str, list[Breadcrumb]]:
+    """Return the fields that match, or are inside of one that matches, by stream."""
+    matching = {
+        stream: [
+            place
+            for place in _places(entry)
+            if any(
+                fnmatchcase(f"{stream}.{name_of(each)}", pattern) for each in (*above(place), place)
+            )
+        ]
+        for stream, entry in found
+    }
+    return {stream: places for stream, places in matching.items() if places}
 
 
-def _above(place: Breadcrumb) -> list[Breadcrumb]:
-    """Return the objects that contain a field."""
-    return [place[:end] for end in range(2, len(place), 2)]
+def _without_wrappers(place: Breadcrumb) -> str:
+    """Return a dotted name without the lists that Intercom wraps in an object.
 
-
-def _is_in(place: Breadcrumb, pattern: str) -> bool:
-    """Whether a field, or an object that contains it, matches."""
-    return any(fnmatchcase(_dotted(each), pattern) for each in (*_above(place), place))
+    For example, ticket_parts.author for ticket_parts.ticket_parts.author.
+    """
+    names: list[str] = []
+    for each in (*above(place), place):
+        is_list = place[len(each) : len(each) + 1] == ("items",)
+        if not (is_list and names and each[-1] in ("data", names[-1])):
+            names.append(each[-1])
+    return ".".join(names)
 
 
 def _mark(name: str, entry: Entry, places: list[Breadcrumb], selected: bool) -> bool:
@@ -145,7 +163,7 @@ def _mark(name: str, entry: Entry, places: list[Breadcrumb], selected: bool) -> 
         if not place or marks.get(place, {}).get("inclusion") != "automatic"
     ]
     for place in chosen:
-        for each in (*(_above(place) if selected else ()), place):
+        for each in (*(above(place) if selected else ()), place):
             marks.setdefault(each, {})["selected"] = selected
     entry["metadata"] = metadata.to_list(marks)
     return bool(chosen) or selected
@@ -157,8 +175,8 @@ def _rows(catalog: Any) -> Iterator[dict[str, object]]:
     for name, entry in entries(catalog):
         fields = ""
         if name in selections:
-            taken = list(breadcrumbs(selections[name].schema, ()))
-            fields = _fields_text(list(_places(entry)), taken)
+            taken = list(dict.fromkeys(breadcrumbs(selections[name].schema)))
+            fields = _fields_text(_places(entry), taken)
         yield {"stream": name, "selected": name in selections, "fields": fields}
 
 
@@ -171,15 +189,15 @@ def _fields_text(places: list[Breadcrumb], taken: list[Breadcrumb]) -> str:
     if is_taken.issuperset(places):
         return f"all {len(_innermost(places))}"
     left_out = [
-        _dotted(place)
+        dotted(place)
         for place in places
-        if place not in is_taken and is_taken.issuperset(_above(place))
+        if place not in is_taken and is_taken.issuperset(above(place))
     ]
-    fields = [_dotted(place) for place in _innermost(taken)]
+    fields = [dotted(place) for place in _innermost(taken)]
     names, word = min((left_out, " without"), (fields, ":"), key=lambda each: len(each[0]))
     return f"{len(fields)} of {len(_innermost(places))}{word} {', '.join(names)}"
 
 
 def _innermost(places: list[Breadcrumb]) -> list[Breadcrumb]:
-    objects = {each for place in places for each in _above(place)}
+    objects = {each for place in places for each in above(place)}
     return [place for place in places if place not in objects]

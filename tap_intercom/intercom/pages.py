@@ -77,7 +77,7 @@ def _whole_number(value: Any) -> int | None:
     return int(value)
 
 
-def _total_pages(body: Mapping[str, Any]) -> int | None:
+def total_pages(body: Mapping[str, Any]) -> int | None:
     """Return how many pages Intercom counts, in `pages` or beside it (audiences)."""
     total = pages_of(body).get("total_pages")
     try:
@@ -219,7 +219,7 @@ class Paging:
         Raises ContractError if the list may continue in an unknown way.
         """
         following = self._following(body, position)
-        total = _total_pages(body)
+        total = total_pages(body)
         if following is None and position is None:
             return Step(None, total)
         records = next((value for value in body.values() if isinstance(value, list)), [])
@@ -232,7 +232,7 @@ class Paging:
 
     def _following(self, body: Mapping[str, Any], position: Position | None) -> Position | None:
         page = 1 if position is None else position.page
-        following, total = pages_of(body).get("next"), _total_pages(body)
+        following, total = pages_of(body).get("next"), total_pages(body)
         named = _named_by(following, self.is_numbered) if following else {}
         if body.get("has_more") is not False and body.get("next_cursor"):
             named = {"cursor": body["next_cursor"], **named}

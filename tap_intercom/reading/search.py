@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
@@ -368,7 +368,7 @@ class SearchStream(Stream):
     def _any_record(self, run: StreamRun, client: Client, spot: Spot) -> None:
         """Ask for the first record from a spot. Raises UnavailableError if there is none."""
         time = {"field": "updated_at", "operator": spot.operator, "value": spot.instant}
-        body = self._body(run, [time], spot.order)
+        body = self._body(run.settings, [time], spot.order)
         if not self.parse_response(client.post(self.path, {**body, "pagination": {"per_page": 1}})):
             raise UnavailableError(f"{self.path}: there are no records")
 
@@ -383,12 +383,47 @@ class SearchStream(Stream):
         if window.end is not None:
             end = window.end + margin
             times.append({"field": "updated_at", "operator": "<", "value": end})
-        return self._body(run, times, "descending" if newest_first else "ascending")
+        return self._body(run.settings, times, "descending" if newest_first else "ascending")
 
-    def _body(self, run: StreamRun, times: list[dict[str, Any]], order: str) -> dict[str, Any]:
+    def changes_probe(self, settings: Settings, window: Window) -> Probe:
+        """Return a search for one record; its answer counts the records that changed in a window.
+
+        These are the records that `search_filters` leave.
+        """
+        times: list[dict[str, Any]] = [
+            {"field": "updated_at", "operator": ">", "value": window.start}
+        ]
+        if window.end is not None:
+            times.append({"field": "updated_at", "operator": "<", "value": window.end})
+        body = self._body(settings, times, "descending")
+        return Probe(self.path, body={**body, "pagination": {"per_page": 1}})
+
+    def expected_searches(
+        self, settings: Settings, closed: Window | None, names: Collection[str], total: int
+    ) -> int:
+        """Estimate the requests for `total` records, most of them in a closed window.
+
+        closed: None if all records are in the open window.
+        names: the streams that are read.
+        """
+        size = min(settings.page_size or PAGE_SIZE, PAGE_SIZE)
+        if closed is None:
+            pages = max(ceil(total / size), 1)
+            # A closed window before it, and another look at the front of a long one.
+            return pages + (not self.searches_by_day) + (pages > 1)
+        parts = self._parts(Span(closed, frozenset(names)), False, total)
+        if len(parts) == 1:
+            return max(ceil(total / size), 1) + 1
+        assert closed.end is not None
+        margins = 2 * DAY_MARGIN * len(parts) if self.searches_by_day else 0
+        repeated = total * margins / (closed.end - closed.start)
+        # The last page of each part is short, and the first page of the whole is read in vain.
+        return ceil((total + repeated) / size) + len(parts) + 2
+
+    def _body(self, settings: Settings, times: list[dict[str, Any]], order: str) -> dict[str, Any]:
         """Return a search with these filters and those of the settings, in order of change."""
         query: dict[str, Any] = {"operator": "AND", "value": times}
-        theirs = run.settings.search_filters.get(self.name)
+        theirs = settings.search_filters.get(self.name)
         if theirs is not None:
             is_group = theirs["operator"] in ("AND", "OR")
             group = theirs if is_group else {"operator": "AND", "value": [theirs]}

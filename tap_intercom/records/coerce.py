@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import date
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from tap_intercom.errors import ContractError
 from tap_intercom.records.coercions import (
@@ -23,7 +25,14 @@ from tap_intercom.records.coercions import (
 )
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, ImpreciseNumber, exact_json
 from tap_intercom.records.plain_text import plain_text
-from tap_intercom.times import HOUR_TEXTS, SECOND_TEXTS, rfc3339_of, rfc3339_of_number
+from tap_intercom.times import (
+    FIRST_MILLISECOND,
+    HOUR_TEXTS,
+    SECOND_TEXTS,
+    rfc3339_of,
+    rfc3339_of_number,
+    utc_text,
+)
 
 Schema = Mapping[str, Any]
 Breadcrumb = tuple[str, ...]
@@ -161,8 +170,9 @@ def _pruned(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
             pruned["required"] = [name for name in required if name not in dropped]
     if "items" in schema:
         pruned["items"] = _pruned(schema["items"], selected, (*breadcrumb, "items"))
-    if "anyOf" in schema:
-        pruned["anyOf"] = [_pruned(branch, selected, breadcrumb) for branch in schema["anyOf"]]
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            pruned[keyword] = [_pruned(branch, selected, breadcrumb) for branch in schema[keyword]]
     return pruned
 
 
@@ -199,6 +209,7 @@ class Layout(NamedTuple):
 _NULL = type(None)
 _TEXT: frozenset[type] = frozenset({str})
 _ALL_TYPES: frozenset[type] = frozenset({_NULL, bool, int, float, str, list, dict})
+_TIME = Annotated[datetime, msgspec.Meta(tz=True)]
 _INTEGER_TEXT = re.compile(r"-?[0-9]{1,19}")
 _NUMBER_TEXT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -293,23 +304,48 @@ def _json_text(value: Any) -> str:
         raise CoercionError from None
 
 
+def _read(value: Any, type_: Any) -> Any:
+    """Read a value as a type, like the parser of typed records: also a text that stands for it."""
+    try:
+        return msgspec.convert(value, type_, strict=False)
+    except (msgspec.ValidationError, ValueError, OverflowError):
+        raise CoercionError from None
+
+
+def _is_null(value: Any) -> bool:
+    """Whether a text stands for null."""
+    return type(value) is str and value.lower() == "null"
+
+
+def _milliseconds(value: float) -> str:
+    """Return the text of an instant in milliseconds, which cannot be meant as seconds."""
+    text = rfc3339_of_number(value) if value >= FIRST_MILLISECOND else None
+    if text is None:
+        raise CoercionError
+    return text
+
+
 def _date_time(value: Any) -> str:
     kind = type(value)
     if kind is int:
-        # `rfc3339_of_number` does the same, but most values are of this kind, and calls are slow.
+        # `_read` does the same, but most values are of this kind, and calls are slow.
         try:
-            text: str | None = HOUR_TEXTS[value // 3600] + SECOND_TEXTS[value % 3600]
+            usual: str = HOUR_TEXTS[value // 3600] + SECOND_TEXTS[value % 3600]
+            return usual
         except KeyError:
-            text = rfc3339_of_number(value)
-    elif kind is float:
-        text = rfc3339_of_number(value)
-    elif kind is str and not _NUMBER_TEXT.fullmatch(value):
-        try:
-            text = rfc3339_of(value)
-        except (ValueError, OverflowError):
-            raise CoercionError from None
-    else:
+            return _milliseconds(value)
+    if kind is not float and kind is not str:
         raise CoercionError
+    try:
+        return utc_text(_read(value, _TIME))
+    except (CoercionError, OverflowError):
+        # Only `rfc3339_of` knows days, and times without an offset.
+        if kind is float or _NUMBER_TEXT.fullmatch(value):
+            return _milliseconds(float(value))
+    try:
+        text = rfc3339_of(value)
+    except (ValueError, OverflowError):
+        raise CoercionError from None
     if text is None:
         raise CoercionError
     return text
@@ -373,7 +409,7 @@ class _Compiler:
     def typed(self, schema: Schema, breadcrumb: Breadcrumb, path: str) -> Column:
         match schema.get("type"):
             case "string" if schema.get("format") == "date-time":
-                return Column(frozenset(), _date_time, takes=frozenset({int, float, str}))
+                return self.date_time()
             case "string" if schema.get("format") == "date":
                 return Column(frozenset(), _date, takes=frozenset({str}))
             case "string":
@@ -391,6 +427,17 @@ class _Compiler:
             case "null":
                 return Column(frozenset({_NULL}), _never)
         return self.anything(path)
+
+    def date_time(self) -> Column:
+        exact_only = self.exact_only
+
+        def coerce(value: Any) -> str:
+            # A number as text may be the text of a custom attribute.
+            if exact_only and type(value) is str and _NUMBER_TEXT.fullmatch(value):
+                raise CoercionError
+            return _date_time(value)
+
+        return Column(frozenset(), coerce, takes=frozenset({int, float, str}))
 
     def string(self, path: str) -> Column:
         note, exact_only = self.note, self.exact_only
@@ -418,14 +465,14 @@ class _Compiler:
             elif kind is float:
                 if abs(value) >= FIRST_UNSAFE_INTEGER:
                     raise ImpreciseNumber
-                if value.is_integer():
-                    note(path, MADE_WHOLE)
+                if value.is_integer() and not exact_only:
                     return int(value)
             elif kind is bool:
                 note(path, MADE_WHOLE)
                 return int(value)
-            elif kind is str and not exact_only and _INTEGER_TEXT.fullmatch(value):
-                return coerce(int(value))
+            elif kind is str and not exact_only:
+                is_plain = _INTEGER_TEXT.fullmatch(value)
+                return coerce(int(value) if is_plain else _read(value, int))
             raise CoercionError
 
         return Column(frozenset(), coerce, takes=frozenset({int}))
@@ -448,19 +495,20 @@ class _Compiler:
             if kind is str and not exact_only:
                 if _INTEGER_TEXT.fullmatch(value):
                     return coerce(int(value))
-                if _NUMBER_TEXT.fullmatch(value) and math.isfinite(number := float(value)):
+                number = _read(value, float)
+                if math.isfinite(number):
                     return number
             raise CoercionError
 
         return Column(frozenset({float}), coerce, takes=frozenset({int}))
 
     def boolean(self) -> Column:
-        texts = {} if self.exact_only else {"true": True, "false": False}
+        exact_only = self.exact_only
 
         def coerce(value: Any) -> bool:
-            if type(value) is str and value in texts:
-                return texts[value]
-            raise CoercionError
+            if exact_only or type(value) not in (int, str):
+                raise CoercionError
+            return bool(_read(value, bool))
 
         return Column(frozenset({bool}), coerce)
 
@@ -505,9 +553,12 @@ class _Compiler:
                 try:
                     coerced.append(coerce_item(item))
                 except CoercionError:
-                    note(path, MADE_NULL if is_nullable else LEFT_OUT)
-                    if is_nullable:
-                        coerced.append(None)
+                    if not is_nullable:
+                        note(path, LEFT_OUT)
+                        continue
+                    if not _is_null(item):
+                        note(path, MADE_NULL)
+                    coerced.append(None)
             return coerced
 
         return Column(frozenset(), coerce, takes=frozenset({list}))
@@ -578,7 +629,8 @@ class _Compiler:
                     fields[name] = coerce(value)
                 except CoercionError:
                     if _NULL in passes:
-                        note(f"{prefix}{name}", MADE_NULL)
+                        if not _is_null(value):
+                            note(f"{prefix}{name}", MADE_NULL)
                         fields[name] = None
                     else:
                         note(f"{prefix}{name}", LEFT_OUT)
@@ -608,7 +660,9 @@ class _Compiler:
             for kind in _ALL_TYPES
         }
         has_text = any(column.passes == _TEXT for column in exact)
-        repairing = [column.coerce for _, column in compiled if column.passes != _TEXT]
+        # As text, a 1 stays what it is; a boolean would make it true.
+        last = {_TEXT, frozenset({bool})} if has_text else {_TEXT}
+        repairing = [column.coerce for _, column in compiled if column.passes not in last]
         note, exact_only = self.note, self.exact_only
 
         def coerce(value: Any) -> Any:

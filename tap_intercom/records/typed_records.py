@@ -1,14 +1,16 @@
 """Parse pages straight into typed records, so that the parser checks the types.
 
-Most values go from Intercom's JSON into a RECORD line unchanged. Checking types costs less during
-parsing than after it. If a value on a page has another type, that page is parsed like any other
-answer. On later pages, `compile_record` coerces the columns of such values.
+Most values go from Intercom's JSON into a RECORD line unchanged, and Unix seconds become times.
+Checking types costs less during parsing than after it. If a value on a page has another type, that
+page is parsed like any other answer. On later pages, `compile_record` coerces the columns of such
+values.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property, reduce
 from operator import or_
 from typing import Annotated, Any, ClassVar, TypedDict, get_args
@@ -19,13 +21,14 @@ from tap_intercom.records.coerce import Breadcrumb, Layout, Schema, Selected, co
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, NUL, Parsed, parse
 from tap_intercom.records.plain_text import plain_text
-from tap_intercom.times import FIRST_SECOND, HOUR_TEXTS, LAST_SECOND, SECOND_TEXTS
+from tap_intercom.times import FIRST_SECOND, HOUR_TEXTS, LAST_SECOND, SECOND_TEXTS, utc_text
 
 # A table that has more unknown fields than this is not worth a type.
 _MAX_UNKNOWN_NAMES = 64
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
 _INSTANT = Annotated[int, msgspec.Meta(ge=FIRST_SECOND, le=LAST_SECOND)] | None
+_TIME = Annotated[datetime, msgspec.Meta(tz=True)]
 _KEY = Annotated[str, msgspec.Meta(min_length=1)]
 _SIMPLE_TYPES: Mapping[str, Any] = {
     "null": type(None),
@@ -34,11 +37,8 @@ _SIMPLE_TYPES: Mapping[str, Any] = {
     "integer": _INTEGER,
     "number": _INTEGER | float,
 }
-_DATE_TIMES: list[Schema] = [
-    {"type": types, "format": "date-time"} for types in (["null", "string"], ["string", "null"])
-]
 # `compile_record` coerces columns whose schemas have other keywords.
-_KEYWORDS = {"type", "properties", "items", "anyOf", "description", "title"}
+_KEYWORDS = {"type", "format", "properties", "items", "anyOf", "description", "title"}
 # Field names that the parser accepts.
 _NAME = re.compile(r'[^"\\\x00-\x1f]*')
 
@@ -59,7 +59,7 @@ class TypedRecord(msgspec.Struct, gc=False):
 
     - attributes: the attribute of each field, as a field name may not be valid in Python
     - readers: a function for each field that reads it from a record
-    - times: index and attribute of each field that holds Unix seconds
+    - instants: index and attribute of each field that stays Unix seconds until `coerce`
     - lists: index, attribute and name of each nested list, and the type of the object around it
     - others: index and name of each field that the parser does not check, and its absent value
     - html_texts: the steps to each text whose HTML becomes plain text
@@ -67,7 +67,7 @@ class TypedRecord(msgspec.Struct, gc=False):
 
     attributes: ClassVar[Mapping[str, str]] = {}
     readers: ClassVar[dict[str, Callable[[TypedRecord], Any]]] = {}
-    times: ClassVar[Sequence[tuple[int, str]]] = ()
+    instants: ClassVar[Sequence[tuple[int, str]]] = ()
     lists: ClassVar[Sequence[tuple[int, str, str, type[Any]]]] = ()
     others: ClassVar[Sequence[tuple[int, str, Any]]] = ()
     html_texts: ClassVar[Sequence[Sequence[str]]] = ()
@@ -96,10 +96,10 @@ class TypedRecord(msgspec.Struct, gc=False):
         """
         # One call for all values costs less than one for each.
         values = msgspec.structs.astuple(self)
-        for index, attribute in self.times:
+        for index, attribute in self.instants:
             seconds = values[index]
             if seconds is not None:
-                # `rfc3339` does the same, but a contact has ten times, and calls are slow.
+                # `rfc3339` does the same, but a call costs as much again.
                 text = HOUR_TEXTS[seconds // 3600] + SECOND_TEXTS[seconds % 3600]
                 setattr(self, attribute, text)
         others = {}
@@ -167,13 +167,13 @@ def values_of(records: Sequence[Any], name: str) -> list[Any]:
 
 
 def as_plain(value: Any) -> Any:
-    """Return the value with each TypedRecord inside it replaced by a dict."""
+    """Return the value with dicts in place of TypedRecords, and texts in place of times."""
     if isinstance(value, TypedRecord):
         found = ((name, read(value)) for name, read in value.readers.items())
         return {name: as_plain(each) for name, each in found if each is not _UNSET}
     if isinstance(value, list):
         return [as_plain(each) for each in value]
-    return value
+    return utc_text(value) if isinstance(value, datetime) else value
 
 
 class PageParser:
@@ -181,7 +181,8 @@ class PageParser:
 
     The records of a page are TypedRecords, or all dicts if one of them does not fit. For the
     arguments see `compile_record`. `key_properties` are the keys that Intercom sends. `records_key`
-    is the field of a page that holds the records.
+    is the field of a page that holds the records. `instant_field` is the time that the tap itself
+    reads; it stays a number until a record is coerced.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class PageParser:
         key_properties: Collection[str],
         nested: Mapping[str, str],
         records_key: str,
+        instant_field: str,
         html_fields: Collection[str] = (),
     ) -> None:
         self._selected = selected
@@ -202,6 +204,7 @@ class PageParser:
         self._nested = nested
         self._html_fields = html_fields
         self._records_key = records_key
+        self._instant_field = instant_field
         self._columns = {
             name: column
             for name, column in schema["properties"].items()
@@ -267,22 +270,22 @@ class PageParser:
             return None
         records = list[self._record_type(names)]  # type: ignore[misc, valid-type]
         fields = {**dict.fromkeys(_BESIDE_RECORDS, Any), self._records_key: records}
-        return msgspec.json.Decoder(TypedDict("page", fields, total=False))  # type: ignore[operator]
+        return msgspec.json.Decoder(TypedDict("page", fields, total=False), strict=False)  # type: ignore[operator]
 
     def _record_type(self, names: Collection[str]) -> Any:
         attributes = _attributes(names)
-        times, lists, others = [], [], []
+        instants, lists, others = [], [], []
         for index, (name, attribute) in enumerate(attributes.items()):
             found = self._types.get(name)
             if found is None:
                 others.append((index, name, self._field(name)[1]))
             elif found is _INSTANT:
-                times.append((index, attribute))
+                instants.append((index, attribute))
             elif name in self._nested:
                 lists.append((index, attribute, name, get_args(found)[0]))
         fields = {name: self._field(name) for name in names}
         prepared = {
-            "times": times,
+            "instants": instants,
             "lists": lists,
             "others": others,
             "coerce_others": staticmethod(self._coercion_of_others()),
@@ -325,9 +328,9 @@ class PageParser:
             return _KEY if column == {"type": "string"} else None
         if name not in self._nullable:
             return None
-        if column in _DATE_TIMES:
-            return _INSTANT
         found = _type_of(column, self._selected, ("properties", name))
+        if name == self._instant_field:
+            return _INSTANT if found == _TIME | None else None
         if found is None or name not in self._nested:
             return found
         key = self._nested[name]
@@ -339,7 +342,7 @@ class PageParser:
 
 def _is_of_type(value: Any, type_: Any) -> bool:
     try:
-        msgspec.convert(value, type_)
+        msgspec.convert(value, type_, strict=False)
     except _PARSE_ERRORS:
         return False
     return True
@@ -349,6 +352,8 @@ def _type_of(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
     """Return the type of the values that need no coercion; None if no type describes them.
 
     That is so if the schema restricts more than types, or if a field inside it is not selected.
+    Numbers and words as text, and Unix seconds, fit like what they stand for; `compile_record` does
+    the same.
     """
     if not isinstance(schema, Mapping) or schema.keys() - _KEYWORDS:
         return None
@@ -365,7 +370,9 @@ def _type_of(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
             _type_of_one(name, schema, selected, breadcrumb)
             for name in ([types] if isinstance(types, str) else types)
         ]
-    return None if None in choices or not choices else reduce(or_, choices)
+    # The parser takes a 1 for a boolean, although as text it stays what it is.
+    is_unclear = {bool, str} <= {*choices}
+    return None if None in choices or not choices or is_unclear else reduce(or_, choices)
 
 
 def _type_of_one(name: str, schema: Schema, selected: Selected, breadcrumb: Breadcrumb) -> Any:
@@ -373,6 +380,9 @@ def _type_of_one(name: str, schema: Schema, selected: Selected, breadcrumb: Brea
     if name == "array":
         item = _type_of(schema.get("items"), selected, (*breadcrumb, "items"))
         return None if item is None else list[item]  # type: ignore[valid-type]
+    if "format" in schema:
+        is_time = name == "string" and schema["format"] == "date-time"
+        return _TIME if is_time else type(None) if name == "null" else None
     if name != "object":
         return _SIMPLE_TYPES.get(name)
     properties = schema.get("properties") or {}

@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -44,6 +44,7 @@ REGION_URLS = {
     "eu": "https://api.eu.intercom.io",
     "au": "https://api.au.intercom.io",
 }
+_REQUIRED = "required"
 # Keys that runners of Singer taps add to every config; this tap ignores them.
 _RUNNER_KEYS = {"disable_collection"}
 
@@ -75,13 +76,13 @@ class Settings:
     """The user's checked settings. Instants are Unix seconds, UTC; None means no limit."""
 
     access_token: str = _setting(
-        "Access token of the workspace.", TOKEN, "", note="required", secret=True
+        "Access token of the workspace.", TOKEN, "", note=_REQUIRED, secret=True
     )
     start_date: int = _setting(
         "Read records that changed at or after this time (by updated_at).",
         INSTANT,
         0,
-        note="required",
+        note=_REQUIRED,
     )
     end_date: int | None = _setting(
         "Read records that changed before this time, to backfill one period.", INSTANT
@@ -231,6 +232,47 @@ def document() -> list[Row]:
         )
         for name, each in _FIELDS.items()
     ]
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a config file, in the form that SDK taps give."""
+    properties = {name: _property(each) for name, each in _FIELDS.items()}
+    required = [name for name, each in _FIELDS.items() if _is_required(each)]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": properties,
+        "required": required,
+    }
+
+
+def _is_required(setting: Field[Any]) -> bool:
+    return bool(setting.metadata["default"] == _REQUIRED)
+
+
+def _property(setting: Field[Any]) -> dict[str, Any]:
+    metadata, default = setting.metadata, _default(setting)
+    found = {**metadata["kind"].schema}
+    if not (_is_required(setting) or "enum" in found):
+        # A setting that is null counts as not given.
+        types = found["type"]
+        found["type"] = [*([types] if isinstance(types, str) else types), "null"]
+    description = f"{metadata['help']} Must be {metadata['kind'].allowed}."
+    if metadata["secret"]:
+        found |= {"secret": True, "writeOnly": True}
+    elif default is not None:
+        found["default"] = default
+    elif metadata["default"] not in (_REQUIRED, _default_text(None)):
+        description += f" Default: {metadata['default']}."
+    return {**found, "description": description}
+
+
+def _default(setting: Field[Any]) -> Any:
+    """Return the default as JSON, or None if the tap derives it from something else."""
+    default = setting.default_factory() if callable(setting.default_factory) else None
+    if setting.metadata["default"] != _default_text(default):
+        return None
+    return dict(default) if isinstance(default, Mapping) else default
 
 
 def load(

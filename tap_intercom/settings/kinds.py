@@ -35,10 +35,12 @@ class Kind:
 
     allowed: completes "the value is not ...".
     read: converts a value from JSON or an environment variable; raises ValueError.
+    schema: the JSON Schema of the values, for programs; `read` accepts more forms.
     """
 
     allowed: str
     read: Callable[[Any], Any]
+    schema: Mapping[str, Any]
 
 
 def _text(value: Any) -> str:
@@ -87,14 +89,20 @@ def _whole_number(value: Any) -> int:
     return int(number)
 
 
-def _numbers(read: Callable[[Any], float], allowed: str, accepts: Callable[[float], bool]) -> Kind:
+def _numbers(
+    read: Callable[[Any], float],
+    allowed: str,
+    accepts: Callable[[float], bool],
+    **schema: Any,
+) -> Kind:
     def read_within(value: Any) -> float:
         number = read(value)
         if not accepts(number):
             raise ValueError
         return number
 
-    return Kind(allowed, read_within)
+    kind = "integer" if read is _whole_number else "number"
+    return Kind(allowed, read_within, {"type": kind, **schema})
 
 
 def choice(*choices: str) -> Kind:
@@ -104,7 +112,8 @@ def choice(*choices: str) -> Kind:
             raise ValueError
         return text
 
-    return Kind(f"one of {', '.join(choices)}", read)
+    schema = {"type": "string", "enum": [*choices]}
+    return Kind(f"one of {', '.join(choices)}", read, schema)
 
 
 def _instant(value: Any) -> int:
@@ -225,21 +234,57 @@ def _search_filters(value: Any) -> dict[str, dict[str, Any]]:
 
 
 _DETECTION_CHOICE = choice("off", "table", "column")
-DETECTION = Kind(_DETECTION_CHOICE.allowed, _detection)
-TEXT = Kind("a string", _text)
-TOKEN = Kind("a token: latin-1 characters without white space", _token)
-HEADER_TEXT = Kind("one line of latin-1 characters", _header_text)
-BOOLEAN = Kind("true or false", _boolean)
-INSTANT = Kind("a date: RFC 3339, YYYY-MM-DD or MM/DD/YYYY (month first), UTC", _instant)
-COUNT = _numbers(_whole_number, "a whole number, at least 1", lambda number: number >= 1)
-DAYS = _numbers(_whole_number, "a whole number, at least 0", lambda number: number >= 0)
-BASE_URL = Kind("an https:// URL, or http:// to this machine (loopback)", _base_url)
-API_VERSION = Kind(f"2.{FIRST_VERSION} to 2.{LAST_VERSION}, or Preview", _api_version)
-LOOKBACK = Kind("a whole number, at least 0, or an object {stream: number}", _lookback)
-SEARCH_FILTERS = Kind(
-    "an object {stream: filter} or {stream: flat AND/OR group of filters}", _search_filters
+_TEXT: Mapping[str, Any] = {"type": "string"}
+_VERSIONS = [*(f"2.{minor}" for minor in range(FIRST_VERSION, LAST_VERSION + 1)), "Preview"]
+_SECONDS = {"type": "integer", "minimum": 0}
+
+DETECTION = Kind(_DETECTION_CHOICE.allowed, _detection, _DETECTION_CHOICE.schema)
+TEXT = Kind("a string", _text, _TEXT)
+TOKEN = Kind("a token: latin-1 characters without white space", _token, _TEXT)
+HEADER_TEXT = Kind("one line of latin-1 characters", _header_text, _TEXT)
+BOOLEAN = Kind("true or false", _boolean, {"type": "boolean"})
+INSTANT = Kind(
+    "a date: RFC 3339, YYYY-MM-DD or MM/DD/YYYY (month first), UTC",
+    _instant,
+    {"type": "string", "format": "date-time"},
 )
-NAMES = Kind("a list of strings, or one string with commas", _names)
-SHARE = _numbers(_number, "a number above 0, at most 1", lambda number: 0 < number <= 1)
-TIMEOUT = _numbers(_number, "a number of seconds above 0", lambda number: number > 0)
-SECONDS = _numbers(_number, "a number of seconds, at least 0", lambda number: number >= 0)
+COUNT = _numbers(_whole_number, "a whole number, at least 1", lambda number: number >= 1, minimum=1)
+DAYS = _numbers(_whole_number, "a whole number, at least 0", lambda number: number >= 0, minimum=0)
+BASE_URL = Kind(
+    "an https:// URL, or http:// to this machine (loopback)",
+    _base_url,
+    {"type": "string", "format": "uri"},
+)
+API_VERSION = Kind(
+    f"2.{FIRST_VERSION} to 2.{LAST_VERSION}, or Preview",
+    _api_version,
+    {"type": "string", "enum": _VERSIONS},
+)
+LOOKBACK = Kind(
+    "a whole number, at least 0, or an object {stream: number}",
+    _lookback,
+    {"type": ["integer", "object"], "minimum": 0, "additionalProperties": _SECONDS},
+)
+SEARCH_FILTERS = Kind(
+    "an object {stream: filter} or {stream: flat AND/OR group of filters}",
+    _search_filters,
+    {"type": "object", "additionalProperties": {"type": "object"}},
+)
+NAMES = Kind(
+    "a list of strings, or one string with commas",
+    _names,
+    {"type": ["array", "string"], "items": _TEXT},
+)
+SHARE = _numbers(
+    _number,
+    "a number above 0, at most 1",
+    lambda number: 0 < number <= 1,
+    exclusiveMinimum=0,
+    maximum=1,
+)
+TIMEOUT = _numbers(
+    _number, "a number of seconds above 0", lambda number: number > 0, exclusiveMinimum=0
+)
+SECONDS = _numbers(
+    _number, "a number of seconds, at least 0", lambda number: number >= 0, minimum=0
+)

@@ -14,6 +14,7 @@ from conftest import Output, Tap, run_tap
 from intercom_sandbox import Sandbox, generate
 from tap_intercom.catalog import select
 from tap_intercom.commands.discover import keep_selection
+from tap_intercom.commands.select import Change, apply
 from tap_intercom.settings import Settings
 
 Catalog = dict[str, Any]
@@ -88,6 +89,21 @@ def test_what_was_left_out_stays_out_and_what_was_selected_stays_in(
     for entry in catalog["streams"]:
         mark(catalog, entry["tap_stream_id"], **{"selected-by-default": True})
     assert "admins" not in columns(catalog)
+
+
+def test_a_field_of_the_objects_in_a_list_stays_out(discovered: Catalog, earlier: Catalog) -> None:
+    apply(Change("tickets", None, True), earlier)
+    apply(Change("tickets", "ticket_parts.author.email", False), earlier)
+    catalog = copy.deepcopy(discovered)
+    assert keep_selection(catalog, earlier) == ([], [], [])
+    schemas = [select(each, Settings(), version=0)["tickets"].schema for each in (catalog, earlier)]
+    assert schemas[0] == schemas[1]
+    parts = schemas[0]["properties"]["ticket_parts"]["properties"]["ticket_parts"]["items"]
+    assert "email" not in parts["properties"]["author"]["properties"]
+    # The other fields in lists have no marks, as discovery writes none.
+    assert len(entry_of(catalog, "tickets")["metadata"]) == 1 + len(
+        entry_of(discovered, "tickets")["metadata"]
+    )
 
 
 def test_a_default_of_the_earlier_catalog_is_a_choice(

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from conftest import RUN, Tap, run_tap
+from runs import Clock
 
-from intercom_sandbox import Workspace
+from intercom_sandbox import Workspace, generate
 from tap_intercom.catalog import select
 from tap_intercom.commands.select import Change, apply
 from tap_intercom.settings import Settings
@@ -55,21 +56,24 @@ def edit(plain_catalog: Catalog, tmp_path: Path) -> Edit:
 def fields_after(plain_catalog: Catalog) -> Callable[..., dict[str, list[str]]]:
     """What a run takes after changes: the names of each stream's fields, dotted inside objects."""
 
-    def fields(schema: Any, above: str = "") -> list[str]:
-        names = []
-        for name, child in schema.get("properties", {}).items():
-            inner = fields(child, f"{above}{name}.")
-            names += inner or [above + name]
-        return names
-
     def after(*changes: Change) -> dict[str, list[str]]:
         catalog = copy.deepcopy(plain_catalog)
         for change in changes:
             apply(change, catalog)
         selections = select(catalog, Settings(), version=0)
-        return {name: fields(selection.schema) for name, selection in selections.items()}
+        return {name: fields_in(selection.schema) for name, selection in selections.items()}
 
     return after
+
+
+def fields_in(schema: Any, above: str = "") -> list[str]:
+    """The dotted names of the innermost fields, also of the objects in lists."""
+    names = []
+    for name, child in schema.get("properties", {}).items():
+        inside = fields_in(child, f"{above}{name}.")
+        inside += fields_in(child.get("items", {}), f"{above}{name}.")
+        names += inside or [above + name]
+    return names
 
 
 def streams(pattern: str, selected: bool = True) -> Change:
@@ -135,6 +139,179 @@ def test_fields_are_selected_with_what_is_inside_and_around_them(
 ) -> None:
     after = fields_after(*ONLY_CONTACTS, *changes)
     assert {name: sorted(fields) for name, fields in after.items()} == {"contacts": selected}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left_out"),
+    [
+        (
+            "tickets.ticket_parts.author.email",
+            {"tickets": ["ticket_parts.ticket_parts.author.email"]},
+        ),
+        (
+            "tickets.ticket_parts.ticket_parts[].author.email",
+            {"tickets": ["ticket_parts.ticket_parts.author.email"]},
+        ),
+        ("contacts.email", {"contacts": ["email"]}),
+        ("contacts.notes.id", {"contacts": ["notes.data.id"]}),
+        ("companies.notes.url", {"companies": ["notes.url"]}),  # not that of each note
+        (
+            "*.author.email",
+            {
+                "companies": ["notes.data.author.email", "notes.notes.author.email"],
+                "conversations": [
+                    "company.notes.data.author.email",
+                    "company.notes.notes.author.email",
+                    "conversation_message.author.email",
+                    "source.author.email",
+                ],
+                "conversation_parts": ["author.email"],
+                "side_conversation_parts": ["author.email"],
+                "company_notes": ["author.email"],
+                "contact_notes": ["author.email"],
+                "ticket_parts": ["author.email"],
+                "tickets": ["ticket_parts.ticket_parts.author.email"],
+            },
+        ),
+        (
+            "conversations.source.*.email",
+            {
+                "conversations": [
+                    "source.author.email",
+                    "source.recipients.email",
+                    "source.reply_to.email",
+                ]
+            },
+        ),
+    ],
+)
+def test_patterns_reach_into_objects_and_lists(
+    fields_after: Callable[..., dict[str, list[str]]],
+    pattern: str,
+    left_out: dict[str, list[str]],
+) -> None:
+    stream, _, name = pattern.partition(".")
+    before = fields_after(streams("*"))
+    after = fields_after(streams("*"), field(stream, name, False))
+    gone = {each: [name for name in before[each] if name not in after[each]] for each in before}
+    assert {each: sorted(names) for each, names in gone.items() if names} == left_out
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ([field("contacts", "location.*", False)], []),
+        ([field("contacts", "location", False)], []),
+        ([field("contacts", "location.*", False), field("contacts", "location.city")], ["city"]),
+        ([field("contacts", "location", False), field("contacts", "location")], None),
+    ],
+    ids=["all fields", "the object", "one again", "all again"],
+)
+def test_an_object_without_any_field_is_left_out(
+    fields_after: Callable[..., dict[str, list[str]]], changes: list[Change], left: list[str] | None
+) -> None:
+    def in_location(*changes: Change) -> list[str]:
+        names = fields_after(*changes)["contacts"]
+        return [name for name in names if name.split(".")[0] == "location"]
+
+    everything = in_location()
+    assert len(everything) > 1
+    expected = everything if left is None else [f"location.{name}" for name in left]
+    assert in_location(*changes) == expected
+
+
+EMAIL_STREAMS = (
+    *("activity_logs", "admins", "companies", "company_notes", "contact_notes", "contacts"),
+    *("conversation_parts", "conversations", "email_settings", "events", "handling_events"),
+    *("side_conversation_parts", "ticket_parts", "tickets"),
+)
+
+
+def without(value: Any, name: str) -> Any:
+    """A JSON value without the fields of a name, at any depth."""
+    if isinstance(value, list):
+        return [without(each, name) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: without(each, name) for key, each in value.items() if key != name}
+
+
+def holders(value: Any, name: str, above: str = "") -> set[str]:
+    """The dotted names of the fields that hold a field of a name."""
+    if isinstance(value, list):
+        return {found for each in value for found in holders(each, name, above)}
+    if not isinstance(value, dict):
+        return set()
+    inside = {
+        found for key, each in value.items() for found in holders(each, name, f"{above}.{key}")
+    }
+    return inside | ({above} if name in value else set())
+
+
+# With unknown fields, pages of contacts and tickets have no typed records.
+@pytest.mark.parametrize("unknown_fields", ["drop", "pass"])
+def test_a_field_is_left_out_at_any_depth(
+    start_tap_on: Callable[..., Tap], unknown_fields: str
+) -> None:
+    workspace = generate(seed=3, contacts=12, companies=4, conversations=8, parts=24)
+    tap = start_tap_on(workspace, clock=Clock())
+    edit = Edit(tap.folder, tap.discover())
+    edit.run("--no-stream=*", *(f"--stream={each}" for each in EMAIL_STREAMS))
+    before = tap.sync(catalog=edit.catalog, unknown_fields=unknown_fields)
+    assert edit.run("--no-field", "*.email")[0] == 0
+    after = tap.sync(catalog=edit.catalog, unknown_fields=unknown_fields)
+
+    assert before.code == after.code == 0, after.log
+    found = holders(before.records("tickets"), "email")
+    assert ".ticket_parts.ticket_parts.author" in found
+    assert {".source.author", ".source.recipients"} <= holders(
+        before.records("conversations"), "email"
+    )
+    for stream in EMAIL_STREAMS:
+        assert not [
+            each for each in fields_in(after.schema(stream)) if each.split(".")[-1] == "email"
+        ]
+        assert after.records(stream) == without(before.records(stream), "email"), stream
+
+
+@pytest.mark.parametrize("stream", ["tickets", "ticket_parts"])
+def test_rows_inside_a_record_follow_their_own_entry(
+    start_tap_on: Callable[..., Tap], plain_catalog: Catalog, stream: str
+) -> None:
+    workspace = Workspace()
+    workspace.add_ticket_part(workspace.add_ticket(), body="Hello")
+    tap = start_tap_on(workspace)
+    edit = Edit(tap.folder, plain_catalog)
+    edit.run("--no-stream=*", "--stream=tickets", "--stream=ticket_parts")
+    place = "ticket_parts.author.email" if stream == "tickets" else "author.email"
+    assert edit.run("--no-field", f"{stream}.{place}")[0] == 0
+    output = tap.sync(catalog=edit.catalog)
+    assert output.code == 0, output.log
+    found = {
+        "tickets": holders(output.records("tickets"), "email"),
+        "ticket_parts": holders(output.records("ticket_parts"), "email"),
+    }
+    expected = {"tickets": {".ticket_parts.ticket_parts.author"}, "ticket_parts": {".author"}}
+    assert found == {**expected, stream: set()}
+
+
+def test_a_list_without_any_field_is_left_out_of_schema_and_records(
+    start_tap_on: Callable[..., Tap], plain_catalog: Catalog
+) -> None:
+    workspace = Workspace()
+    workspace.add_contact(tags=[workspace.add_tag(name="VIP")], custom_attributes={"plan": "a"})
+    tap = start_tap_on(workspace)
+    edit = Edit(tap.folder, plain_catalog)
+    edit.run("--no-stream=*", "--stream=contacts")
+    code, lines, _ = edit.run("--no-field=contacts.tags.*", "--no-field=contacts.location.*")
+    assert code == 0
+    (line,) = [line for line in lines if line.startswith("contacts ")]
+    assert line.split(" without ")[1] == "tags, location"
+    output = tap.sync(catalog=edit.catalog)
+    (record,) = output.records("contacts")
+    assert not {"tags", "location"} & record.keys()
+    assert not {"tags", "location"} & output.schema("contacts")["properties"].keys()
+    assert record["custom_attributes"] == {"plan": "a"}  # it may have fields without a schema
 
 
 def test_a_run_takes_what_the_command_selected(
@@ -212,6 +389,10 @@ def test_only_marks_of_selection_change(edit: Edit) -> None:
         (
             ["--no-field", "contacts.emial"],
             "no field of contacts matches 'emial', did you mean email?",
+        ),
+        (
+            ["--no-field", "conversations.source.email"],
+            "no field of conversations matches 'source.email'",
         ),
         (["--field", "contact.email"], "no stream matches 'contact', did you mean contacts?"),
         (["--no-field", "contacts.id"], "id of contacts is a key or the replication key"),

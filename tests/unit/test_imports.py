@@ -14,7 +14,7 @@ TAP, SANDBOX = "tap_intercom", "intercom_sandbox"
 
 # Each module or package of the tap may import those before it only.
 LAYERS = [
-    ["errors", "times", "descriptors"],
+    ["errors", "times", "descriptors", "breadcrumbs"],
     ["log", "signals", "files", "text_table"],
     ["settings", "records", "windows", "known_ids", "shortfalls"],
     ["messages", "state", "intercom"],

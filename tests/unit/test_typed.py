@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,9 +37,10 @@ from tap_intercom.reading.stream import load_schema
 from tap_intercom.records.coerce import Selected, compile_record, without_descriptions
 from tap_intercom.records.coercions import UNKNOWN_FIELD, Coercions
 from tap_intercom.records.parsing import ImpreciseNumber, Parsed, parse
-from tap_intercom.records.typed_records import PageParser, TypedRecord
+from tap_intercom.records.typed_records import PageParser, TypedRecord, as_plain
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
+from tap_intercom.times import rfc3339_of
 
 KEY = {"type": "string"}
 
@@ -61,7 +63,9 @@ class Table:
             "key_properties": ["id"],
             "nested": nested or {},
         }
-        self.parser = PageParser(schema, selected, self.coercions, records_key="data", **rules)
+        self.parser = PageParser(
+            schema, selected, self.coercions, records_key="data", instant_field="at", **rules
+        )
         self.transform = compile_record(schema, selected, self.coercions, **rules)
         self.plain_transform = compile_record(schema, selected, self.plain_coercions, **rules)
 
@@ -111,10 +115,15 @@ def numbers(value: Any) -> Iterator[float]:
             yield from numbers(item)
 
 
+def in_utc(line: str) -> str:
+    """A line with all its times in UTC: a typed page keeps another offset."""
+    return re.sub(r"[-0-9]{10}T[0-9:.]+[+-]\d\d:\d\d", lambda text: str(rfc3339_of(text[0])), line)
+
+
 def outcome(read: Callable[[bytes], list[Any]], content: bytes) -> list[str] | type[Exception]:
     """The lines of a page, as text that shows types as well as values; or the error."""
     try:
-        return [json.dumps(record, sort_keys=True) for record in read(content)]
+        return [in_utc(json.dumps(record, sort_keys=True)) for record in read(content)]
     except ContractError as error:
         return type(error)
 
@@ -145,12 +154,15 @@ def usual(column: Any) -> st.SearchStrategy[Any]:
         elif name == "array":
             choices.append(st.lists(usual(column.get("items")), max_size=2))
         elif name == "string" and "format" in column:
-            choices.append(st.integers(-62135596800, 253402300799))
+            choices.append(st.integers(-62135596800, 253402300799) | TIME_TEXTS)
         else:
             choices.append(OF_TYPE[name])
     return st.one_of(*choices) if choices else VALUES
 
 
+TIME_TEXTS = st.sampled_from(
+    ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.25+02:00", "2026-01-31", "1769860800", "null"]
+)
 OF_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
     "boolean": st.booleans(),
@@ -211,8 +223,9 @@ COLUMNS = {
     "share": NUMBER,
     "flag": BOOLEAN,
     "at": TIME,
+    "seen_at": TIME,
     "choice": INTEGER_OR_TEXT,
-    "place": {"type": ["null", "object"], "properties": {"city": STRING, "size": INTEGER}},
+    "place": {"type": ["null", "object"], "properties": {"city": STRING, "since": TIME}},
     "links": {"type": ["null", "array"], "items": with_properties(id=STRING)},
     "attributes": OPEN,
 }
@@ -222,12 +235,20 @@ RECORD = {
     "share": 0.5,
     "flag": True,
     "at": 1769860800,
+    "seen_at": 1769860801,
     "choice": "x",
-    "place": {"city": "Cork"},
+    "place": {"city": "Cork", "since": 1769860802},
     "links": {"list": [{"id": "7"}], "has_more": True},
     "attributes": {"plan": 2},
 }
-FITTED = {**RECORD, "id": "1", "at": "2026-01-31T12:00:00Z", "links": [{"id": "7"}]}
+FITTED = {
+    **RECORD,
+    "id": "1",
+    "at": "2026-01-31T12:00:00Z",
+    "seen_at": "2026-01-31T12:00:01Z",
+    "place": {"city": "Cork", "since": "2026-01-31T12:00:02Z"},
+    "links": [{"id": "7"}],
+}
 
 
 @pytest.fixture
@@ -254,6 +275,27 @@ def test_a_page_is_parsed_into_records_of_the_table(table: Table) -> None:
         {"flag": "true"},
         {"at": "2026-01-31T12:00:00Z"},
         {"at": "2026-01-31T12:00:00.25+02:00"},
+        {"seen_at": "2026-01-31T12:00:00Z"},
+        {"seen_at": "2026-01-31T12:00:00.123456789+00:00"},
+        {"seen_at": "2026-01-31 12:00:00"},
+        {"seen_at": "2026-01-31"},
+        {"seen_at": "1769860800"},
+        {"seen_at": "null"},
+        {"seen_at": True},
+        {"seen_at": 1769860800.5},
+        {"seen_at": -62135596801},
+        {"seen_at": 253402300800},
+        {"seen_at": 10**12},
+        {"seen_at": 10**400},
+        {"place": {"since": "soon"}},
+        {"place": {"since": 1769860800.1234567}},
+        {"number": "1.0"},
+        {"number": "1e3"},
+        {"number": "007"},
+        {"share": "1e3"},
+        {"flag": "1"},
+        {"flag": "TRUE"},
+        {"flag": 2},
         {"at": "1769860800"},
         {"at": "null"},
         {"at": True},
@@ -297,10 +339,30 @@ def test_a_value_that_does_not_fit_costs_the_page_alone(table: Table, odd: dict[
         (253402300799, "9999-12-31T23:59:59Z"),
     ],
 )
-def test_times_of_all_years_are_typed(table: Table, at: int, text: str) -> None:
-    content = page({**RECORD, "at": at})
-    assert table.is_typed({**RECORD, "at": at})
-    assert table.read(content) == table.read_plainly(content) == [{**FITTED, "at": text}]
+@pytest.mark.parametrize("name", ["at", "seen_at"])
+def test_times_of_all_years_are_typed(table: Table, name: str, at: int, text: str) -> None:
+    content = page({**RECORD, name: at})
+    assert table.is_typed({**RECORD, name: at})
+    assert table.read(content) == table.read_plainly(content) == [{**FITTED, name: text}]
+
+
+def test_a_time_with_another_offset_is_the_same_instant(table: Table) -> None:
+    """A page may keep the offset: Intercom is not known to send any but UTC."""
+    content = page({**RECORD, "seen_at": "2026-01-31T14:00:00.25+02:00"})
+    (typed,), (plain,) = table.read(content), table.read_plainly(content)
+    assert plain["seen_at"] == "2026-01-31T12:00:00.250000Z"
+    assert in_utc(json.dumps(typed)) == json.dumps(plain)
+
+
+def test_times_of_a_list_that_was_read_later_become_text() -> None:
+    entry = with_properties(id=STRING, at=TIME)
+    links = {"type": ["null", "array"], "items": {**entry, "type": ["null", "object"]}}
+    table = Table({"at": TIME, "links": links}, nested={"links": "list"})
+    found = {"at": 0, "links": {"list": [{"id": "7", "at": 1769860800}]}}
+    (record,) = table.parser.parse(page(found)).value["data"]
+    record["links"] = {"list": as_plain(record.get("links").get("list"))}
+    (line,) = typed_record_lines(b"", [record.coerce()]).splitlines()
+    assert json.loads(line[:-1])["links"] == [{"id": "7", "at": "2026-01-31T12:00:00Z"}]
 
 
 @pytest.mark.parametrize(
@@ -379,7 +441,7 @@ def test_a_record_is_read_and_changed_like_a_dict(table: Table) -> None:
     assert (record["id"], record.get("at"), record.get("absent")) == ("1", 1769860800, None)
     assert record.get("links").get("has_more") is True
     assert record.get("place").get("city") == "Cork"
-    assert record.get("place").get("size") is None
+    assert record.get("place").get("unknown") is None
     record["text"] = "b"
     record.update({"links": {"list": [{"id": "8"}, {"id": "9"}]}})
     lines = typed_record_lines(b"", [record.coerce()])
