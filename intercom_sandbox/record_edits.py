@@ -11,15 +11,12 @@ from .resources import RESOURCES
 if TYPE_CHECKING:
     from .workspace import Workspace
 
-# Tables whose edits the workspace names after one record.
+# Tables whose edits the workspace names after one record; all others are resources.
 _SINGULAR = {
-    "admins": "admin",
     "companies": "company",
     "contacts": "contact",
     "conversations": "conversation",
     "segments": "segment",
-    "tags": "tag",
-    "teams": "team",
     "tickets": "ticket",
 }
 # Tables whose records belong to one of another table, which the field names.

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from .areas.tickets import TICKET_ATTRIBUTES
 from .details import iso, note
-from .records import Record
-from .workspace import Workspace, without_nulls
+from .records import Record, without_nulls
+from .workspace import Workspace
 
 _DAY = 86_400
 _STATES = ("submitted", "in_progress", "waiting_on_customer", "resolved")

@@ -10,22 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_records import (
-    BOOLEAN,
-    INTEGER,
-    INTEGER_OR_TEXT,
-    NAMES,
-    NUMBER,
-    OPEN,
-    SCHEMA_COLUMNS,
-    STRING,
-    TEXTS,
-    TIME,
-    VALUES,
-    all_but,
-    everything,
-    with_properties,
-)
 
 from intercom_sandbox import Sandbox, generate
 from tap_intercom.catalog import select
@@ -41,6 +25,22 @@ from tap_intercom.records.typed_records import PageParser, TypedRecord, as_plain
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
 from tap_intercom.times import rfc3339_of
+from unit.records.test_coerce import (
+    BOOLEAN,
+    INTEGER,
+    INTEGER_OR_TEXT,
+    NAMES,
+    NUMBER,
+    OPEN,
+    SCHEMA_COLUMNS,
+    STRING,
+    TEXTS,
+    TIME,
+    VALUES,
+    all_but,
+    everything,
+    with_properties,
+)
 
 KEY = {"type": "string"}
 
