@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .options import PERMISSIONS
+
 if TYPE_CHECKING:
     from .server import Sandbox
 
@@ -54,6 +56,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="requests allowed in 10 seconds, 0 for no limit (default: 1667)",
     )
+    parser.add_argument(
+        "--without-permission",
+        type=_permission,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="permission that the token does not have, by its name in Developer Hub, such as "
+        "'Read tickets'; may be repeated",
+    )
+
+
+def _permission(name: str) -> str:
+    """Return the permission that Developer Hub calls by this name."""
+    for permission, known in PERMISSIONS.items():
+        if name.casefold() == known.casefold():
+            return permission
+    names = ", ".join(sorted(PERMISSIONS.values()))
+    raise argparse.ArgumentTypeError(f"no permission is called {name!r}; the names are: {names}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +95,13 @@ def run(args: argparse.Namespace) -> int:
         days=args.days,
     )
     rate_limit = args.rate_limit or None
-    sandbox = Sandbox(workspace, port=args.port, latency=args.latency, rate_limit=rate_limit)
+    sandbox = Sandbox(
+        workspace,
+        port=args.port,
+        latency=args.latency,
+        rate_limit=rate_limit,
+        permissions=PERMISSIONS.keys() - {*args.without_permission},
+    )
     return serve(sandbox, args.write_config)
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from .export_sample import add_datasets, add_export_rows
+from .figures import count_members
 from .records import Record
 from .resource_sample import Sample
 from .resources import add_basic_samples, add_samples
@@ -86,6 +87,7 @@ def generate(
     making = _Making(workspace, chance, words, end, span)
     making.companies(companies)
     making.contacts(contacts)
+    count_members(workspace)
     making.conversations(conversations, parts)
     if resources:
         add_samples(sample_of(random.Random(f"resources {seed}"), resources))
@@ -155,7 +157,6 @@ class _Making:
                 "industry": self.maybe(chance.choice(_INDUSTRIES)),
                 "monthly_spend": chance.choice((0, 49, 155.5, 1200)),
                 "session_count": chance.randint(0, 900),
-                "user_count": chance.randint(0, 40),
                 "custom_attributes": {
                     "renewal date": self.maybe(updated_at + 90 * _DAY),
                     "arr": self.maybe(round(chance.uniform(1000, 90000), 2)),
@@ -324,7 +325,8 @@ class _Making:
             if number % 4
             else None,
             "custom_attributes": self.conversation_attributes(number, updated_at),
-            "statistics": self.statistics(created_at, updated_at, size, admin_id, team_id),
+            # The parts say the rest.
+            "statistics": maybe({"type": "conversation_statistics"}, 0.9),
             "channel": {"initial": "messenger", "current": chance.choice(("messenger", "email"))},
         }
         fields |= self.extras(number, updated_at, contact_ids, admin_id)
@@ -357,40 +359,6 @@ class _Making:
                 "Old reason": maybe("moved", 0.1),
             }.items()
             if value is not None
-        }
-
-    def statistics(
-        self, created_at: int, updated_at: int, size: int, admin_id: str | None, team_id: str | None
-    ) -> Record | None:
-        if self.chance.random() < 0.1:
-            return None
-        is_answered = admin_id is not None
-        first, last = created_at + 120, updated_at
-        response = {"team_id": int(team_id or 0), "team_name": "Support", "response_time": 120}
-        return {
-            "type": "conversation_statistics",
-            "time_to_assignment": 30 if is_answered else None,
-            "time_to_admin_reply": 120 if is_answered else None,
-            "time_to_first_close": last - created_at if is_answered else None,
-            "time_to_last_close": last - created_at if is_answered else None,
-            "median_time_to_reply": 300 if is_answered else None,
-            "first_contact_reply_at": created_at,
-            "first_assignment_at": created_at + 30 if is_answered else None,
-            "first_admin_reply_at": first if is_answered else None,
-            "first_close_at": last if is_answered else None,
-            "last_assignment_at": created_at + 30 if is_answered else None,
-            "last_assignment_admin_reply_at": first if is_answered else None,
-            "last_contact_reply_at": last,
-            "last_admin_reply_at": last if is_answered else None,
-            "last_close_at": last if is_answered else None,
-            "last_closed_by_id": admin_id,
-            "count_reopens": self.chance.randint(0, 2),
-            "count_assignments": int(is_answered),
-            "count_conversation_parts": size + self.chance.randint(0, 2),
-            "assigned_team_first_response_time": [response] if team_id else [],
-            "assigned_team_first_response_time_in_office_hours": [response] if team_id else [],
-            "handling_time": 240 if is_answered else None,
-            "adjusted_handling_time": 200 if is_answered else None,
         }
 
     def extras(
@@ -440,18 +408,14 @@ class _Making:
                 "type": "ticket",
                 "ticket_id": str(1000 + number),
                 "category": "Customer",
-                "ticket_attributes": {"_default_title_": "Printer on fire"},
+                "ticket_attributes": {
+                    "_default_title_": "Printer on fire",
+                    "_default_description_": "<p>It is the one on the 2<sup>nd</sup> floor.</p>",
+                    "Due": updated_at + _DAY,
+                },
                 "ticket_type": ticket_type,
             }
         if number % 10 == 4:
-            linked = {"type": "ticket", "id": "7583", "category": "Customer"}
-            other = {"type": "conversation", "id": "1296", "category": None}
-            extras["linked_objects"] = {
-                "type": "list",
-                "data": [linked, other],
-                "total_count": 2,
-                "has_more": False,
-            }
             extras["external_references"] = [{"type": "zendesk_ticket", "id": "3633338"}]
         if number % 10 == 1:
             extras |= {"monitor_evaluations": [_monitor(updated_at)]}

@@ -1,7 +1,7 @@
 """Sample data beside the main records: tickets, notes, events, calls and the like.
 
-It has its own random generator, so the main records of a seed stay the same, except for the notes
-and subscriptions that they mention.
+It has its own random generator, so the main records of a seed stay the same, except for what they
+mention: notes, subscriptions, links and pauses.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from .areas.tickets import TICKET_ATTRIBUTES
 from .details import iso, note
 from .records import Record, without_nulls
 from .workspace import Workspace
@@ -22,18 +23,7 @@ _TYPES = (
     ("54", "Refund", "Back-office"),
     ("55", "Outage", "Tracker"),
 )
-_SEVERITIES = [{"id": "1", "label": "Low"}, {"id": "2", "label": "High"}]
-_ATTRIBUTES: tuple[tuple[str, str, Record], ...] = (
-    ("_default_title_", "string", {"default": True, "required_to_create": True}),
-    ("_default_description_", "string", {"default": True, "input_options": {"multiline": True}}),
-    ("Order number", "integer", {}),
-    ("Severity", "list", {"input_options": {"list_options": _SEVERITIES}}),
-    ("Amount", "decimal", {"visible_to_contacts": False}),
-    ("Urgent", "boolean", {}),
-    ("Due", "datetime", {}),
-    ("Screenshots", "files", {"input_options": {"allow_multiple_values": True}}),
-    ("Old code", "string", {"archived": True}),
-)
+_SEVERITIES = ("Low", "High")
 _FILE = {
     "type": "upload",
     "name": "error.png",
@@ -63,7 +53,7 @@ class DetailSample:
     def settings(self, start: int) -> None:
         """Add ticket types, ticket states and subscription types, all created at `start`."""
         workspace = self.workspace
-        times = {"created_at": start, "updated_at": start}
+        times: Record = {"created_at": start, "updated_at": start}
         for category in _STATES:
             workspace.add_ticket_state(category)
         workspace.add_ticket_state("submitted", internal_label="Old", archived=True)
@@ -75,10 +65,8 @@ class DetailSample:
                 is_internal=category != "Customer",
                 **times,
             )
-            for attribute, data_type, fields in _ATTRIBUTES:
-                workspace.add_ticket_type_attribute(
-                    type_id, attribute, data_type=data_type, **times, **fields
-                )
+            for fields in TICKET_ATTRIBUTES:
+                workspace.add_ticket_type_attribute(type_id, **(times | fields))
         for name, consent_type, state, content_types in _SUBSCRIPTIONS:
             translation = {"name": name, "description": f"All about {name}", "locale": "en"}
             workspace.add_subscription_type(
@@ -106,6 +94,25 @@ class DetailSample:
         """Add one ticket for each updated_at."""
         for number, updated_at in enumerate(times):
             self.ticket(number, updated_at)
+        self.links(
+            [each for each in self.workspace.tickets.texts if each not in self.workspace.ticket_ids]
+        )
+
+    def links(self, tickets: Sequence[str]) -> None:
+        """Link some tickets and conversations with conversations, as both sides say."""
+        workspace = self.workspace
+        conversations = list(workspace.conversations.texts)
+        for number, ticket_id in enumerate(tickets):
+            if number % 4 == 1 and conversations:
+                other = self.chance.choice(conversations)
+                workspace.load_link(("ticket", ticket_id), ("conversation", other))
+        for number, conversation_id in enumerate(conversations):
+            if number % 10 == 4:
+                other = conversations[number - 3]
+                workspace.load_link(("conversation", conversation_id), ("conversation", other))
+                if tickets:
+                    ticket_id = tickets[number % len(tickets)]
+                    workspace.load_link(("conversation", conversation_id), ("ticket", ticket_id))
 
     def ticket(self, number: int, updated_at: int) -> None:
         workspace, chance, maybe = self.workspace, self.chance, self.maybe
@@ -115,12 +122,7 @@ class DetailSample:
         state_id = chance.choice(states)
         is_snoozed = number % 6 == 4
         contacts = list(workspace.contacts.texts)
-        conversations = list(workspace.conversations.texts)
         admin = self.admin()
-        links: list[Record] = []
-        if number % 4 == 1 and conversations:
-            other = chance.choice(conversations)
-            links = [{"type": "conversation", "id": other, "category": None}]
         ticket_id = workspace.add_ticket(
             created_at=created_at,
             updated_at=updated_at,
@@ -134,17 +136,11 @@ class DetailSample:
             admin_assignee_id=int(admin["id"]) if admin and number % 3 else 0,
             team_assignee_id=int(next(iter(workspace.teams), 0)) if number % 2 else 0,
             is_shared=category == "Customer",
-            linked_objects={
-                "type": "list",
-                "data": links,
-                "total_count": len(links),
-                "has_more": False,
-            },
             ticket_attributes={
                 "_default_title_": chance.choice(self.sentences),
                 "_default_description_": maybe(chance.choice(self.sentences)),
                 "Order number": maybe(chance.randint(1, 9999)),
-                "Severity": maybe(chance.choice(_SEVERITIES)["label"]),
+                "Severity": maybe(chance.choice(_SEVERITIES)),
                 "Amount": maybe(round(chance.uniform(1, 500), 2)),
                 "Urgent": maybe(chance.random() < 0.5),
                 "Due": maybe(updated_at + _DAY),
@@ -280,19 +276,22 @@ class DetailSample:
         admin = self.admin()
         if number % 4 == 0 and admin:
             teammate = {"type": "admin", "id": int(admin["id"]), "name": admin["name"]}
-            workspace.handling_events[conversation_id] = [
-                {
-                    "teammate": teammate | {"email": admin["email"]},
-                    "type": "paused",
-                    "timestamp": iso(at - 600),
-                    "reason": "Paused",
-                },
-                {
-                    "teammate": teammate | {"email": self.maybe(admin["email"])},
-                    "type": "resumed",
-                    "timestamp": iso(at - 60),
-                },
-            ]
+            workspace.load_handling_events(
+                conversation_id,
+                [
+                    {
+                        "teammate": teammate | {"email": admin["email"]},
+                        "type": "paused",
+                        "timestamp": iso(at - 600),
+                        "reason": "Paused",
+                    },
+                    {
+                        "teammate": teammate | {"email": self.maybe(admin["email"])},
+                        "type": "resumed",
+                        "timestamp": iso(at - 60),
+                    },
+                ],
+            )
         if number % 6 == 1:
             for _ in range(chance.randint(1, 3)):
                 workspace.load_side_conversation(

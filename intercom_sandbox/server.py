@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 from aiohttp import web
 
+from . import record_edits
 from .api import Api
 from .calls import Answer, Call, error_answer
 from .faults import Fault, Faults
@@ -325,6 +326,8 @@ class Sandbox:
     def _control(self, call: Call) -> Answer:
         try:
             result = self._controlled(call)
+        except record_edits.EditError as exc:
+            return error_answer(400, "bad_request", str(exc))
         except (KeyError, TypeError, ValueError) as exc:
             return error_answer(400, "bad_request", f"{type(exc).__name__}: {exc}")
         return Answer(orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS))
@@ -334,6 +337,16 @@ class Sandbox:
         match call.method, call.path.removeprefix("/_sandbox/").split("/"):
             case "GET", ["truth", stream]:
                 return self.truth(stream)
+            case "GET", ["records", table]:
+                return record_edits.listed(self.workspace, table)
+            case "POST", ["records", table]:
+                return record_edits.add(self.workspace, table, arguments)
+            case "PATCH", ["records", table, *key]:
+                return record_edits.edit(self.workspace, table, "/".join(key), arguments)
+            case "DELETE", ["records", table, *key]:
+                return record_edits.delete(self.workspace, table, "/".join(key))
+            case "POST", ["merges"]:
+                return record_edits.merge(self.workspace, arguments["source"], arguments["target"])
             case "GET", ["requests"]:
                 return [record._asdict() for record in self.requests]
             case "DELETE", ["requests"]:

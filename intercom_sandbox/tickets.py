@@ -224,6 +224,18 @@ class Tickets(Base):
     def unlink_ticket(self, ticket_id: str, other_id: str, kind: str = "conversation") -> None:
         self._edit_links(ticket_id, other_id, kind, is_linked=False)
 
+    def load_link(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+        """Link two records, each a kind and an id, without changing their updated_at."""
+        with self.lock:
+            for (kind, record_id), (other_kind, other_id) in ((one, other), (other, one)):
+                table, others = (
+                    self.tickets if each == "ticket" else self.conversations
+                    for each in (kind, other_kind)
+                )
+                category = others.get(other_id)["category"] if other_kind == "ticket" else None
+                here = table.get(record_id)
+                table.put(here | _links(here, other_kind, other_id, category, is_linked=True))
+
     def ticket_text(self, ticket_id: str, text: bytes) -> bytes:
         """Return a ticket as the API sends it, with its newest parts."""
         parts = self.ticket_parts.get(ticket_id, [])

@@ -13,6 +13,7 @@ from . import records
 from .children import TABLES
 from .details import Details, note, subscription_type
 from .export_groups import CONTENT_PREFIX, GROUPS
+from .figures import conversation_statistics
 from .records import NESTED_LIMIT, PARTS_LIMIT, Record, update
 from .resource_store import ResourceStore
 from .tables import json_text
@@ -25,7 +26,7 @@ _NESTED_LISTS = {
     "opted_in_subscription_types": "subscription",
     "opted_out_subscription_types": "subscription",
 }
-_BREAK = re.compile(r"<br\s*/?>|</p>\s*<p[^>]*>", re.IGNORECASE)
+_BREAK = re.compile(r"<br\s*/?>|</(?:p|div)>\s*<(?:p|div)[^>]*>|<blockquote[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r'<a\s[^>]*href="([^"]*)"[^>]*>(.*?)</a>', re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 
@@ -415,6 +416,9 @@ class Workspace(Tickets, Details):
             self.parts[conversation_id] = [json_text(each) for each in made]
             self._note_translations(conversation_id, made)
             self._plain_parts.pop(conversation_id, None)
+            conversation = self.conversations.get(conversation_id)
+            if self._agree(conversation):
+                self.conversations.put(conversation)
             return [each["id"] for each in made]
 
     def _note_translations(self, conversation_id: str, parts: Sequence[Record]) -> None:
@@ -441,11 +445,28 @@ class Workspace(Tickets, Details):
     def _touch_parts(self, conversation_id: str, updated_at: int) -> None:
         self._plain_parts.pop(conversation_id, None)
         record = self.conversations.get(conversation_id)
-        if record["statistics"]:
-            count = len(self.parts[conversation_id])
-            record["statistics"]["count_conversation_parts"] = count
+        self._agree(record)
         latest = max(updated_at, record["updated_at"] or 0)
         self._put_conversation(record, {"updated_at": latest})
+
+    def load_handling_events(self, conversation_id: str, events: Sequence[Record]) -> None:
+        """Set the handling events of a conversation without changing its updated_at."""
+        with self.lock:
+            self.handling_events[conversation_id] = list(events)
+            conversation = self.conversations.get(conversation_id)
+            if self._agree(conversation):
+                self.conversations.put(conversation)
+
+    def _agree(self, conversation: Record) -> bool:
+        """Make the statistics of a conversation, if it has any, agree with its parts."""
+        if conversation["statistics"]:
+            parts = [orjson.loads(each) for each in self.parts[conversation["id"]]]
+            team = self.teams.get(str(conversation["team_assignee_id"]), {})
+            pauses = self.handling_events.get(conversation["id"], ())
+            conversation["statistics"] |= conversation_statistics(
+                conversation, parts, team.get("name"), pauses
+            )
+        return bool(conversation["statistics"])
 
     def _put_conversation(self, record: Record, fields: Record) -> None:
         fields = dict(fields)

@@ -220,7 +220,11 @@ def _selection(
     # Types are compared as a whole, which descriptions would make unequal.
     compiled = without_descriptions(schema)
     coercions = Coercions(stream.name)
-    rules: dict[str, Any] = {"unknown_fields": settings.unknown_fields, "nested": stream.nested}
+    rules: dict[str, Any] = {
+        "unknown_fields": settings.unknown_fields,
+        "nested": stream.nested,
+        "html_fields": stream.html_fields if settings.body_format == "plaintext" else (),
+    }
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=prune_schema(schema, is_selected),

@@ -43,6 +43,10 @@ def _nullable(kind: str, **keywords: str) -> Schema:
 
 TEXT = _nullable("string")
 DATE_TIME = _nullable("string", format="date-time")
+# Text comes first, because some targets that flatten make the column from the first branch.
+DATE_OR_TEXT: Schema = {
+    "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
+}
 # Values that do not fit are kept in other_attributes (API-G2). Objects have no type, because some
 # targets that flatten lose their values.
 ATTRIBUTE_TYPES: Mapping[str, Schema] = {
@@ -74,11 +78,9 @@ def discover(
     ]
     attributes = {
         model: _attributes(client, settings, model)
-        for model in sorted({stream.attributes for stream in streams if stream.attributes})
+        for model in sorted({model for each in streams for model in each.attribute_models.values()})
     }
-    found = [
-        _entry(stream, settings, attributes.get(stream.attributes or "", [])) for stream in streams
-    ]
+    found = [_entry(stream, settings, attributes) for stream in streams]
     if not is_only_default and settings.version >= ReportingDataset.first_version:
         found += [_entry_of_dataset(each, settings) for each in _datasets(client)]
     return {"streams": found}
@@ -158,20 +160,25 @@ def _datasets(client: Client) -> list[DatasetSchema]:
     return datasets
 
 
-def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
+def _entry(
+    stream: Stream, settings: Settings, attributes: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Entry:
     schema = load_schema(stream.name)
     untyped: list[str] = []
     if stream.attributes:
+        own = attributes.get(stream.attributes, ())
         custom = schema["properties"][stream.attributes_field]
-        typed = custom.pop("properties", {}) | attribute_schemas(attributes)
+        typed = custom.pop("properties", {}) | attribute_schemas(own)
         if typed:
             # Some targets that flatten give an object with no properties in it no column at all.
             custom["properties"] = typed
-        names = {name for each in attributes if isinstance(name := each.get("name"), str)}
+        names = {name for each in own if isinstance(name := each.get("name"), str)}
         untyped = sorted(names - typed.keys())
+    for path, model in stream.nested_attributes.items():
+        _add_dates(schema, path, attribute_schemas(attributes.get(model, ())))
     for name, column in stream.older_columns.items():
         if settings.version < column.until:
-            schema["properties"][name] = column.schema
+            properties_at(schema, name)[name.rpartition(".")[2]] = column.schema
     schema["properties"].update(added_columns(stream, settings))
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings
@@ -183,6 +190,31 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
         is_default = stream.is_default(settings) if breadcrumb == () else True
         metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
+
+
+def _add_dates(schema: dict[str, Any], path: str, attributes: Mapping[str, Schema]) -> None:
+    """Type the dates in a copy of attributes, such as `company.custom_attributes`.
+
+    The others stay as Intercom sends them: a copy has no column for values that do not fit.
+    """
+    custom = properties_at(schema, path)[path.rpartition(".")[2]]
+    # An object inside another one has less room for the names of columns.
+    room = LONGEST_COLUMN_BYTES + len(CUSTOM_ATTRIBUTES) - len(path.replace(".", "__"))
+    dates = {
+        name: {**DATE_OR_TEXT, **described_by(each.get("description"))}
+        for name, each in attributes.items()
+        if each.get("format") == "date-time" and len(name.encode()) <= room
+    }
+    if dates:
+        custom["properties"] = {**custom.get("properties", {}), **dates}
+
+
+def properties_at(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the properties of the object that holds the field at a path, such as `company.id`."""
+    for name in path.split(".")[:-1]:
+        schema = schema["properties"][name]
+    properties: dict[str, Any] = schema["properties"]
+    return properties
 
 
 def _entry_of_dataset(dataset: DatasetSchema, settings: Settings) -> Entry:

@@ -8,6 +8,10 @@ from datetime import date, datetime, timedelta, timezone
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 FIRST_SECOND = -62135596800  # 0001-01-01T00:00:00Z
 LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
+# As seconds, numbers of 13 digits are far beyond any date that somebody means. Smaller numbers are
+# not: the last day of the year 9999 ends after LAST_SECOND in some time zones.
+FIRST_MILLISECOND = 10**12
+LAST_MILLISECOND = 1000 * LAST_SECOND
 
 _ISO_TEXT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?(?:[Zz]|([+-]\d\d):?(\d\d))?)?",
@@ -51,6 +55,13 @@ def rfc3339(seconds: float) -> str | None:
         whole = int(seconds // 1)
         return _with_fraction(whole, min(round((seconds - whole) * 1_000_000), 999_999))
     return HOUR_TEXTS[seconds // 3600] + SECOND_TEXTS[seconds % 3600]
+
+
+def rfc3339_of_number(value: float) -> str | None:
+    """Do what `rfc3339` does, also for an instant in milliseconds since September 2001."""
+    if FIRST_MILLISECOND <= value <= LAST_MILLISECOND:
+        return rfc3339(value // 1000 if value % 1000 == 0 else value / 1000)
+    return rfc3339(value)
 
 
 def utc_text(time: datetime) -> str:

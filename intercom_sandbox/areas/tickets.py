@@ -6,7 +6,7 @@ from intercom_sandbox.records import Record
 from intercom_sandbox.resource import Kept, Resource
 from intercom_sandbox.resource_sample import Sample
 
-_TICKET_ATTRIBUTES: tuple[Record, ...] = (
+TICKET_ATTRIBUTES: tuple[Record, ...] = (
     {
         "name": "_default_title_",
         "default": True,
@@ -66,7 +66,7 @@ def _ticket_types(sample: Sample) -> None:
                 "ticket_type_id": int(type_id),
                 **fields,
             }
-            for order, fields in enumerate(_TICKET_ATTRIBUTES)
+            for order, fields in enumerate(TICKET_ATTRIBUTES)
         ]
         about = {
             "id": type_id,

@@ -74,6 +74,8 @@ class Stream:
     first_version, last_version: the API versions that have it.
     older_columns: columns that only older API versions have, or have with another type.
     attributes: the model whose custom attributes define the types inside `attributes_field`.
+    nested_attributes: the models of copies of custom attributes inside objects, by their path.
+    html_fields: the paths of texts that Intercom sends as HTML only, see `compile_record`.
     parent: the stream whose records contain this one's rows, or for which they are read; that
         stream names it.
     after: the streams that leave results to this one.
@@ -106,6 +108,8 @@ class Stream:
     older_columns: ClassVar[Mapping[str, OlderColumn]] = {}
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
+    nested_attributes: ClassVar[Mapping[str, str]] = {}
+    html_fields: ClassVar[Sequence[str]] = ()
     parent: str | None = None
     after: ClassVar[Sequence[str]] = ()
     is_snapshot: ClassVar[bool] = False
@@ -122,6 +126,12 @@ class Stream:
         super().__init_subclass__()
         for stream in cls.dependents():
             stream.parent = cls.name
+
+    @property
+    def attribute_models(self) -> Mapping[str, str]:
+        """The models whose attributes define the types inside objects, by path."""
+        own = {self.attributes_field: self.attributes} if self.attributes else {}
+        return {**own, **self.nested_attributes}
 
     @property
     def is_incremental(self) -> bool:

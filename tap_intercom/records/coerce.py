@@ -24,7 +24,15 @@ from tap_intercom.records.coercions import (
     Coercions,
 )
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, ImpreciseNumber, exact_json
-from tap_intercom.times import HOUR_TEXTS, SECOND_TEXTS, rfc3339_of, utc_text
+from tap_intercom.records.plain_text import plain_text
+from tap_intercom.times import (
+    FIRST_MILLISECOND,
+    HOUR_TEXTS,
+    SECOND_TEXTS,
+    rfc3339_of,
+    rfc3339_of_number,
+    utc_text,
+)
 
 Schema = Mapping[str, Any]
 Breadcrumb = tuple[str, ...]
@@ -46,12 +54,14 @@ def compile_record(
     unknown_fields: str = "drop",
     key_properties: Collection[str] | None = None,
     nested: Mapping[str, str] | None = None,
+    html_fields: Collection[str] = (),
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return a function that makes a parsed record valid for the result of `prune_schema`.
 
     `schema` may come from any catalog, ours or one made by hand. `selected` is called with Singer
     breadcrumbs. `nested` names the fields that Intercom wraps in an object, and the key in that
-    object that holds the value of the column.
+    object that holds the value of the column. `html_fields` are the paths of texts whose HTML
+    becomes plain text, such as `notes.data[].body`.
 
     The returned function changes the record in place and returns it. A selected field that is
     missing becomes null, so that a value that Intercom no longer sends does not stay in the target.
@@ -62,7 +72,12 @@ def compile_record(
     that may not be null), and ImpreciseNumber, see `parse`.
     """
     columns, required, coerce_fields = compile_fields(
-        schema, selected, coercions, unknown_fields=unknown_fields, nested=nested
+        schema,
+        selected,
+        coercions,
+        unknown_fields=unknown_fields,
+        nested=nested,
+        html_fields=html_fields,
     )
     not_nullable = [name for name, column in columns.items() if not column.is_nullable]
     if key_properties is None:
@@ -101,9 +116,10 @@ def compile_fields(
     *,
     unknown_fields: str = "drop",
     nested: Mapping[str, str] | None = None,
+    html_fields: Collection[str] = (),
 ) -> Layout:
     """Compile the fields of a record one by one; for the arguments see `compile_record`."""
-    compiler = _Compiler(selected, unknown_fields, coercions.add)
+    compiler = _Compiler(selected, unknown_fields, coercions.add, html_fields=html_fields)
     return compiler.layout(schema, (), "", nested=nested)
 
 
@@ -256,6 +272,15 @@ def _unwrapping(column: Column, key: str) -> Column:
     return Column(column.passes, coerce, takes=column.takes | {dict})
 
 
+def _plain(coerce_other: Coerce) -> Column:
+    """Return a column of texts that turns HTML into plain text."""
+
+    def coerce(value: Any) -> str:
+        return plain_text(value if type(value) is str else coerce_other(value))
+
+    return Column(frozenset(), coerce, takes=_TEXT)
+
+
 def _never(value: Any) -> Any:
     raise CoercionError
 
@@ -292,6 +317,14 @@ def _is_null(value: Any) -> bool:
     return type(value) is str and value.lower() == "null"
 
 
+def _milliseconds(value: float) -> str:
+    """Return the text of an instant in milliseconds, which cannot be meant as seconds."""
+    text = rfc3339_of_number(value) if value >= FIRST_MILLISECOND else None
+    if text is None:
+        raise CoercionError
+    return text
+
+
 def _date_time(value: Any) -> str:
     kind = type(value)
     if kind is int:
@@ -300,7 +333,7 @@ def _date_time(value: Any) -> str:
             usual: str = HOUR_TEXTS[value // 3600] + SECOND_TEXTS[value % 3600]
             return usual
         except KeyError:
-            raise CoercionError from None
+            return _milliseconds(value)
     if kind is not float and kind is not str:
         raise CoercionError
     try:
@@ -308,7 +341,7 @@ def _date_time(value: Any) -> str:
     except (CoercionError, OverflowError):
         # Only `rfc3339_of` knows days, and times without an offset.
         if kind is float or _NUMBER_TEXT.fullmatch(value):
-            raise CoercionError from None
+            return _milliseconds(float(value))
     try:
         text = rfc3339_of(value)
     except (ValueError, OverflowError):
@@ -336,12 +369,18 @@ class _Compiler:
     """
 
     def __init__(
-        self, selected: Selected, unknown_fields: str, note: Note, exact_only: bool = False
+        self,
+        selected: Selected,
+        unknown_fields: str,
+        note: Note,
+        exact_only: bool = False,
+        html_fields: Collection[str] = (),
     ) -> None:
         self.selected = selected
         self.unknown_fields = unknown_fields
         self.note = note
         self.exact_only = exact_only
+        self.html_fields = html_fields
 
     def column(self, schema: Any, breadcrumb: Breadcrumb, path: str) -> Column:
         if not isinstance(schema, Mapping):
@@ -411,6 +450,8 @@ class _Compiler:
             note(path, KEPT_AS_TEXT)
             return _json_text(value)
 
+        if path in self.html_fields:
+            return _plain(coerce)
         return Column(_TEXT, coerce)
 
     def integer(self, path: str) -> Column:
@@ -608,7 +649,7 @@ class _Compiler:
 
         Text comes last, because any value can become text.
         """
-        strict = _Compiler(self.selected, self.unknown_fields, _refuse, exact_only=True)
+        strict = _Compiler(self.selected, self.unknown_fields, _refuse, True, self.html_fields)
         exact = [strict.branch(branch, breadcrumb, path) for branch, _ in compiled]
         exact_coercions = {
             kind: [

@@ -20,6 +20,7 @@ import msgspec
 from tap_intercom.records.coerce import Breadcrumb, Layout, Schema, Selected, compile_fields
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, NUL, Parsed, parse
+from tap_intercom.records.plain_text import plain_text
 from tap_intercom.times import FIRST_SECOND, HOUR_TEXTS, LAST_SECOND, SECOND_TEXTS, utc_text
 
 # A table that has more unknown fields than this is not worth a type.
@@ -45,6 +46,9 @@ _NAME = re.compile(r'[^"\\\x00-\x1f]*')
 _BESIDE_A_LIST = ("has_more", "total_count", "next_cursor", "pages")
 
 _UNSET = msgspec.UNSET
+# The steps of the path of a text, such as `notes.data[].body`.
+_ENTRIES = "[]"
+_STEPS = re.compile(r"\[\]|[^.\[\]]+")
 _PARSE_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
@@ -58,6 +62,7 @@ class TypedRecord(msgspec.Struct, gc=False):
     - instants: index and attribute of each field that stays Unix seconds until `coerce`
     - lists: index, attribute and name of each nested list, and the type of the object around it
     - others: index and name of each field that the parser does not check, and its absent value
+    - html_texts: the steps to each text whose HTML becomes plain text
     """
 
     attributes: ClassVar[Mapping[str, str]] = {}
@@ -65,6 +70,7 @@ class TypedRecord(msgspec.Struct, gc=False):
     instants: ClassVar[Sequence[tuple[int, str]]] = ()
     lists: ClassVar[Sequence[tuple[int, str, str, type[Any]]]] = ()
     others: ClassVar[Sequence[tuple[int, str, Any]]] = ()
+    html_texts: ClassVar[Sequence[Sequence[str]]] = ()
 
     def get(self, name: str) -> Any:
         """Return the value of a field; None if it is missing or unknown."""
@@ -113,6 +119,8 @@ class TypedRecord(msgspec.Struct, gc=False):
             self.coerce_others(others)
             for name in names:
                 setattr(self, self.attributes[name], others.get(name, _UNSET))
+        for steps in self.html_texts:
+            _make_plain(self, steps)
         return self
 
     @staticmethod
@@ -127,6 +135,23 @@ _BESIDE_RECORDS = ("type", "pages", "total_count", "total_pages", "has_more", "n
 
 class TypedList(TypedRecord):
     """The object around a nested list: v0 holds the entries, v1 to v4 describe the list."""
+
+
+def _make_plain(value: Any, steps: Sequence[str]) -> None:
+    """Turn the HTML at the end of these steps, if there is any, into plain text."""
+    step, *others = steps
+    if step == _ENTRIES:
+        for entry in value:
+            if entry is not None:
+                _make_plain(entry, others)
+        return
+    inner = value.get(step)
+    if inner is None:
+        return
+    if others:
+        _make_plain(inner, others)
+    else:
+        value[step] = plain_text(inner)
 
 
 def values_of(records: Sequence[Any], name: str) -> list[Any]:
@@ -171,11 +196,13 @@ class PageParser:
         nested: Mapping[str, str],
         records_key: str,
         instant_field: str,
+        html_fields: Collection[str] = (),
     ) -> None:
         self._selected = selected
         self._coercions = coercions
         self._keys = key_properties
         self._nested = nested
+        self._html_fields = html_fields
         self._records_key = records_key
         self._instant_field = instant_field
         self._columns = {
@@ -262,6 +289,9 @@ class PageParser:
             "lists": lists,
             "others": others,
             "coerce_others": staticmethod(self._coercion_of_others()),
+            "html_texts": [
+                steps for steps in map(_STEPS.findall, self._html_fields) if steps[0] in self._types
+            ],
         }
         return _struct(fields, prepared)
 
@@ -289,6 +319,7 @@ class PageParser:
             selected,
             self._coercions,
             nested=self._nested,
+            html_fields=self._html_fields,
         )
 
     def _type_of_column(self, name: str, column: Schema) -> Any:

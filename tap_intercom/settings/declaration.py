@@ -125,7 +125,9 @@ class Settings:
         LOOKBACK_SECONDS,
     )
     body_format: str = _setting(
-        "Format of conversation part bodies.", choice("plaintext", "html"), "plaintext"
+        "Format of messages and notes; articles and other content stay HTML.",
+        choice("plaintext", "html"),
+        "plaintext",
     )
     unknown_fields: str = _setting(
         "What to do with fields that are not in the schema.", choice("drop", "pass"), "drop"

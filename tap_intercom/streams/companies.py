@@ -81,6 +81,7 @@ class CompanyNotes(ChildStream):
     instant_field = "created_at"
     from_parent = OF_COMPANY
     paging = Numbered(50)
+    html_fields = ("body",)
 
     def may_have_any(self, parent: Record) -> bool:
         return may_have(NOTES, parent)
@@ -128,6 +129,7 @@ class Companies(Stream):
     is_selected_by_default = True
     request_cost = "1 per page of companies"
     attributes = "company"
+    html_fields = ("notes.data[].body", "notes.notes[].body")
     nested = {"tags": "tags", "segments": "segments"}
     lists = (TAGS, SEGMENTS, NOTES)
     embedded = (CompanyTag(), CompanySegment())

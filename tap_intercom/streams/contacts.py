@@ -121,6 +121,7 @@ class ContactNotes(ChildStream):
     instant_field = "created_at"
     from_parent = OF_CONTACT
     paging = Numbered(50)
+    html_fields = ("body",)
 
     def may_have_any(self, parent: Record) -> bool:
         return may_have(NOTES, parent)

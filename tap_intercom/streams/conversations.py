@@ -17,6 +17,7 @@ from tap_intercom.reading.search import SearchStream, probe_search
 from tap_intercom.reading.stream import (
     EmbeddedStream,
     MissingPermission,
+    OlderColumn,
     Probe,
     columns_of,
     instant_of,
@@ -147,6 +148,7 @@ class SideConversationParts(EmbeddedStream):
         "conversation_updated_at": "conversation_updated_at",
     }
     nested_list = PARTS_OF_SIDE_CONVERSATION
+    html_fields = ("body",)
 
 
 class SideConversations(ChildStream):
@@ -289,6 +291,25 @@ class Conversations(SearchStream):
     permission = READ_CONVERSATIONS
     request_cost = "1 per 150 changed conversations"
     attributes = "conversation"
+    nested_attributes = {
+        "company.custom_attributes": "company",
+        "ticket.ticket_attributes": "ticket",
+    }
+    older_columns = {
+        "ticket.ticket_state": OlderColumn(
+            (2, 12),
+            {"type": ["null", "string"], "description": "Category of the ticket's state."},
+        )
+    }
+    html_fields = (
+        "source.body",
+        "source.subject",
+        "source.email_message_metadata.history",
+        "company.notes.data[].body",
+        "ticket.ticket_attributes._default_description_",
+        "conversation_message.body",
+        "conversation_message.subject",
+    )
     nested = {"tags": "tags", "contacts": "contacts"}
     lists = (CONTACTS, TAGS, TEAMMATES, LINKS, TOPICS, CONTENT_SOURCES, NOTES_OF_COMPANY)
     embedded = (

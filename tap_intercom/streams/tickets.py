@@ -36,6 +36,7 @@ class TicketParts(EmbeddedStream):
     replication_key = "updated_at"
     from_parent = OF_TICKET
     nested_list = PARTS
+    html_fields = ("body",)
 
     def covers(self, opening: Opening) -> frozenset[str]:
         return part_types(opening.settings)
@@ -81,6 +82,10 @@ class Tickets(SearchStream):
     first_version = (2, 10)
     attributes = "ticket"
     attributes_field = "ticket_attributes"
+    html_fields = (
+        "ticket_attributes._default_description_",
+        "ticket_parts.ticket_parts[].body",
+    )
     # Text before 2.12: the category that the later object has, with two labels beside it.
     older_columns = {
         name: OlderColumn((2, 12), {"type": ["null", "string"], "description": description})

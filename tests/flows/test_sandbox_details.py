@@ -820,7 +820,9 @@ def test_edits_of_conversations_are_seen() -> None:
 
 
 def test_details_leave_the_main_records_of_a_seed_as_they_are() -> None:
-    told = ("notes", "opted_in_subscription_types", "opted_out_subscription_types")
+    told = ["notes", "opted_in_subscription_types", "opted_out_subscription_types"]
+    # Links to tickets, and pauses of the work.
+    told += ["linked_objects", "statistics"]
     few, many = (generate(seed=3, tickets=size, details=size, now=NOW) for size in (0, 200))
     for table in ("contacts", "companies", "conversations", "conversation_parts", "segments"):
         first, second = (

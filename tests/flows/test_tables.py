@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 from conftest import Output, Tap
 from truth import STREAMS as CORE
-from truth import differences, instant_text, split_attributes
+from truth import differences, instant_text, split_attributes, with_values
 
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.reading.stream import record_hash
@@ -62,7 +62,7 @@ def expected_records(workspace: Workspace, name: str) -> dict[tuple[str, ...], R
         if name in ("tickets", "custom_object_instances"):
             field = "ticket_attributes" if name == "tickets" else "custom_attributes"
             record[field], record["other_attributes"] = split_attributes(record[field], types)
-        found[key_of(name, record)] = record
+        found[key_of(name, record)] = with_values(name, record, workspace)
     return found
 
 

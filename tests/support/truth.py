@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections import Counter, defaultdict
@@ -48,6 +49,31 @@ _UNWRAPPED = {
     },
     "companies": {"tags": "tags", "segments": "segments"},
     "conversations": {"tags": "tags", "contacts": "contacts"},
+}
+# Texts that Intercom sends as HTML only; the tap makes them plain unless body_format is html.
+_HTML_FIELDS = {
+    "contact_notes": ("body",),
+    "company_notes": ("body",),
+    "companies": ("notes.data.body", "notes.notes.body"),
+    "conversations": (
+        "source.body",
+        "source.subject",
+        "source.email_message_metadata.history",
+        "company.notes.data.body",
+        "ticket.ticket_attributes._default_description_",
+        "conversation_message.body",
+        "conversation_message.subject",
+    ),
+    "side_conversation_parts": ("body",),
+    "ticket_parts": ("body",),
+    "tickets": ("ticket_attributes._default_description_", "ticket_parts.ticket_parts.body"),
+}
+# The copies of custom attributes inside other records, and whose they are.
+_ATTRIBUTE_COPIES = {
+    "conversations": (
+        ("company", "custom_attributes", "companies"),
+        ("ticket", "ticket_attributes", "tickets"),
+    ),
 }
 _MODELS = {"contacts": "contact", "companies": "company", "conversations": "conversation"}
 
@@ -175,7 +201,12 @@ def expected_records(
     else:
         types = _attribute_types(workspace, stream)
         shaped_records = [
-            shaped(stream, raw | _asked_for(workspace, stream, raw, version), types, version)
+            with_values(
+                stream,
+                shaped(stream, raw | _asked_for(workspace, stream, raw, version), types, version),
+                workspace,
+                body_format,
+            )
             for raw in workspace.truth(stream)
         ]
     return {key_of(stream, record): record for record in shaped_records}
@@ -228,6 +259,39 @@ def shaped(
     return record
 
 
+def with_values(
+    stream: str,
+    record: Record,
+    workspace: Workspace | None = None,
+    body_format: str = "plaintext",
+) -> Record:
+    """A copy of a record with plain texts and typed copies of attributes, as the tap sends them."""
+    record = copy.deepcopy(record)
+    if body_format == "plaintext":
+        for path in _HTML_FIELDS.get(stream, ()):
+            _make_plain(record, path.split("."))
+    if workspace is None:
+        return record
+    for place, field, owner in _ATTRIBUTE_COPIES.get(stream, ()):
+        inner = record.get(place)
+        if inner and inner.get(field):
+            types = _attribute_types(workspace, owner)
+            inner[field] = {
+                name: _in_copy(value, types.get(name)) for name, value in inner[field].items()
+            }
+    return record
+
+
+def _make_plain(value: Any, steps: Sequence[str]) -> None:
+    if isinstance(value, list):
+        for each in value:
+            _make_plain(each, steps)
+    elif isinstance(value, dict) and len(steps) > 1:
+        _make_plain(value.get(steps[0]), steps[1:])
+    elif isinstance(value, dict) and isinstance(text := value.get(steps[0]), str):
+        value[steps[0]] = plain_text(text)
+
+
 def _expected_parts(workspace: Workspace, body_format: str) -> Iterator[Record]:
     conversations = {record["id"]: record for record in workspace.truth("conversations")}
     parts: defaultdict[str, list[Record]] = defaultdict(list)
@@ -247,6 +311,8 @@ def _expected_parts(workspace: Workspace, body_format: str) -> Iterator[Record]:
 def _attribute_types(workspace: Workspace, stream: str) -> dict[str, str]:
     if stream == "conversations":
         attributes = workspace.truth("conversation_attributes")
+    elif stream == "tickets":
+        attributes = workspace.truth("ticket_type_attributes")
     elif stream in _MODELS:
         every = workspace.truth(f"{_MODELS[stream]}_attributes")
         attributes = [attribute for attribute in every if attribute["custom"]]
@@ -314,6 +380,16 @@ def _in_column(value: Any, kind: str) -> Any:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _in_copy(value: Any, kind: str | None) -> Any:
+    """A value in a copy of attributes: a date as such or as text, and any other as it is."""
+    if value is None or kind not in ("date", "datetime"):
+        return _with_readable_integers(value)
+    text = instant_text(value)
+    if text is not None:
+        return text
+    return value if type(value) is str else _json(value)
 
 
 def _with_readable_integers(value: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_intercom.times import epoch_seconds, rfc3339, rfc3339_of
+from tap_intercom.times import epoch_seconds, rfc3339, rfc3339_of, rfc3339_of_number
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -36,6 +36,30 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 )
 def test_seconds_become_utc_text(seconds: float, text: str | None) -> None:
     assert rfc3339(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1769860800, "2026-01-31T12:00:00Z"),
+        (1769860800.25, "2026-01-31T12:00:00.250000Z"),
+        (1769860800000, "2026-01-31T12:00:00Z"),
+        (1769860800000.0, "2026-01-31T12:00:00Z"),
+        (1769860800123, "2026-01-31T12:00:00.123000Z"),
+        (1000000000000, "2001-09-09T01:46:40Z"),
+        (999999999999, None),
+        (253402300800, None),  # the year 10000, which some systems use for "never"
+        (253402300799000, "9999-12-31T23:59:59Z"),
+        (253402300799001, None),
+        (-1769860800000, None),
+        (1769860800000000, None),
+        (10**400, None),
+        (float("nan"), None),
+        (float("inf"), None),
+    ],
+)
+def test_milliseconds_become_utc_text(number: float, text: str | None) -> None:
+    assert rfc3339_of_number(number) == text
 
 
 @pytest.mark.parametrize(
