@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from singer import metadata
@@ -175,7 +175,7 @@ def _entry(
         names = {name for each in own if isinstance(name := each.get("name"), str)}
         untyped = sorted(names - typed.keys())
     for path, model in stream.nested_attributes.items():
-        _add_dates(schema, path, attribute_schemas(attributes.get(model, ())))
+        _type_copy(schema, path, attribute_schemas(attributes.get(model, ())), stream.html_fields)
     for name, column in stream.older_columns.items():
         if settings.version < column.until:
             properties_at(schema, name)[name.rpartition(".")[2]] = column.schema
@@ -192,21 +192,24 @@ def _entry(
     return {**entry, "metadata": metadata.to_list(marks)}
 
 
-def _add_dates(schema: dict[str, Any], path: str, attributes: Mapping[str, Schema]) -> None:
-    """Type the dates in a copy of attributes, such as `company.custom_attributes`.
+def _type_copy(
+    schema: dict[str, Any],
+    path: str,
+    attributes: Mapping[str, Schema],
+    html_fields: Collection[str],
+) -> None:
+    """Type the dates and the HTML in a copy of attributes, such as `company.custom_attributes`.
 
     The others stay as Intercom sends them: a copy has no column for values that do not fit.
     """
     custom = properties_at(schema, path)[path.rpartition(".")[2]]
     # An object inside another one has less room for the names of columns.
     room = LONGEST_COLUMN_BYTES + len(CUSTOM_ATTRIBUTES) - len(path.replace(".", "__"))
-    dates = {
-        name: {**DATE_OR_TEXT, **described_by(each.get("description"))}
-        for name, each in attributes.items()
-        if each.get("format") == "date-time" and len(name.encode()) <= room
-    }
-    if dates:
-        custom["properties"] = {**custom.get("properties", {}), **dates}
+    for name, each in attributes.items():
+        is_date = each.get("format") == "date-time"
+        if (is_date or f"{path}.{name}" in html_fields) and len(name.encode()) <= room:
+            column = {**DATE_OR_TEXT, **described_by(each.get("description"))} if is_date else each
+            custom.setdefault("properties", {})[name] = column
 
 
 def properties_at(schema: dict[str, Any], path: str) -> dict[str, Any]:

@@ -12,12 +12,16 @@ UNIT = TESTS / "unit"
 
 # Modules and packages that only whole runs show to be right, and the tests that do.
 TESTED_BY_RUNS = {
+    "bar.py": "the bar on a terminal: flows/test_progress.py",
     "cli.py": "arguments and exit codes of the process: flows/test_bad_input.py",
     "commands/about.py": "compared with tests/about.json by test_docs.py",
     "commands/check.py": "one request for each stream: flows/test_check.py",
     "commands/discover.py": "writes what discovery.py makes: flows/test_discover.py",
     "commands/login.py": "a browser and its callback: flows/test_login.py",
+    "commands/process_log.py": "reads what two processes say: flows/test_pipeline.py",
     "commands/run.py": "two processes and their pipes: flows/test_pipeline.py",
+    "commands/run_result.py": "the last line of two processes: flows/test_pipeline.py",
+    "commands/target_secrets.py": "hides what a target says: flows/test_pipeline.py",
     "discovery.py": "asks Intercom for attributes: flows/test_discover.py",
     "intercom/connection.py": "sockets, proxies and TLS: flows/test_network.py",
     "progress.py": "lines and bars of a run: flows/test_progress.py",

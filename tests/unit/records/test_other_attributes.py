@@ -69,7 +69,7 @@ def test_value_that_fits_stays(kind: str, value: Any) -> None:
         ("integer", {"a": 1}),
         *(("float", each) for each in ("n/a", "1.50", "1e3", False, [0.5], 2**70 + 1, "NaN")),
         *(("boolean", each) for each in (1, 0, "True", "maybe", [True], 0.0)),
-        *(("date", each) for each in ("", "31/12/2020", 1_571_672_154_000, True, [1], "12")),
+        *(("date", each) for each in ("", "31/12/2020", 10**11 * 3, True, [1], "12")),
         *(("files", each) for each in ("a.png", 5)),
         ("files", {"name": "a.png"}),
     ],
