@@ -16,10 +16,17 @@ from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import total_count
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.stream_run import Batch, Opening, Record, Shared, StreamRun
+from tap_intercom.records.coerce import without_keywords
 from tap_intercom.records.parsing import exact_json
 from tap_intercom.records.typed_records import TypedRecord, values_of
 from tap_intercom.settings import Settings
 from tap_intercom.times import epoch_seconds
+
+# What a field of a schema file says beyond JSON Schema; catalogs and messages do not have it.
+# references: the column that an id is of, or each column that it may be of, with the values of
+#   other fields that say so.
+# copy_of: the table that has the content of the field.
+SCHEMA_NOTES = frozenset({"references", "copy_of"})
 
 
 @dataclass(frozen=True)
@@ -233,7 +240,13 @@ class EmbeddedStream(Stream):
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """Return the schema file of a stream."""
+    """Return the schema of a stream in the words of JSON Schema alone, as catalogs have it."""
+    schema: dict[str, Any] = without_keywords(annotated_schema(name), SCHEMA_NOTES)
+    return schema
+
+
+def annotated_schema(name: str) -> dict[str, Any]:
+    """Return the schema file of a stream, with SCHEMA_NOTES."""
     text = (files("tap_intercom") / "schemas" / f"{name}.json").read_bytes()
     schema: dict[str, Any] = orjson.loads(text)
     return schema
