@@ -56,7 +56,7 @@ class Api:
         self.scroll: Scroll | None = None
         self._cursors = Cursors(options)
         self._results: dict[object, Result] = {}
-        resources = ResourceAnswers(workspace, options, self._cursors)
+        resources = ResourceAnswers(workspace, options, self._cursors, self.version)
         self.details = DetailEndpoints(self)
         exports = self.exports = Exports(workspace, options, self.version)
         reporting = self.reporting = ReportingExports(workspace, options)

@@ -54,6 +54,7 @@ class Resource:
     makes_parent    whether a record creates the parent that it names
     missing         the error code for a parent that does not exist
     hidden          fields that answers omit
+    newer           fields that versions before this one omit
     bodies          fields that only come with include_bodies=true
     only            the field that replaces the record in the answer
     shape           a record of version 2.16 with nothing set; its id, times and workspace_id are
@@ -84,6 +85,7 @@ class Resource:
     makes_parent: bool = False
     missing: str = "not_found"
     hidden: tuple[str, ...] = ()
+    newer: Mapping[str, Version] = field(default_factory=dict)
     bodies: tuple[str, ...] = ()
     only: str = ""
     until: Version = (sys.maxsize, 0)

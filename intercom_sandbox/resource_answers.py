@@ -9,7 +9,7 @@ from .calls import Answer, Call, RefusalError, json_answer
 from .options import Options
 from .pages import Cursors, Result, numbered_page, page_size
 from .records import Record
-from .resource import Resource, TimeFilter
+from .resource import Resource, TimeFilter, Version
 from .resource_store import key_of, milliseconds, order_key
 from .resources import RESOURCES
 from .workspace import Workspace
@@ -20,11 +20,18 @@ _COMPARED: dict[str, Callable[[int, int], bool]] = {">": gt, ">=": ge, "<=": le}
 class ResourceAnswers:
     """The lists of resources, and the single article."""
 
-    def __init__(self, workspace: Workspace, options: Options, cursors: Cursors) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        options: Options,
+        cursors: Cursors,
+        version: Callable[[Call], Version],
+    ) -> None:
         self._workspace = workspace
         self._store = workspace.resources
         self._options = options
         self._cursors = cursors
+        self._version = version
 
     def listed(self, resource: Resource, call: Call, parent_id: str | None = None) -> Answer:
         """Return a page of a list. Raises RefusalError."""
@@ -36,7 +43,7 @@ class ResourceAnswers:
             records = self._filtered(each, call, records)
         if resource.is_reversible and call.query.get("order") == "asc":
             records.reverse()
-        left_out = set(resource.hidden)
+        left_out = self._left_out(resource, call)
         if call.query.get("include_bodies") != "true":
             left_out.update(resource.bodies)
         match resource.paging:
@@ -65,8 +72,16 @@ class ResourceAnswers:
             raise RefusalError(404, "not_found", "Resource Not Found")
         statistics = self._store.record("article_statistics", article_id)
         if statistics:
-            statistics = _shown(statistics, set(RESOURCES["article_statistics"].hidden))
+            left_out = self._left_out(RESOURCES["article_statistics"], call)
+            statistics = _shown(statistics, left_out)
+        article = _shown(article, self._left_out(RESOURCES["articles"], call))
         return json_answer(article | {"statistics": statistics})
+
+    def _left_out(self, resource: Resource, call: Call) -> set[str]:
+        """Return the fields that answers omit in the version of a call."""
+        version = self._version(call)
+        newer = {name for name, since in resource.newer.items() if version < since}
+        return {*resource.hidden, *newer}
 
     def _filtered(self, given: TimeFilter, call: Call, records: list[Record]) -> list[Record]:
         text = call.query.get(given.parameter)

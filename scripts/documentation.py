@@ -91,6 +91,8 @@ def facts_of(stream: Stream) -> Iterator[tuple[str, str]]:
     yield "Replication", "full" if time is None else f"incremental by `{time}`"
     yield "Permission", stream.permission
     yield "Requests", stream.request_cost
+    if stream.advice:
+        yield "Which to take", stream.advice
     if stream.first_version > Stream.first_version:
         yield "API version", "{}.{} or later".format(*stream.first_version)
     if found := " ".join(deletes_of(stream)):

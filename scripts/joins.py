@@ -9,7 +9,8 @@ from typing import Any
 
 from tap_intercom.catalog import WORKSPACE_ID, WORKSPACE_ID_COLUMN
 from tap_intercom.commands.about import Table
-from tap_intercom.reading.stream import Stream, annotated_schema
+from tap_intercom.reading.schema_notes import annotated_schema
+from tap_intercom.reading.stream import Stream
 
 Schema = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from singer import metadata
 
-from tap_intercom.breadcrumbs import breadcrumbs, is_in_list
+from tap_intercom.breadcrumbs import Breadcrumb, breadcrumbs, is_in_list
 from tap_intercom.catalog import (
     QUALIFIED_ID,
     WORKSPACE_ID,
@@ -21,7 +21,8 @@ from tap_intercom.catalog import (
 from tap_intercom.errors import AuthError, ContractError, ResponseError
 from tap_intercom.intercom.client import Client
 from tap_intercom.intercom.pages import WHOLE, read_pages
-from tap_intercom.reading.stream import Stream, list_of, load_schema
+from tap_intercom.reading.schema_notes import annotated_schema, copies, of_version, without_notes
+from tap_intercom.reading.stream import Stream, list_of
 from tap_intercom.records.coerce import described_by
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
@@ -159,22 +160,36 @@ def _datasets(client: Client) -> list[DatasetSchema]:
 
 
 def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str, Any]]) -> Entry:
-    schema = load_schema(stream.name)
+    annotated = annotated_schema(stream.name)
+    if not stream.is_selected_by_default:
+        # Users know the columns of core streams, also those that stay empty.
+        annotated = of_version(annotated, settings.version)
+    for name, column in stream.older_columns.items():
+        if settings.version < column.until:
+            annotated["properties"][name] = column.schema
+    schema = without_notes(annotated)
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
         custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
-    for name, column in stream.older_columns.items():
-        if settings.version < column.until:
-            schema["properties"][name] = column.schema
     schema["properties"].update(added_columns(stream, settings))
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings
     )
+    copied = copied_fields(stream, annotated, settings)
     for breadcrumb in marks:
         # A field follows its stream, so selecting the stream alone is enough.
-        is_default = stream.is_default(settings) if breadcrumb == () else True
+        is_default = stream.is_default(settings) if breadcrumb == () else breadcrumb not in copied
         metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
+
+
+def copied_fields(stream: Stream, annotated: Schema, settings: Settings) -> set[Breadcrumb]:
+    """Return the fields that are not selected, as another table has them; none in core streams."""
+    if stream.is_selected_by_default:
+        return set()
+    found = copies(annotated, lambda name: name in STREAMS and STREAMS[name].is_in(settings))
+    always_read = {*stream.key_properties, stream.replication_key}
+    return {place for place in found if place[-1] not in always_read or len(place) > 2}
 
 
 def _entry_of_dataset(dataset: DatasetSchema, settings: Settings) -> Entry:

@@ -6,27 +6,18 @@ import hashlib
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any, ClassVar, NamedTuple
-
-import orjson
 
 from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import total_count
 from tap_intercom.reading.nested import NestedList
+from tap_intercom.reading.schema_notes import annotated_schema, without_notes
 from tap_intercom.reading.stream_run import Batch, Opening, Record, Shared, StreamRun
-from tap_intercom.records.coerce import without_keywords
 from tap_intercom.records.parsing import exact_json
 from tap_intercom.records.typed_records import TypedRecord, values_of
 from tap_intercom.settings import Settings
 from tap_intercom.times import epoch_seconds
-
-# What a field of a schema file says beyond JSON Schema; catalogs and messages do not have it.
-# references: the column that an id is of, or each column that it may be of, with the values of
-#   other fields that say so.
-# copy_of: the table that has the content of the field.
-SCHEMA_NOTES = frozenset({"references", "copy_of"})
 
 
 @dataclass(frozen=True)
@@ -92,6 +83,7 @@ class Stream:
     has_documented_order: whether Intercom documents the order of a list that is newest first.
     is_append_only: whether records neither leave that list nor change in it.
     is_selected_by_default: whether a run without a catalog reads it.
+    advice: what to know before selecting it, for the documentation.
     not_sent_again: rows that Intercom once sent and no longer sends, although they are not deleted.
     """
 
@@ -121,6 +113,7 @@ class Stream:
     has_documented_order: ClassVar[bool] = True
     is_append_only: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
+    advice: ClassVar[str | None] = None
     not_sent_again: ClassVar[str | None] = None
 
     def __init_subclass__(cls) -> None:
@@ -241,15 +234,7 @@ class EmbeddedStream(Stream):
 
 def load_schema(name: str) -> dict[str, Any]:
     """Return the schema of a stream in the words of JSON Schema alone, as catalogs have it."""
-    schema: dict[str, Any] = without_keywords(annotated_schema(name), SCHEMA_NOTES)
-    return schema
-
-
-def annotated_schema(name: str) -> dict[str, Any]:
-    """Return the schema file of a stream, with SCHEMA_NOTES."""
-    text = (files("tap_intercom") / "schemas" / f"{name}.json").read_bytes()
-    schema: dict[str, Any] = orjson.loads(text)
-    return schema
+    return without_notes(annotated_schema(name))
 
 
 def record_hash(values: Sequence[Any]) -> str:

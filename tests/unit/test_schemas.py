@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from description import DESCRIBED_AS as NAMED
-from description import description
+from description import description, description_of_2_12
 from paths import BESIDE, ROOT
 from truth import STREAMS as KNOWN
 
 from tap_intercom.catalog import DELETED_AT_COLUMN, WORKSPACE_ID_COLUMN
-from tap_intercom.reading.stream import annotated_schema, load_schema
+from tap_intercom.reading.schema_notes import annotated_schema, first_version
+from tap_intercom.reading.stream import load_schema
 from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.reporting import HASH_COLUMN
@@ -412,7 +413,7 @@ def columns(stream: str) -> dict[str, str]:
     return {path: single_type(node) for path, node in fields(stream).items()}
 
 
-def components(node: dict[str, Any]) -> dict[str, Any]:
+def components(node: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     """A schema of the description with what it refers to, and all that it is put together from.
 
     Of objects that differ by kind it has the fields of all kinds.
@@ -420,20 +421,25 @@ def components(node: dict[str, Any]) -> dict[str, Any]:
     found = dict(node)
     if "$ref" in found:
         name = found.pop("$ref").rsplit("/", 1)[1]
-        found = {**components(description()["components"]["schemas"][name]), **found}
+        found = {**components(schemas[name], schemas), **found}
     for part in [*found.pop("allOf", []), *found.pop("oneOf", [])]:
-        part = components(part)
+        part = components(part, schemas)
         properties = {**part.get("properties", {}), **found.get("properties", {})}
         found = {**part, **found, **({"properties": properties} if properties else {})}
     return found
 
 
 @cache
-def described_columns(component: str) -> dict[str, str]:
-    """Path to type of every field of an object of the official description."""
+def described_columns(component: str, *, is_older: bool = False) -> dict[str, str]:
+    """Path to type of every field of an object of the official description.
+
+    is_older: whether that of version 2.12 is meant; it has none of the fields of newer objects.
+    """
+    described = description_of_2_12() if is_older else description()
+    schemas = described["components"]["schemas"]
 
     def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-        target = components(node)
+        target = components(node, schemas)
         kind = target.get("type", "object")
         name = path.rsplit(".", 1)[-1]
         is_time = target.get("format") in ("date-time", "timestamp") or (
@@ -445,10 +451,13 @@ def described_columns(component: str) -> dict[str, str]:
         for child_name, child in target.get("properties", {}).items():
             yield from walk(child, f"{path}.{child_name}")
 
-    schemas = description()["components"]["schemas"]
+    if is_older and component not in schemas:
+        component = component.removesuffix("_list_item")
+        if component not in schemas:
+            return {}
     unknown = f"no {component} is described: name the record in tests/endpoints.json, or see LINKS"
     assert component in schemas, unknown
-    top = components(schemas[component])["properties"]
+    top = components(schemas[component], schemas)["properties"]
     return dict(field for name, child in top.items() for field in walk(child, name))
 
 
@@ -618,6 +627,19 @@ def test_references_lead_to_text_columns(stream: str) -> None:
 def test_copies_are_of_other_tables(stream: str) -> None:
     for path, node in annotated_fields(stream).items():
         assert node.get("copy_of") in (None, *TABLES), path
+
+
+@pytest.mark.parametrize("stream", sorted(DESCRIBED_AS.keys() - set(KNOWN)))
+def test_columns_that_2_12_does_not_describe_say_since_when(stream: str) -> None:
+    older = described_columns(DESCRIBED_AS[stream], is_older=True)
+    if STREAMS[stream].first_version > (2, 12) or not older:
+        return
+    newer = {path for path in expected_columns(stream) if path not in older}
+    inside = {path for path in newer if is_below(stream, path, [(stream, each) for each in newer])}
+    marked = {
+        path for path, node in annotated_fields(stream).items() if first_version(node) > (2, 12)
+    }
+    assert marked == newer - inside
 
 
 @pytest.mark.parametrize("stream", TABLES)
