@@ -24,6 +24,7 @@ SANDBOX_REQUIREMENTS = [
 ]
 DEVELOPMENT_REQUIREMENTS = [
     *SANDBOX_REQUIREMENTS,
+    "coverage>=7.10",
     "hypothesis>=6.100",
     "jsonschema-rs>=0.30",
     "mypy>=1.13",

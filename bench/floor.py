@@ -1,6 +1,7 @@
-"""The least that a tap in Python can do with contacts: parse each page, write a line per record.
+"""The least that a tap in Python can do with a search: parse each page, write a line per record.
 
-`floor.py URL TOKEN` asks for the pages one after the other and times only what follows each answer.
+`floor.py URL TOKEN STREAM` requests the pages one after the other and times only what follows each
+answer. The stream is contacts or conversations.
 Prints `{"records", "requests", "cpu_seconds"}`.
 """
 
@@ -15,14 +16,17 @@ from urllib.parse import urlsplit
 
 import orjson
 
-PREFIX = b'{"type":"RECORD","stream":"contacts","time_extracted":"2026-01-01T00:00:00Z","record":'
+RECORDS_KEYS = {"contacts": "data", "conversations": "conversations"}
 BODY = {
     "query": {"field": "updated_at", "operator": ">", "value": 0},
     "sort": {"field": "updated_at", "order": "ascending"},
 }
 
 
-def main(url: str, token: str) -> None:
+def main(url: str, token: str, stream: str) -> None:
+    head = {"type": "RECORD", "stream": stream, "time_extracted": "2026-01-01T00:00:00Z"}
+    prefix = orjson.dumps(head)[:-1] + b',"record":'
+    records_key = RECORDS_KEYS[stream]
     connection = HTTPConnection(urlsplit(url).netloc)
     headers = {
         "Authorization": f"Bearer {token}",
@@ -34,12 +38,12 @@ def main(url: str, token: str) -> None:
     pagination: dict[str, object] = {"per_page": 150}
     while True:
         body = json.dumps(BODY | {"pagination": pagination})
-        connection.request("POST", "/contacts/search", body, headers)
+        connection.request("POST", f"/{stream}/search", body, headers)
         answer = connection.getresponse().read()
         requests += 1
         started = time.process_time()
         page = orjson.loads(answer)
-        lines = [PREFIX + orjson.dumps(record) + b"}\n" for record in page["data"]]
+        lines = [prefix + orjson.dumps(record) + b"}\n" for record in page[records_key]]
         os.write(out, b"".join(lines))
         seconds += time.process_time() - started
         records += len(lines)

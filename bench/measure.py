@@ -135,10 +135,10 @@ def run_peer(server: Sandbox, streams: Sequence[str], name: str, **options: Any)
     return server.observe(run([*command, "--catalog", catalog], name))
 
 
-def run_floor(server: Sandbox) -> dict[str, Any]:
+def run_floor(server: Sandbox, stream: str = "contacts") -> dict[str, Any]:
     command: Command = [sys.executable, ROOT / "bench" / "floor.py", server.url]
     token = str(server.config["access_token"])
-    figures: dict[str, Any] = json.loads(subprocess.check_output([*command, token]))
+    figures: dict[str, Any] = json.loads(subprocess.check_output([*command, token, stream]))
     return figures
 
 

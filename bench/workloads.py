@@ -202,27 +202,46 @@ def incremental(settings: Settings) -> Result:
 
 def processor(settings: Settings) -> Result:
     """(d) CPU only."""
-    count = settings.size(200_000)
-    ours, peer, floors = [], [], []
-    with sandbox(0, NO_RATE_LIMIT, contacts=count, conversations=1, parts=1) as server:
-        for _ in range(settings.repeat):
-            ours.append(run_ours(server, ["contacts"], "processor-ours"))
-            floors.append(run_floor(server))
-            if settings.with_peer:
-                start = start_date(PEER_CONTACTS, count)
-                peer.append(run_peer(server, ["contacts"], "processor-peer", start_date=start))
-    floor = sorted(floors, key=lambda each: float(each["cpu_seconds"]))[len(floors) // 2]
-    rows = [row("ours", ours), *peer_rows(peer, count), floor_row(floor, count)]
-    by_floor = rows[0].cpu_seconds / rows[-1].cpu_seconds
-    by_peer = rows[1].cpu_seconds / rows[0].cpu_seconds if peer else None
+    contact_count, conversation_count = settings.size(200_000), settings.size(50_000)
+    with sandbox(0, NO_RATE_LIMIT, contacts=contact_count, conversations=1, parts=1) as server:
+        contact_rows = processor_rows(settings, server, "contacts", contact_count)
+    sizes = {"contacts": 100, "conversations": conversation_count, "parts": 1}
+    with sandbox(0, NO_RATE_LIMIT, **sizes) as server:
+        conversation_rows = processor_rows(settings, server, "conversations", conversation_count)
+    by_peer = (
+        contact_rows[1].cpu_seconds / contact_rows[0].cpu_seconds if settings.with_peer else None
+    )
     return Result(
-        f"CPU only: {count:,} contacts, no latency, no rate limit",
-        rows,
+        f"CPU only: {contact_count:,} contacts, {conversation_count:,} conversations, "
+        "no latency, no rate limit",
+        [*contact_rows, *conversation_rows],
         [
-            Goal("CPU / orjson floor", by_floor, 3),
-            Goal("CPU of the PyPI tap / ours", by_peer, 10, at_least=True),
+            Goal("CPU / orjson floor, contacts", by_floor(contact_rows), 2.2),
+            Goal("CPU / orjson floor, conversations", by_floor(conversation_rows), 3),
+            Goal("CPU of the PyPI tap / ours, contacts", by_peer, 10, at_least=True),
         ],
     )
+
+
+def processor_rows(settings: Settings, server: Sandbox, stream: str, count: int) -> list[Row]:
+    """Rows of a search: ours first, the PyPI tap if wanted, and the orjson floor last."""
+    ours, peer, floors = [], [], []
+    start = start_date(PEER_CONTACTS if stream == "contacts" else PEER_CONVERSATIONS, count)
+    for _ in range(settings.repeat):
+        ours.append(run_ours(server, [stream], f"processor-ours-{stream}"))
+        floors.append(run_floor(server, stream))
+        if settings.with_peer:
+            name = f"processor-peer-{stream}"
+            peer.append(run_peer(server, [stream], name, start_date=start))
+    floor = sorted(floors, key=lambda each: float(each["cpu_seconds"]))[len(floors) // 2]
+    rows = [row("ours", ours), *peer_rows(peer, count), floor_row(floor, count)]
+    for each in rows:
+        each.who = f"{each.who}, {stream}"
+    return rows
+
+
+def by_floor(rows: Sequence[Row]) -> float:
+    return rows[0].cpu_seconds / rows[-1].cpu_seconds
 
 
 def memory(settings: Settings) -> Result:

@@ -20,13 +20,13 @@ from .exports import Exports
 from .oauth import Authorization
 from .options import Options, Permission
 from .pages import Cursors, Result, numbered_answer, sort_key
-from .records import Record
+from .records import Record, without_nulls
 from .reporting import ReportingExports
 from .resource_answers import ResourceAnswers
 from .resources import RESOURCES
 from .routes import Route
 from .tables import Table
-from .workspace import Workspace, plain_text, without_nulls
+from .workspace import Workspace, plain_text
 
 PREVIEW = (sys.maxsize, 0)
 # Fields of conversations that come on request from 2.16 on.
@@ -69,13 +69,6 @@ class Api:
         self.routes = [
             Route("GET", "/me", self.me),
             Route("GET", "/contacts/{id}", self.contact, reading),
-            Route(
-                "GET",
-                "/conversations/attributes",
-                self.conversation_attributes,
-                ("conversations",),
-                since=(2, 16),
-            ),
             Route("GET", "/conversations/{id}", self.conversation, ("conversations",)),
             Route("POST", "/contacts/search", self.search_contacts, reading),
             Route("POST", "/conversations/search", self.search_conversations, ("conversations",)),
@@ -90,11 +83,6 @@ class Api:
             Route("POST", "/companies/list", self.list_companies, ("users_companies_write",)),
             Route("GET", "/companies/{id}", self.company, reading),
             Route("GET", "/companies/{id}/segments", self.company_segments, reading),
-            Route("GET", "/admins", self.admins, ("admins",)),
-            Route("GET", "/teams", self.teams, ("admins", "users_companies_read")),
-            Route("GET", "/tags", self.tags, ("tags",)),
-            Route("GET", "/segments", self.segments, reading),
-            Route("GET", "/data_attributes", self.data_attributes, reading),
             Route("POST", "/auth/eagle/token", oauth.exchange_code),
             Route("GET", "/oauth", oauth.page),
             Route("GET", "/oauth/authorize", oauth.authorize),
@@ -200,56 +188,6 @@ class Api:
         admin = next(iter(admins.values())) if admins else {"type": "admin", "id": "0"}
         body = {"avatar": {"type": "avatar", "image_url": None}} | without_nulls(admin)
         return json_answer(body | {"email_verified": True, "app": self.workspace.app})
-
-    def admins(self, call: Call) -> Answer:
-        admins = [without_nulls(each) for each in self.workspace.admins.values()]
-        if call.query.get("display_avatar") != "true":
-            for admin in admins:
-                admin.pop("avatar", None)
-        return json_answer({"type": "admin.list", "admins": admins})
-
-    def teams(self, call: Call) -> Answer:
-        return json_answer({"type": "team.list", "teams": list(self.workspace.teams.values())})
-
-    def tags(self, call: Call) -> Answer:
-        return json_answer({"type": "list", "data": list(self.workspace.tags.values())})
-
-    def segments(self, call: Call) -> Answer:
-        of_companies = call.query.get("type") == "company" and self.options.company_segments_listed
-        segments = self.workspace.company_segments if of_companies else self.workspace.segments
-        counted = call.query.get("include_count") == "true"
-        return json_answer(
-            {
-                "type": "segment.list",
-                "segments": [
-                    each if counted else _without_count(each) for each in segments.values()
-                ],
-            }
-        )
-
-    def data_attributes(self, call: Call) -> Answer:
-        model = call.query.get("model")
-        if model == "conversation" and self.version(call) < (2, 16):
-            attributes = list(self.workspace.conversation_attributes.values())
-        elif model not in (None, "contact", "company"):
-            raise RefusalError(
-                422,
-                "parameter_invalid",
-                f"model={model} is no longer supported. Use GET /conversations/attributes instead."
-                if model == "conversation"
-                else f"model={model} is not valid",
-            )
-        else:
-            attributes = [
-                each
-                for each in self.workspace.data_attributes.values()
-                if model in (None, each["model"])
-            ]
-        return json_answer({"type": "list", "data": _living(call, attributes)})
-
-    def conversation_attributes(self, call: Call) -> Answer:
-        attributes = list(self.workspace.conversation_attributes.values())
-        return json_answer({"type": "list", "data": _living(call, attributes)})
 
     # Contacts
 
@@ -439,15 +377,15 @@ class Api:
             "utc": ZoneInfo("UTC"),
             "exact": None,
         }[self.options.contact_days]
-        attributes = self.workspace.data_attributes
+        attributes = self.workspace.resources.kept("contact_attributes")
 
         def is_date(field: str) -> bool:
-            attribute = attributes.get(("contact", field))
+            attribute = attributes.get(field)
             return fields.is_date(field) or bool(attribute and attribute["data_type"] == "date")
 
         def is_field(field: str) -> bool:
             return field in fields.CONTACT_FIELDS or (
-                field.startswith("custom_attributes.") and ("contact", field) in attributes
+                field.startswith("custom_attributes.") and field in attributes
             )
 
         return search.Language(is_field, is_date, days, dates_compare_inclusively=days is None)
@@ -621,11 +559,6 @@ def _unchanged(_: str, text: bytes) -> bytes:
 
 def _without_count(segment: Record) -> Record:
     return {name: value for name, value in segment.items() if name != "count"}
-
-
-def _living(call: Call, attributes: list[Record]) -> list[Record]:
-    with_archived = call.query.get("include_archived") == "true"
-    return [each for each in attributes if with_archived or not each["archived"]]
 
 
 def _search_body(call: Call) -> dict[str, Any]:

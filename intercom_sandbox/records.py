@@ -28,6 +28,10 @@ def update(record: Record, fields: Record) -> None:
             record[field] = value
 
 
+def without_nulls(record: Record) -> Record:
+    return {field: value for field, value in record.items() if value is not None}
+
+
 def nested_list(kind: str, ids: Sequence[str], url: str, total_count: int | None = None) -> Record:
     """Return a full list inside a contact; `cut_nested_lists` reduces it to what the API sends."""
     return {
@@ -218,109 +222,3 @@ def conversation_part(part_id: str, now: int) -> Record:
         "translations": None,
         "app_package_code": None,
     }
-
-
-def admin(admin_id: str) -> Record:
-    return {
-        "type": "admin",
-        "id": admin_id,
-        "name": f"Admin {admin_id}",
-        "email": f"admin{admin_id}@example.com",
-        "away_mode_enabled": False,
-        "away_mode_reassign": False,
-        "has_inbox_seat": True,
-        "team_ids": [],
-        "team_priority_level": {},
-    }
-
-
-def team(team_id: str) -> Record:
-    return {
-        "type": "team",
-        "id": team_id,
-        "name": f"Team {team_id}",
-        "admin_ids": [],
-        "admin_priority_level": None,
-        "assignment_limit": None,
-        "distribution_method": None,
-    }
-
-
-def segment(segment_id: str, now: int) -> Record:
-    return {
-        "type": "segment",
-        "id": segment_id,
-        "name": f"Segment {segment_id}",
-        "created_at": now,
-        "updated_at": now,
-        "person_type": "user",
-        "count": 0,
-    }
-
-
-def data_attribute(model: str, name: str, data_type: str) -> Record:
-    """Return a built-in attribute without id, times and admin, as real answers show it."""
-    return {
-        "type": "data_attribute",
-        "model": model,
-        "name": name.rpartition(".")[2],
-        "full_name": name,
-        "label": name.rpartition(".")[2].replace("_", " ").capitalize(),
-        "description": "",
-        "data_type": data_type,
-        "api_writable": False,
-        "messenger_writable": False,
-        "ui_writable": False,
-        "custom": False,
-        "archived": False,
-    }
-
-
-def conversation_attribute(attribute_id: int, name: str, data_type: str, now: int) -> Record:
-    return {
-        "type": "conversation_attribute",
-        "id": attribute_id,
-        "name": name,
-        "description": "",
-        "data_type": data_type,
-        "required": False,
-        "visible_to_team_ids": [],
-        "archived": False,
-        "created_at": now,
-        "updated_at": now,
-        "admin_id": "7000001",
-    }
-
-
-_CONTACT_ATTRIBUTES = {
-    "string": (
-        "id role name avatar email email_domain phone external_id language_override browser"
-        " browser_version browser_language os location.country location.region location.city"
-        " location.country_code location.continent_code referrer utm_campaign utm_content"
-        " utm_medium utm_source utm_term ios_app_name ios_app_version ios_device ios_os_version"
-        " ios_sdk_version android_app_name android_app_version android_device"
-        " android_os_version android_sdk_version"
-    ),
-    "integer": "owner_id",
-    "boolean": "unsubscribed_from_emails marked_email_as_spam has_hard_bounced",
-    "date": (
-        "created_at signed_up_at updated_at last_seen_at last_contacted_at last_replied_at"
-        " last_email_opened_at last_email_clicked_at ios_last_seen_at android_last_seen_at"
-    ),
-}
-_COMPANY_ATTRIBUTES = {
-    "string": "id name company_id app_id plan.id plan.name industry website",
-    "integer": "user_count session_count size",
-    "float": "monthly_spend",
-    "date": "created_at updated_at remote_created_at last_request_at",
-}
-
-
-def built_in_attributes() -> list[Record]:
-    """Return the data attributes that every workspace has."""
-    return [
-        data_attribute(model, name, data_type)
-        for model, by_type in (("contact", _CONTACT_ATTRIBUTES), ("company", _COMPANY_ATTRIBUTES))
-        for data_type, names in by_type.items()
-        for name in names.split()
-    ]

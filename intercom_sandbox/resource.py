@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .options import Permission
+from .options import Options, Permission
 from .records import Record
 from .resource_sample import Sample
 
@@ -15,6 +15,16 @@ Version = tuple[int, int]
 Paging = Literal["none", "numbers", "numbers_on_top", "cursor", "one_object"]
 Kept = Callable[[str], list[Record]]
 """The records of a resource, by its name."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call for a list."""
+
+    query: Mapping[str, str]
+    version: Version
+    options: Options
+    kept: Kept
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Resource:
     """One kind of record.
 
     name            its table
-    path            where it is listed; empty if it only comes inside other answers
+    path            where it is listed; empty if it only comes in the answers of others
     permissions     one of these is needed; if Intercom documents none, the one for similar data
     since, until    the first and the last version that have it
     paging          all at once; pages by number, described in `pages` or beside the rows; pages by
@@ -44,7 +54,7 @@ class Resource:
     newest_first    the time that orders the list; otherwise the order of creation
     is_reversible   whether `order=asc` reverses that order
     is_counted      whether numbered pages come with a total_count
-    ids             the form of new ids; text is a number as text
+    ids, first_id   the form of new ids, and the first one; text is a number as text
     key             the fields that identify a record
     times           the fields with the times of creation and of the last edit
     times_in        Unix seconds or ISO 8601 text, which macros have with milliseconds
@@ -55,11 +65,16 @@ class Resource:
     missing         the error code for a parent that does not exist
     hidden          fields that answers omit
     newer           fields that versions before this one omit
-    bodies          fields that only come with include_bodies=true
+    on_request      fields that only come if a parameter is true, by that parameter
+    omits_null      whether answers omit fields without a value
+    lists_archived  whether archived records come without include_archived=true
     only            the field that replaces the record in the answer
     shape           a record of version 2.16 with nothing set; its id, times and workspace_id are
-                    filled in when it is created
+                    filled in when it is created, and `{id}` in its texts becomes the id
+    built_in        the fields of the records that every workspace has
     derive          derives the records from those of other resources
+    choose          chooses the records by what a call asks for
+    is_basic        whether contacts, companies or conversations refer to it
     sample          adds the sample records, and those that come with them
     """
 
@@ -76,6 +91,7 @@ class Resource:
     is_counted: bool = True
     filters: tuple[TimeFilter, ...] = ()
     ids: Literal["text", "integer", "uuid"] = "text"
+    first_id: int = 101
     key: tuple[str, ...] = ("id",)
     times: tuple[str, ...] = ("created_at", "updated_at")
     times_in: Literal["seconds", "iso", "iso_milliseconds"] = "seconds"
@@ -86,9 +102,14 @@ class Resource:
     missing: str = "not_found"
     hidden: tuple[str, ...] = ()
     newer: Mapping[str, Version] = field(default_factory=dict)
-    bodies: tuple[str, ...] = ()
+    on_request: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    omits_null: bool = False
+    lists_archived: bool = True
     only: str = ""
     until: Version = (sys.maxsize, 0)
     shape: Record = field(default_factory=dict)
+    built_in: tuple[Record, ...] = ()
     derive: Callable[[Kept], list[Record]] | None = None
+    choose: Callable[[Asked], list[Record]] | None = None
+    is_basic: bool = False
     sample: Callable[[Sample], None] | None = None

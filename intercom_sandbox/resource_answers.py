@@ -8,8 +8,8 @@ from operator import ge, gt, le
 from .calls import Answer, Call, RefusalError, json_answer
 from .options import Options
 from .pages import Cursors, Result, numbered_page, page_size
-from .records import Record
-from .resource import Resource, TimeFilter, Version
+from .records import Record, without_nulls
+from .resource import Asked, Resource, TimeFilter, Version
 from .resource_store import key_of, milliseconds, order_key
 from .resources import RESOURCES
 from .workspace import Workspace
@@ -25,27 +25,36 @@ class ResourceAnswers:
         workspace: Workspace,
         options: Options,
         cursors: Cursors,
-        version: Callable[[Call], Version],
+        version_of: Callable[[Call], Version],
     ) -> None:
         self._workspace = workspace
         self._store = workspace.resources
         self._options = options
         self._cursors = cursors
-        self._version = version
+        self._version_of = version_of
 
     def listed(self, resource: Resource, call: Call, parent_id: str | None = None) -> Answer:
         """Return a page of a list. Raises RefusalError."""
         if parent_id is not None and not self._store.has_parent(resource, parent_id):
             raise RefusalError(404, resource.missing, "Resource Not Found")
-        is_ordered = self._options.sort_honoured
-        records = self._store.listed(resource.name, parent_id, is_ordered=is_ordered)
+        if resource.choose:
+            version = self._version_of(call)
+            records = resource.choose(Asked(call.query, version, self._options, self._store.all))
+        else:
+            is_ordered = self._options.sort_honoured
+            records = self._store.listed(resource.name, parent_id, is_ordered=is_ordered)
+        if not resource.lists_archived and call.query.get("include_archived") != "true":
+            records = [each for each in records if not each["archived"]]
         for each in resource.filters:
             records = self._filtered(each, call, records)
         if resource.is_reversible and call.query.get("order") == "asc":
             records.reverse()
         left_out = self._left_out(resource, call)
-        if call.query.get("include_bodies") != "true":
-            left_out.update(resource.bodies)
+        for parameter, fields in resource.on_request.items():
+            if call.query.get(parameter) != "true":
+                left_out.update(fields)
+        if resource.omits_null:
+            records = list(map(without_nulls, records))
         match resource.paging:
             case "one_object":
                 return json_answer(_shown(records[0], left_out))
@@ -79,7 +88,7 @@ class ResourceAnswers:
 
     def _left_out(self, resource: Resource, call: Call) -> set[str]:
         """Return the fields that answers omit in the version of a call."""
-        version = self._version(call)
+        version = self._version_of(call)
         newer = {name for name, since in resource.newer.items() if version < since}
         return {*resource.hidden, *newer}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .records import Record
 
 if TYPE_CHECKING:
+    from .words import Words
     from .workspace import Workspace
 
 DAY = 86_400
@@ -30,13 +30,21 @@ class Sample:
     """
 
     def __init__(
-        self, workspace: Workspace, chance: random.Random, count: int, end: int, span: int
+        self,
+        workspace: Workspace,
+        words: Words,
+        chance: random.Random,
+        count: int,
+        end: int,
+        span: int,
     ) -> None:
         self.workspace = workspace
+        self.words = words
         self.chance = chance
         self.count = count
         self.end = end
         self.span = span
+        self.start = end - span
         self.admin_ids = list(workspace.admins) or ["7000001"]
 
     def add(self, table: str, **fields: Any) -> str:
@@ -47,9 +55,10 @@ class Sample:
         """The keys of all records of a resource, in the order of making."""
         return self.workspace.record_keys(table)
 
-    def times(self, number: int, of: int) -> Record:
+    def times(self, number: int, of: int | None = None) -> Record:
         """created_at and updated_at of one of so many records, spread over the period."""
-        updated_at = self.end - self.span + (2 * number + 1) * self.span // (2 * of)
+        of = of or self.count
+        updated_at = self.start + (2 * number + 1) * self.span // (2 * of)
         created_at = updated_at - int(self.chance.random() * 30 * DAY)
         return {"created_at": created_at, "updated_at": updated_at}
 
@@ -63,7 +72,3 @@ class Sample:
 
     def admin_number(self) -> int:
         return int(self.chance.choice(self.admin_ids))
-
-
-def iso(instant: int) -> str:
-    return datetime.fromtimestamp(instant, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

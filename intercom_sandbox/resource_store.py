@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from .records import Record
+from .records import Record, without_nulls
 from .resource import Resource
 from .resources import RESOURCES
 
 
 class ResourceStore:
-    """Records by resource and key; `outside` holds the parents that are kept elsewhere.
+    """Records by resource and key.
 
     A record is kept as Intercom sends it, with the id of its parent even where that is left out.
     """
 
-    def __init__(
-        self,
-        workspace_id: str,
-        clock: Callable[[], float],
-        outside: dict[str, Container[str]],
-    ) -> None:
+    def __init__(self, workspace_id: str, clock: Callable[[], float]) -> None:
         self._workspace_id = workspace_id
         self._clock = clock
         self._records: dict[str, dict[str, Record]] = {name: {} for name in RESOURCES}
-        self._parents: dict[str, Container[str]] = {**self._records, **outside}
         self._numbers: dict[str, int] = {}
-        self.add("ip_allowlist", workspace_id=workspace_id)
+        for resource in RESOURCES.values():
+            for fields in resource.built_in:
+                self.add(resource.name, **fields)
+
+    def kept(self, name: str) -> dict[str, Record]:
+        """Return the records of a resource by key, as they are now and after each edit."""
+        return self._records[name]
 
     def share(self, name: str, records: dict[str, Record]) -> None:
         """Keep the records of a resource where another part of the workspace keeps them."""
-        self._records[name] = self._parents[name] = records
+        self._records[name] = records
 
     def add(self, name: str, /, **fields: Any) -> str:
         """Add a record and return its key: the id, or several fields joined by slashes."""
@@ -44,8 +44,11 @@ class ResourceStore:
         record = deepcopy(resource.shape)
         if "workspace_id" in record:
             record["workspace_id"] = self._workspace_id
-        if "id" in resource.key and "id" not in fields:
-            record["id"] = self._new_id(resource)
+        if "id" in resource.key:
+            record["id"] = fields["id"] if "id" in fields else self._new_id(resource)
+            for field, value in record.items():
+                if isinstance(value, str):
+                    record[field] = value.replace("{id}", str(record["id"]))
         for field in resource.times:
             record[field] = fields.get("created_at", now)
         record = self._timed(resource, record | fields)
@@ -56,9 +59,9 @@ class ResourceStore:
         return key
 
     def update(self, name: str, key: str, /, **fields: Any) -> None:
-        """Set fields of a record; its updated_at moves to now. Raises KeyError."""
+        """Set fields of a record; an updated_at moves to now. Raises KeyError."""
         resource, records = RESOURCES[name], self._records[name]
-        if "updated_at" in resource.times:
+        if "updated_at" in records[key]:
             fields = {"updated_at": int(self._clock())} | fields
         records[key] = self._timed(resource, records[key] | fields)
 
@@ -74,14 +77,14 @@ class ResourceStore:
         return list(self._records[name])
 
     def has_parent(self, resource: Resource, parent_id: str) -> bool:
-        return parent_id in self._parents[resource.parent]
+        return parent_id in self._records[resource.parent]
 
     def listed(
         self, name: str, parent_id: str | None = None, *, is_ordered: bool = True
     ) -> list[Record]:
         """Return the records, or those of one parent, in the order of the list or of creation."""
         resource = RESOURCES[name]
-        records = resource.derive(self._kept) if resource.derive else self._kept(name)
+        records = resource.derive(self.all) if resource.derive else self.all(name)
         if parent_id is not None:
             records = [each for each in records if each[resource.parent_field] == parent_id]
         if resource.newest_first and is_ordered:
@@ -89,7 +92,10 @@ class ResourceStore:
         return records
 
     def truth(self, name: str) -> list[Record]:
-        """Return copies of all records whose parents exist, with the fields a parent adds."""
+        """Return copies of all records whose parents exist, with the fields a parent adds.
+
+        Fields without a value are omitted where answers omit them.
+        """
         resource = RESOURCES[name]
         records = [
             deepcopy(each)
@@ -100,9 +106,10 @@ class ResourceStore:
             for record in records:
                 parent = self._records[resource.parent][record[resource.parent_field]]
                 record |= {ours: parent[theirs] for ours, theirs in resource.from_parent.items()}
-        return records
+        return list(map(without_nulls, records)) if resource.omits_null else records
 
-    def _kept(self, name: str) -> list[Record]:
+    def all(self, name: str) -> list[Record]:
+        """Return the records that are kept, in the order of creation."""
         return list(self._records[name].values())
 
     def _timed(self, resource: Resource, record: Record) -> Record:
@@ -116,7 +123,8 @@ class ResourceStore:
         return record
 
     def _new_id(self, resource: Resource) -> str | int:
-        number = self._numbers[resource.name] = self._numbers.get(resource.name, 100) + 1
+        number = self._numbers.get(resource.name, resource.first_id)
+        self._numbers[resource.name] = number + 1
         if resource.ids == "integer":
             return number
         if resource.ids == "uuid":

@@ -1,28 +1,51 @@
-"""The resources of all areas: lists apart from contacts, companies and conversations."""
+"""The resources of all areas: lists apart from contacts, companies, conversations and tickets."""
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
-from .areas import contacts, conversations, data_connectors, knowledge, tickets, workspace
+from .areas import (
+    attributes,
+    contacts,
+    conversations,
+    data_connectors,
+    groups,
+    knowledge,
+    teammates,
+    tickets,
+    workspace,
+)
 from .resource import Resource
 from .resource_sample import Sample
 
-if TYPE_CHECKING:
-    from .workspace import Workspace
-
 # Samples are made in this order and draw from one sequence of chance: the last changes no other.
-AREAS = (workspace, tickets, knowledge, conversations, contacts, data_connectors)
+AREAS = (
+    teammates,
+    attributes,
+    groups,
+    workspace,
+    tickets,
+    knowledge,
+    conversations,
+    contacts,
+    data_connectors,
+)
 RESOURCES: dict[str, Resource] = {each.name: each for area in AREAS for each in area.RESOURCES}
 
 
-def add_samples(workspace: Workspace, seed: int, count: int, end: int, span: int) -> None:
-    """Add some records of every resource, `count` of those that workspaces have many of.
+def add_basic_samples(sample_of: Callable[[int], Sample], sizes: Mapping[str, int]) -> None:
+    """Add what contacts, companies and conversations refer to.
 
-    Their times are in the `span` seconds before `end`. What is in the workspace is left as it is.
+    sample_of: returns a sample with this many records.
+    sizes: the numbers of records, by resource.
     """
-    sample = Sample(workspace, random.Random(f"resources {seed}"), count, end, span)
     for resource in RESOURCES.values():
-        if resource.sample:
+        if resource.is_basic and resource.sample:
+            resource.sample(sample_of(sizes.get(resource.name, 0)))
+
+
+def add_samples(sample: Sample) -> None:
+    """Add some records of every other resource. What is in the workspace is left as it is."""
+    for resource in RESOURCES.values():
+        if not resource.is_basic and resource.sample:
             resource.sample(sample)

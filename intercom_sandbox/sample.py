@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import Any
-
-from faker import Faker
 
 from .export_sample import add_datasets, add_export_rows
 from .records import Record
-from .resources import add_samples
+from .resource_sample import Sample
+from .resources import add_basic_samples, add_samples
 from .sample_details import DetailSample
+from .words import Words, all_words
 from .workspace import Workspace
 
 _DAY = 86_400
-_LOCALES = {"en_US": 1200, "de_DE": 200, "fr_FR": 200, "es_ES": 200, "pl_PL": 100, "ja_JP": 100}
 _ROLES = ("user", "user", "user", "lead")
 _PLACES = (
     ("United States", "California", "San Francisco", "USA", "NA"),
@@ -44,92 +41,7 @@ _PRIORITIES = ("none", "none", "none", "low", "medium", "high", "urgent")
 _STATES = ("open", "closed", "closed", "snoozed")
 _SOURCE_TYPES = ("conversation", "email", "whatsapp", "sms", "phone_call", "facebook", "unknown")
 _DELIVERED_AS = ("customer_initiated", "admin_initiated", "operator_initiated", "automated")
-_TOPICS = (
-    "Billing",
-    "Bug",
-    "Feature request",
-    "Churn risk",
-    "VIP",
-    "Onboarding",
-    "Refund",
-    "Beta",
-    "Security",
-    "Émigré",
-    "Spam",
-    "Press",
-    "Legal",
-    "Partner",
-    "日本",
-)
-_SEGMENTS = ("All users", "Active", "Slipping away", "New", "Active leads", "Big spenders")
 _REMARKS = ("", "Great help, thank you!", "Took too long", "👍")
-
-
-_Attributes = tuple[tuple[str, str, Record], ...]
-_CONTACT_ATTRIBUTES: _Attributes = (
-    ("Plan", "string", {"options": list(_TIERS)}),
-    ("plan", "string", {"description": "The plan's code, from billing"}),
-    ("seats", "integer", {}),
-    ("score", "float", {}),
-    ("is beta user", "boolean", {}),
-    ("trial_ends_at", "date", {}),
-    ("Größe", "integer", {"label": "Size of the team"}),
-    ("old score", "integer", {"archived": True}),
-)
-_COMPANY_ATTRIBUTES: _Attributes = (
-    ("renewal date", "date", {}),
-    ("arr", "float", {}),
-    ("is_partner", "boolean", {}),
-    ("CRM id", "string", {}),
-    ("headcount", "integer", {}),
-    ("legacy tier", "string", {"archived": True}),
-)
-_CATEGORIES = [
-    {"id": "a1b2c3d4-e5f6-7890-abcd-ef1234567890", "label": "Bug", "archived": False},
-    {"id": "b2c3d4e5-f6a7-8901-bcde-f01234567891", "label": "Idea", "archived": True},
-]
-_CONVERSATION_ATTRIBUTES: _Attributes = (
-    ("Category", "list", {"options": _CATEGORIES}),
-    ("Copilot used", "boolean", {}),
-    ("CSat Feedback", "string", {"multiline": True}),
-    ("Orders", "relationship", {"reference": {"type": "many", "object_type_id": "Order"}}),
-    ("Amount", "decimal", {}),
-    ("Attempts", "integer", {}),
-    ("Due", "datetime", {}),
-    ("Screenshots", "files", {}),
-    ("Old reason", "string", {"archived": True, "multiline": False}),
-)
-
-
-@dataclass(frozen=True)
-class _Words:
-    """The material for names and texts."""
-
-    first_names: Sequence[str]
-    last_names: Sequence[str]
-    companies: Sequence[str]
-    sentences: Sequence[str]
-    jobs: Sequence[str]
-
-
-@lru_cache(maxsize=1)
-def _words() -> _Words:
-    first_names: list[str] = []
-    last_names: list[str] = []
-    for locale, count in _LOCALES.items():
-        faker = Faker(locale)
-        faker.seed_instance(1)
-        first_names += [faker.first_name() for _ in range(count)]
-        last_names += [faker.last_name() for _ in range(count)]
-    faker = Faker("en_US")
-    faker.seed_instance(1)
-    return _Words(
-        first_names,
-        last_names,
-        [faker.company() for _ in range(1000)],
-        [faker.sentence() for _ in range(1000)],
-        [faker.job() for _ in range(100)],
-    )
 
 
 def generate(
@@ -162,31 +74,35 @@ def generate(
     end = int(time.time() if now is None else now)
     workspace = Workspace(timezone=timezone)
     workspace.clock = lambda: end
-    making = _Making(workspace, random.Random(seed), _words(), end, int(days * _DAY))
-    making.team(admins, teams)
-    making.attributes()
-    making.tags_and_segments(tags, segments)
-    sample = DetailSample(workspace, seed, making.words.sentences, end)
-    sample.settings(end - making.span)
+    span, words, chance = int(days * _DAY), all_words(), random.Random(seed)
+
+    def sample_of(chance: random.Random, count: int) -> Sample:
+        return Sample(workspace, words, chance, count, end, span)
+
+    sizes = {"admins": admins, "teams": teams, "tags": tags, "segments": segments}
+    add_basic_samples(partial(sample_of, chance), sizes)
+    details_sample = DetailSample(workspace, seed, words.sentences, end)
+    details_sample.settings(end - span)
+    making = _Making(workspace, chance, words, end, span)
     making.companies(companies)
     making.contacts(contacts)
     making.conversations(conversations, parts)
     if resources:
-        add_samples(workspace, seed, resources, end, int(days * _DAY))
-        add_export_rows(workspace, seed, 3 * resources, end, int(days * _DAY))
+        add_samples(sample_of(random.Random(f"resources {seed}"), resources))
+        add_export_rows(workspace, seed, 3 * resources, end, span)
     if datasets:
-        add_datasets(workspace, seed, datasets, end, int(days * _DAY))
-    sample.tickets([making.instant(number, tickets) for number in range(tickets)])
-    sample.contacts(details)
-    sample.companies(details)
-    sample.conversations(details)
+        add_datasets(workspace, seed, datasets, end, span)
+    details_sample.tickets([making.instant(number, tickets) for number in range(tickets)])
+    details_sample.contacts(details)
+    details_sample.companies(details)
+    details_sample.conversations(details)
     workspace.clock = time.time
     return workspace
 
 
 class _Making:
     def __init__(
-        self, workspace: Workspace, chance: random.Random, words: _Words, end: int, span: int
+        self, workspace: Workspace, chance: random.Random, words: Words, end: int, span: int
     ) -> None:
         self.workspace = workspace
         self.chance = chance
@@ -219,89 +135,6 @@ class _Making:
             "<p>Thanks 🙏<br>Zoë &amp; team</p>",
         )
         return "".join(paragraphs) + chance.choice(extras)
-
-    def name(self) -> str:
-        chance, words = self.chance, self.words
-        return f"{chance.choice(words.first_names)} {chance.choice(words.last_names)}"
-
-    # The team and its settings
-
-    def team(self, admins: int, teams: int) -> None:
-        workspace, chance = self.workspace, self.chance
-        for number in range(admins):
-            name = self.name()
-            workspace.add_admin(
-                name=name,
-                email=f"teammate{number + 1}@example.com",
-                job_title=self.maybe(chance.choice(self.words.jobs)),
-                away_mode_enabled=number % 4 == 1,
-                away_status_reason_id=12345 if number % 4 == 1 else None,
-                has_inbox_seat=number % 5 != 4,
-                avatar=self.maybe(
-                    {"type": "avatar", "image_url": f"https://static.example.com/{number + 1}.png"}
-                ),
-                role=self.maybe({"type": "role", "id": "1", "name": "Support Agent"}, 0.5),
-            )
-        admin_ids = list(workspace.admins)
-        if admins:
-            # The bot is an admin too.
-            workspace.update_admin(
-                admin_ids[-1],
-                name="Fin",
-                email=f"operator+{workspace.app['id_code']}@intercom.io",
-                has_inbox_seat=False,
-                avatar=None,
-            )
-        for number in range(teams):
-            members = [int(each) for each in admin_ids[number::teams]]
-            has_priorities = number % 2 == 0
-            team_id = workspace.add_team(
-                name=("Support", "Sales", "Customer Success", "Finance")[number % 4],
-                admin_ids=members,
-                admin_priority_level={
-                    "primary_admin_ids": members[:1],
-                    "secondary_admin_ids": members[1:],
-                }
-                if has_priorities
-                else None,
-                assignment_limit=10 if has_priorities else None,
-                distribution_method="round_robin" if has_priorities else None,
-            )
-            for admin_id in map(str, members):
-                level = {"primary_team_ids": [int(team_id)], "secondary_team_ids": []}
-                workspace.update_admin(
-                    admin_id,
-                    team_ids=[int(team_id)],
-                    team_priority_level=level if has_priorities else {},
-                )
-
-    def attributes(self) -> None:
-        workspace, start = self.workspace, self.end - self.span
-        times = {"created_at": start, "updated_at": start}
-        for name, data_type, fields in _CONTACT_ATTRIBUTES:
-            workspace.add_data_attribute("contact", name, data_type, **times, **fields)
-        for name, data_type, fields in _COMPANY_ATTRIBUTES:
-            workspace.add_data_attribute("company", name, data_type, **times, **fields)
-        for name, data_type, fields in _CONVERSATION_ATTRIBUTES:
-            workspace.add_conversation_attribute(name, data_type, **times, **fields)
-
-    def tags_and_segments(self, tags: int, segments: int) -> None:
-        for number in range(tags):
-            name = _TOPICS[number % len(_TOPICS)]
-            repeat = number // len(_TOPICS)
-            self.workspace.add_tag(name=f"{name} {repeat + 1}" if repeat else name)
-        for number in range(segments):
-            of_companies = number % 4 == 3
-            updated_at = self.instant(number, segments)
-            name = _SEGMENTS[number % len(_SEGMENTS)]
-            self.workspace.add_segment(
-                of_companies=of_companies,
-                name=f"{name} {number + 1}" if number >= len(_SEGMENTS) else name,
-                created_at=self.before(updated_at),
-                updated_at=updated_at,
-                person_type="contact" if number % 4 == 1 else "user",
-                count=self.chance.randint(0, 500),
-            )
 
     # Companies and contacts
 
@@ -359,7 +192,7 @@ class _Making:
         chance, maybe = self.chance, self.maybe
         role = chance.choice(_ROLES)
         created_at = self.before(updated_at, 300)
-        name = self.name()
+        name = self.words.name(self.chance)
         email = (
             f"person{number + 1}@{chance.choice(('example.com', 'example.org', 'mail.example'))}"
         )

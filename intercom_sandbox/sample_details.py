@@ -12,8 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from .details import iso, note
-from .records import Record
-from .workspace import Workspace, without_nulls
+from .records import Record, without_nulls
+from .workspace import Workspace
 
 _DAY = 86_400
 _STATES = ("submitted", "in_progress", "waiting_on_customer", "resolved")

@@ -53,22 +53,18 @@ class Workspace(Tickets, Details):
     ) -> None:
         super().__init__(id_code=id_code, name=name, timezone=timezone, region=region)
         self.parts: dict[str, list[bytes]] = {}
-        self.admins: dict[str, Record] = {}
-        self.teams: dict[str, Record] = {}
-        self.tags: dict[str, Record] = {}
-        self.segments: dict[str, Record] = {}
-        self.company_segments: dict[str, Record] = {}
-        self.data_attributes: dict[tuple[str, str], Record] = {
-            (each["model"], each["full_name"]): each for each in records.built_in_attributes()
-        }
-        self.conversation_attributes: dict[str, Record] = {}
         self.contact_segment_ids: dict[str, tuple[str, ...]] = {}
         self.archived: dict[str, bytes] = {}
         self.merged: dict[str, str] = {}
         self.merge_history: dict[str, list[Record]] = {}
         # Conversations with translations of parts, which come on request.
         self.translated: set[str] = set()
-        self.resources = ResourceStore(id_code, lambda: self.clock(), {"teams": self.teams})
+        self.resources = ResourceStore(id_code, lambda: self.clock())
+        self.admins = self.resources.kept("admins")
+        self.teams = self.resources.kept("teams")
+        self.tags = self.resources.kept("tags")
+        self.segments = self.resources.kept("segments")
+        self.company_segments = self.resources.kept("company_segments")
         for name in ("ticket_types", "ticket_states", "subscription_types", "calls"):
             self.resources.share(name, getattr(self, name))
         self._company_contacts: dict[str, list[str]] | None = None
@@ -478,79 +474,43 @@ class Workspace(Tickets, Details):
         tags = self.conversations.get(conversation_id)["tags"] or {}
         return [each for each in tags.get("tags", ()) if each["id"] != tag_id]
 
-    # Small tables: their records have no index and are kept unchanged
-
-    def add_segment(self, *, of_companies: bool = False, **fields: Any) -> str:
-        with self.lock:
-            segment_id = fields.get("id") or self._hexadecimal_id("segment")
-            segments = self.company_segments if of_companies else self.segments
-            segments[segment_id] = records.segment(segment_id, self._now()) | fields
-            return segment_id
-
-    def update_segment(self, segment_id: str, **fields: Any) -> None:
-        with self.lock:
-            segments = self.segments if segment_id in self.segments else self.company_segments
-            segments[segment_id] = segments[segment_id] | self._stamped(fields)
-
-    def delete_segment(self, segment_id: str) -> None:
-        with self.lock:
-            segments = self.segments if segment_id in self.segments else self.company_segments
-            del segments[segment_id]
+    # Tags, segments, teammates and attributes are resources too
 
     def add_tag(self, **fields: Any) -> str:
-        with self.lock:
-            tag_id = fields.get("id") or self._number_id("tag", 9_000_000)
-            self.tags[tag_id] = {"type": "tag", "id": tag_id, "name": f"Tag {tag_id}"} | fields
-            return tag_id
-
-    def update_tag(self, tag_id: str, **fields: Any) -> None:
-        with self.lock:
-            self.tags[tag_id] = self.tags[tag_id] | fields
-
-    def delete_tag(self, tag_id: str) -> None:
-        """Remove a tag from the list; tagged records keep it."""
-        with self.lock:
-            del self.tags[tag_id]
+        return self.add_record("tags", **fields)
 
     def add_admin(self, **fields: Any) -> str:
         """Add an admin; `avatar` is the object that `display_avatar=true` returns."""
-        with self.lock:
-            admin_id = fields.get("id") or self._number_id("admin", 7_000_000)
-            self.admins[admin_id] = records.admin(admin_id) | fields
-            return admin_id
-
-    def update_admin(self, admin_id: str, **fields: Any) -> None:
-        with self.lock:
-            self.admins[admin_id] = self.admins[admin_id] | fields
-
-    def delete_admin(self, admin_id: str) -> None:
-        with self.lock:
-            del self.admins[admin_id]
+        return self.add_record("admins", **fields)
 
     def add_team(self, **fields: Any) -> str:
-        with self.lock:
-            team_id = fields.get("id") or self._number_id("team", 5_000_000)
-            self.teams[team_id] = records.team(team_id) | fields
-            return team_id
+        return self.add_record("teams", **fields)
 
-    def update_team(self, team_id: str, **fields: Any) -> None:
+    def add_segment(self, *, of_companies: bool = False, **fields: Any) -> str:
         with self.lock:
-            self.teams[team_id] = self.teams[team_id] | fields
+            fields = {"id": self._hexadecimal_id("segment")} | fields
+            return self.add_record("company_segments" if of_companies else "segments", **fields)
 
-    def delete_team(self, team_id: str) -> None:
-        with self.lock:
-            del self.teams[team_id]
+    def update_segment(self, segment_id: str, **fields: Any) -> None:
+        self.update_record(self._segments_with(segment_id), segment_id, **fields)
+
+    def delete_segment(self, segment_id: str) -> None:
+        self.delete_record(self._segments_with(segment_id), segment_id)
+
+    def _segments_with(self, segment_id: str) -> str:
+        return "segments" if segment_id in self.segments else "company_segments"
 
     def add_data_attribute(self, model: str, name: str, data_type: str, **fields: Any) -> int:
         """Add a custom attribute of contacts or companies, and return its id."""
         with self.lock:
             attribute_id = int(self._number_id("attribute", 12_000))
-            full_name = f"custom_attributes.{name}"
             now = self._now()
             custom = {
                 "id": attribute_id,
                 "name": name,
+                "full_name": f"custom_attributes.{name}",
                 "label": name,
+                "data_type": data_type,
                 "api_writable": True,
                 "ui_writable": True,
                 "custom": True,
@@ -558,36 +518,15 @@ class Workspace(Tickets, Details):
                 "created_at": now,
                 "updated_at": now,
             }
-            record = records.data_attribute(model, full_name, data_type) | custom | fields
-            self.data_attributes[model, full_name] = record
+            self.add_record(f"{model}_attributes", **custom | fields)
             return attribute_id
-
-    def update_data_attribute(self, model: str, full_name: str, **fields: Any) -> None:
-        with self.lock:
-            record = self.data_attributes[model, full_name]
-            self.data_attributes[model, full_name] = record | self._stamped(fields)
-
-    def delete_data_attribute(self, model: str, full_name: str) -> None:
-        with self.lock:
-            del self.data_attributes[model, full_name]
 
     def add_conversation_attribute(self, name: str, data_type: str, **fields: Any) -> int:
-        with self.lock:
-            attribute_id = int(self._number_id("conversation_attribute", 0))
-            record = records.conversation_attribute(attribute_id, name, data_type, self._now())
-            self.conversation_attributes[name] = record | fields
-            return attribute_id
+        """Add a custom attribute of conversations, and return its id."""
+        key = self.add_record("conversation_attributes", name=name, data_type=data_type, **fields)
+        return int(key)
 
-    def update_conversation_attribute(self, name: str, **fields: Any) -> None:
-        with self.lock:
-            record = self.conversation_attributes[name]
-            self.conversation_attributes[name] = record | self._stamped(fields)
-
-    def delete_conversation_attribute(self, name: str) -> None:
-        with self.lock:
-            del self.conversation_attributes[name]
-
-    # Resources: all other lists, see `resources`
+    # Resources: all lists apart from contacts, companies, conversations and tickets
 
     def add_record(self, table: str, **fields: Any) -> str:
         """Add a record of a resource, and return its key: the id, or fields as `one/other`."""
@@ -673,14 +612,6 @@ class Workspace(Tickets, Details):
                         for conversation_id, parts in self.parts.items()
                         for text in parts
                     ]
-                case "contact_attributes" | "company_attributes":
-                    model = stream.partition("_")[0]
-                    attributes = self.data_attributes.values()
-                    return [dict(each) for each in attributes if each["model"] == model]
-                case "admins":
-                    return [without_nulls(each) for each in self.admins.values()]
-                case "teams" | "tags" | "segments" | "company_segments" | "conversation_attributes":
-                    return [dict(each) for each in getattr(self, stream).values()]
                 case "workspace":
                     return [dict(self.app)]
                 case "team_admin":
@@ -707,10 +638,6 @@ class Workspace(Tickets, Details):
             starts = [order[0][0] for order in orders if order]
             segments = [*self.segments.values(), *self.company_segments.values()]
             return min(starts + [each["updated_at"] for each in segments], default=0)
-
-
-def without_nulls(record: Record) -> Record:
-    return {field: value for field, value in record.items() if value is not None}
 
 
 def _plain_part(text: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from singer import metadata
@@ -13,6 +13,7 @@ from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import Selection
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import Coercions
+from tap_intercom.records.other_attributes import OtherAttributes
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS, stream_of
@@ -23,6 +24,7 @@ Schema = dict[str, Any]
 Entry = dict[str, Any]
 WORKSPACE_ID = "_sdc_workspace_id"
 QUALIFIED_ID = "tap-intercom.qualified-id"
+UNTYPED_ATTRIBUTES = "tap-intercom.untyped-attributes"
 WORKSPACE_ID_COLUMN: Schema = {
     "type": "string",
     "description": "Id of the workspace that the row comes from; joins workspace.id_code.",
@@ -236,11 +238,33 @@ def _selection(
             **rules,
         ),
         coercions=coercions,
+        other_attributes=_other_attributes(stream, compiled, is_selected, coercions, marks),
         attributes={
             name: attribute
             for name, attribute in attributes.items()
             if is_selected(("properties", name))
         },
+    )
+
+
+def _other_attributes(
+    stream: Stream,
+    schema: Mapping[str, Any],
+    is_selected: Callable[[Breadcrumb], bool],
+    coercions: Coercions,
+    marks: Mapping[Breadcrumb, Mapping[str, Any]],
+) -> OtherAttributes | None:
+    """Return what keeps the custom attributes without a column; None if none are selected."""
+    place = ("properties", stream.attributes_field)
+    if not isinstance(schema["properties"].get(place[1]), Mapping) or not is_selected(place):
+        return None
+    untyped = marks.get(place, {}).get(UNTYPED_ATTRIBUTES)
+    return OtherAttributes(
+        schema,
+        is_selected,
+        coercions,
+        field=stream.attributes_field,
+        untyped=untyped if isinstance(untyped, list) else (),
     )
 
 

@@ -12,6 +12,7 @@ from singer import metadata
 from tap_intercom.breadcrumbs import Breadcrumb, breadcrumbs, is_in_list
 from tap_intercom.catalog import (
     QUALIFIED_ID,
+    UNTYPED_ATTRIBUTES,
     WORKSPACE_ID,
     WORKSPACE_ID_COLUMN,
     Entry,
@@ -34,29 +35,27 @@ LOGGER = logging.getLogger("tap_intercom")
 CUSTOM_ATTRIBUTES = "custom_attributes"
 # The longest column name of PostgreSQL, less the field name that flattening targets put before it.
 LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
-TEXT: Schema = {"type": ["null", "string"]}
 
 
-def _or_text(kind: str) -> Schema:
-    """Return the schema of a value or, if it does not fit, its text, in a form for all targets."""
-    return {"anyOf": [{"type": kind}, {"type": "string"}, {"type": "null"}]}
+def _nullable(kind: str, **keywords: str) -> Schema:
+    # Only a single type gets a column in all targets that flatten.
+    return {"type": ["null", kind], **keywords}
 
 
-# Programs also write milliseconds and free text into date attributes. Text must be the first
-# branch: flattening targets create the column from it, and a timestamp column rejects text.
-DATE_OR_TEXT: Schema = {
-    "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
-}
-# Types of scalar attributes (API-G2); lists of objects and files stay untyped.
+TEXT = _nullable("string")
+DATE_TIME = _nullable("string", format="date-time")
+# Values that do not fit are kept in other_attributes (API-G2). Objects have no type, because some
+# targets that flatten lose their values.
 ATTRIBUTE_TYPES: Mapping[str, Schema] = {
     "string": TEXT,
     "list": TEXT,
-    "date": DATE_OR_TEXT,
-    "datetime": DATE_OR_TEXT,
-    "integer": _or_text("integer"),
-    "float": _or_text("number"),
-    "decimal": _or_text("number"),
-    "boolean": _or_text("boolean"),
+    "date": DATE_TIME,
+    "datetime": DATE_TIME,
+    "integer": _nullable("integer"),
+    "float": _nullable("number"),
+    "decimal": _nullable("number"),
+    "boolean": _nullable("boolean"),
+    "files": _nullable("array"),
 }
 
 
@@ -90,7 +89,8 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
     """Return a schema for each custom attribute that can be a column, by its key in records.
 
     Databases could not distinguish two attributes whose names differ only by case, or names that
-    are too long, so these stay untyped. Attributes with one name and different types are text.
+    are too long, and some targets fail for a name with a quote, so these stay untyped. Attributes
+    with one name and different types are text.
     """
     typed: dict[str, Schema | None] = {}
     descriptions: dict[str, Schema] = {}
@@ -98,7 +98,7 @@ def attribute_schemas(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Sche
         name, kind = attribute.get("name"), attribute.get("data_type")
         if not isinstance(name, str) or not isinstance(kind, str):
             continue
-        if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES:
+        if 0 < len(name.encode()) <= LONGEST_COLUMN_BYTES and '"' not in name:
             schema = ATTRIBUTE_TYPES.get(kind)
             typed[name] = schema if typed.get(name, schema) == schema else TEXT
             descriptions[name] = descriptions.get(name) or described_by(
@@ -164,17 +164,25 @@ def _entry(stream: Stream, settings: Settings, attributes: Sequence[Mapping[str,
     if not stream.is_selected_by_default:
         # Users know the columns of core streams, also those that stay empty.
         annotated = of_version(annotated, settings.version)
-    for name, column in stream.older_columns.items():
+    for older, column in stream.older_columns.items():
         if settings.version < column.until:
-            annotated["properties"][name] = column.schema
+            annotated["properties"][older] = column.schema
     schema = without_notes(annotated)
+    untyped: list[str] = []
     if stream.attributes:
         custom = schema["properties"][stream.attributes_field]
-        custom["properties"] = {**custom.get("properties", {}), **attribute_schemas(attributes)}
+        typed = custom.pop("properties", {}) | attribute_schemas(attributes)
+        if typed:
+            # Some targets that flatten give an object with no properties in it no column at all.
+            custom["properties"] = typed
+        names = {name for each in attributes if isinstance(name := each.get("name"), str)}
+        untyped = sorted(names - typed.keys())
     schema["properties"].update(added_columns(stream, settings))
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings
     )
+    if untyped:
+        metadata.write(marks, ("properties", stream.attributes_field), UNTYPED_ATTRIBUTES, untyped)
     copied = copied_fields(stream, annotated, settings)
     for breadcrumb in marks:
         # A field follows its stream, so selecting the stream alone is enough.

@@ -27,8 +27,9 @@ from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.read_ahead import ReadAhead
 from tap_intercom.reading.stream_run import Batch, Selection, StreamRun
+from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES
 from tap_intercom.settings import Settings
-from tap_intercom.shortfalls import Shortfalls
+from tap_intercom.shortfalls import IDS_SHOWN, Shortfalls
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import State
 from tap_intercom.streams import lineage, root_of, stream_of
@@ -291,6 +292,8 @@ class Sync:
         for selection in selections.values():
             for (field, kind), count in sorted(selection.coercions.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
+        for name, selection in selections.items():
+            _warn_of_unknown_attributes(name, selection)
         self._progress.log_summary()
         failures = {
             name: error for name, error in self._failures.items() if not isinstance(error, _Skipped)
@@ -305,6 +308,23 @@ class Sync:
         text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
         LOGGER.critical("failed; the next run continues from the last state: %s", text)
         return next(code for code in EXIT_CODES_BY_WEIGHT if code in codes)
+
+
+def _warn_of_unknown_attributes(name: str, selection: Selection) -> None:
+    """Log the custom attributes that were found and that a new discovery gives a column."""
+    others = selection.other_attributes
+    if others is None or not others.unknown or stream_of(name).attributes is None:
+        return
+    names = sorted(others.unknown)
+    more = f" and {len(names) - IDS_SHOWN} more" if len(names) > IDS_SHOWN else ""
+    LOGGER.warning(
+        "%s: the catalog does not have these custom attributes, so targets that flatten give them "
+        "no column%s: %s%s; run --discover --catalog",
+        name,
+        f" (their values are in {OTHER_ATTRIBUTES})" if others.has_column else "",
+        ", ".join(names[:IDS_SHOWN]),
+        more,
+    )
 
 
 class _Skipped(Exception):

@@ -39,7 +39,7 @@ SUBSCRIPTION_TYPES = Resource(
 
 def _custom_object_instances(sample: Sample) -> None:
     for number in range(sample.count):
-        times = sample.times(number, sample.count)
+        times = sample.times(number)
         sample.add(
             "custom_object_instances",
             type="Order",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from intercom_sandbox.details import iso
 from intercom_sandbox.records import Record
 from intercom_sandbox.resource import Resource, TimeFilter
-from intercom_sandbox.resource_sample import Sample, iso
+from intercom_sandbox.resource_sample import Sample
 
 
 def _calls(sample: Sample) -> None:
@@ -85,7 +86,7 @@ def _macros(sample: Sample) -> None:
             visible_to="specific_teams" if some_teams else "everyone",
             visible_to_team_ids=some_teams,
             available_on=["inbox", "messenger"][: 1 + number % 2],
-            **sample.times(number, sample.count),
+            **sample.times(number),
         )
 
 
@@ -119,7 +120,7 @@ def _deleted_conversations(sample: Sample) -> None:
             "deleted_conversations",
             id=str(215_460_000 + number),
             metrics_retained=number % 3 != 0,
-            deleted_at=sample.times(number, sample.count)["updated_at"],
+            deleted_at=sample.times(number)["updated_at"],
         )
 
 

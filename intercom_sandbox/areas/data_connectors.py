@@ -89,7 +89,7 @@ DATA_CONNECTOR_EXECUTIONS = Resource(
     ),
     times=("created_at",),
     times_in="iso",
-    bodies=("request_body", "response_body", "raw_response_body"),
+    on_request={"include_bodies": ("request_body", "response_body", "raw_response_body")},
     parent="data_connectors",
     parent_field="data_connector_id",
     missing="data_connector_not_found",

@@ -66,7 +66,7 @@ def _collections(sample: Sample) -> None:
                 "type": "group_translated_content",
                 "en": {"type": "group_content", "name": name, "description": "In English"},
             },
-            **sample.times(number, sample.count),
+            **sample.times(number),
         )
         collection_ids.append(collection_id)
 
@@ -104,7 +104,7 @@ def _redirects(sample: Sample) -> None:
             from_url=f"https://old.example.com/page-{number + 1}",
             target_type="article" if number % 2 else "collection",
             target_id=str(101 + number),
-            **sample.times(number, sample.count),
+            **sample.times(number),
         )
 
 
@@ -314,7 +314,7 @@ def _internal_articles(sample: Sample) -> None:
             owner_id=sample.admin_number(),
             author_id=sample.admin_number(),
             audience_ids=sample.maybe([1, 2]),
-            **sample.times(number, sample.count),
+            **sample.times(number),
         )
 
 
@@ -360,7 +360,7 @@ NEWSFEEDS = Resource(
 def _news_items(sample: Sample) -> None:
     newsfeed_ids = [int(each) for each in sample.keys("newsfeeds")]
     for number in range(sample.count):
-        times = sample.times(number, sample.count)
+        times = sample.times(number)
         is_live = number % 3 != 0
         assignments = [
             {"newsfeed_id": each, "published_at": times["updated_at"]}
@@ -469,7 +469,7 @@ def _content_snippets(sample: Sample) -> None:
             json_blocks=[{"type": "paragraph", "text": "See Settings."}],
             body_markdown=sample.maybe("See **Settings**."),
             audience_ids=sample.maybe(audience_ids),
-            **sample.times(number, sample.count),
+            **sample.times(number),
         )
 
 
@@ -511,7 +511,7 @@ def _content_import_sources(sample: Sample) -> None:
             **times,
         )
         for page in range(sample.count):
-            times = sample.times(page, sample.count)
+            times = sample.times(page)
             sample.add(
                 "external_pages",
                 title=sample.title(page),

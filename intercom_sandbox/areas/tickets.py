@@ -31,6 +31,15 @@ _TICKET_ATTRIBUTES: tuple[Record, ...] = (
         },
     },
     {"name": "Order number", "data_type": "integer", "archived": True},
+    {"name": "Amount", "data_type": "decimal", "visible_to_contacts": False},
+    {"name": "Urgent", "data_type": "boolean"},
+    {"name": "Due", "data_type": "datetime"},
+    {
+        "name": "Screenshots",
+        "data_type": "files",
+        "input_options": {"allow_multiple_values": True},
+    },
+    {"name": "Old code", "data_type": "string", "archived": True},
 )
 _STATES = (
     ("submitted", "Submitted"),

@@ -193,6 +193,7 @@ IP_ALLOWLIST = Resource(
         "enabled": False,
         "ip_allowlist": [],
     },
+    built_in=({},),
     sample=_ip_allowlist,
 )
 

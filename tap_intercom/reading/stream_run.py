@@ -14,6 +14,7 @@ from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import record_line, record_prefix, typed_record_lines
 from tap_intercom.reading.read_ahead import ReadAhead
 from tap_intercom.records.coercions import REPLACED_CHARACTERS, Coercions
+from tap_intercom.records.other_attributes import OtherAttributes
 from tap_intercom.records.parsing import ImpreciseNumber
 from tap_intercom.records.typed_records import PageParser, TypedRecord
 from tap_intercom.settings import Settings
@@ -60,6 +61,7 @@ class Selection:
     version: the version of a full read, otherwise None.
     transform: makes a record fit the schema.
     parser: parses pages that no other table uses.
+    other_attributes: keeps the custom attributes without a column; None if none are selected.
     attributes: Intercom's names for the columns of a dataset that discovery found.
     """
 
@@ -71,6 +73,7 @@ class Selection:
     transform: Callable[[Record], Record]
     parser: PageParser
     coercions: Coercions
+    other_attributes: OtherAttributes | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, property_name: str) -> bool:
@@ -189,6 +192,9 @@ class StreamRun:
         if self.settings.add_workspace_id:
             for record in records:
                 record["_sdc_workspace_id"] = self.workspace_id
+        if selection.other_attributes is not None:
+            for record in records:
+                selection.other_attributes.fill(record)
         if records and isinstance(records[0], TypedRecord):
             typed = cast("Sequence[TypedRecord]", records)
             lines = typed_record_lines(prefix, (record.coerce() for record in typed))

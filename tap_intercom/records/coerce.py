@@ -18,8 +18,8 @@ from tap_intercom.errors import ContractError
 from tap_intercom.records.coercions import (
     KEPT_AS_TEXT,
     LEFT_OUT,
+    MADE_A_NUMBER,
     MADE_NULL,
-    MADE_WHOLE,
     UNKNOWN_FIELD,
     Coercions,
 )
@@ -432,7 +432,7 @@ class _Compiler:
                 if value.is_integer() and not exact_only:
                     return int(value)
             elif kind is bool:
-                note(path, MADE_WHOLE)
+                note(path, MADE_A_NUMBER)
                 return int(value)
             elif kind is str and not exact_only:
                 is_plain = _INTEGER_TEXT.fullmatch(value)
@@ -454,7 +454,7 @@ class _Compiler:
                 except OverflowError:
                     raise CoercionError from None
             if kind is bool:
-                note(path, MADE_WHOLE)
+                note(path, MADE_A_NUMBER)
                 return int(value)
             if kind is str and not exact_only:
                 if _INTEGER_TEXT.fullmatch(value):

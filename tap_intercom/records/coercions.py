@@ -13,14 +13,17 @@ UNKNOWN_FIELD = "unknown field"
 KEPT_AS_TEXT = "kept as text"
 MADE_NULL = "made null"
 LEFT_OUT = "left out"
-MADE_WHOLE = "made a whole number"
+KEPT_IN_OTHER_ATTRIBUTES = "kept in other_attributes"
+MADE_A_NUMBER = "made a number"
 REPLACED_CHARACTERS = "replaced characters"
 _EXPLANATIONS = {
     UNKNOWN_FIELD: "is not in the schema and is dropped; unknown_fields: pass keeps it",
     KEPT_AS_TEXT: "contains a value that does not fit its type; kept as JSON text",
     MADE_NULL: "contains a value that does not fit its type; set to null",
     LEFT_OUT: "contains a value that does not fit its type, which allows no null; left out",
-    MADE_WHOLE: "contains a value that is not written as a whole number; converted",
+    KEPT_IN_OTHER_ATTRIBUTES: "contains a value that does not fit its type; set to null and kept "
+    "in other_attributes",
+    MADE_A_NUMBER: "contains true or false where a number belongs; converted to 1 or 0",
     REPLACED_CHARACTERS: "contain characters that databases refuse; replaced by U+FFFD",
 }
 

@@ -59,7 +59,7 @@ def field(*names: str) -> tuple[str, ...]:
 
 def custom_attributes(catalog: dict[str, Any], stream: str) -> dict[str, Any]:
     schema = entry_of(catalog, stream)["schema"]["properties"]["custom_attributes"]
-    return dict(schema["properties"])
+    return dict(schema.get("properties", {}))
 
 
 def streams_in_order(output: Output) -> list[str]:
@@ -127,22 +127,20 @@ def test_discovered_schemas_are_valid(discovered: dict[str, Any], stream: str) -
 
 
 TEXT = {"type": ["null", "string"]}
-DATE_OR_TEXT = {
-    "anyOf": [{"type": "string"}, {"type": "string", "format": "date-time"}, {"type": "null"}]
-}
 
 
-def or_text(kind: str) -> dict[str, Any]:
-    return {"anyOf": [{"type": kind}, {"type": "string"}, {"type": "null"}]}
+def nullable(kind: str, **keywords: str) -> dict[str, Any]:
+    return {"type": ["null", kind], **keywords}
 
 
 TYPED = {
     "string": TEXT,
     "list": TEXT,
-    "date": DATE_OR_TEXT,
-    "integer": or_text("integer"),
-    "float": or_text("number"),
-    "boolean": or_text("boolean"),
+    "date": nullable("string", format="date-time"),
+    "integer": nullable("integer"),
+    "float": nullable("number"),
+    "boolean": nullable("boolean"),
+    "files": nullable("array"),
 }
 
 
@@ -202,7 +200,7 @@ class TestCustomAttributes:
         assert record["custom_attributes"] == {"of two types": "5"}
         found = output.schema("conversations")["properties"]["custom_attributes"]["properties"]
         assert found["of two types"] == TEXT
-        assert found["of one type"] == or_text("integer")
+        assert found["of one type"] == nullable("integer")
 
     @pytest.mark.parametrize("api_version", ["2.7", "2.11", "2.15", "2.16", "Preview"])
     def test_those_of_conversations_are_typed_in_every_version(
@@ -237,12 +235,79 @@ class TestCustomAttributes:
         workspace.add_data_attribute("contact", "days left", "integer", description=text)
         workspace.add_data_attribute("contact", "unclear", "integer", description=None)
         found = custom_attributes(tap.discover(), "contacts")
-        assert found["unclear"] == or_text("integer")
-        assert without_descriptions(found["days left"]) == or_text("integer")
-        assert list(found["days left"]) == ["anyOf", "description"]
+        assert found["unclear"] == nullable("integer")
+        assert without_descriptions(found["days left"]) == nullable("integer")
+        assert list(found["days left"]) == ["type", "description"]
         description = found["days left"]["description"]
         assert description.startswith("Days until the trial ends. Each")
         assert len(description) == 1024  # the limit of BigQuery
+
+    def test_those_created_after_discovery_are_kept_and_named_at_the_end(
+        self, tap: Tap, workspace: Workspace
+    ) -> None:
+        workspace.add_record("ticket_types", ticket_type_attributes={"data": []})
+        streams = ("contacts", "companies", "conversations", "tickets", "custom_object_instances")
+        catalog = selecting(tap.discover(), *streams)
+        later = {"Plan": "known, but without a column", "created later": 5, "this too": [{"a": 1}]}
+        workspace.add_contact(custom_attributes=later)
+        workspace.add_company(custom_attributes=later)
+        workspace.add_conversation(custom_attributes={"created later": 5, "this too": [{"a": 1}]})
+        workspace.add_ticket(ticket_attributes={"created later": 5, "this too": [{"a": 1}]})
+        workspace.add_record("custom_object_instances", type="Order", custom_attributes=later)
+        output = tap.sync(catalog=catalog, custom_object_types=["Order"])
+        assert output.code == 0, output.log
+        for stream in streams:
+            (record,) = output.records(stream)
+            field = "ticket_attributes" if stream == "tickets" else "custom_attributes"
+            assert record[field].items() >= {"created later": 5, "this too": [{"a": 1}]}.items()
+            assert json.loads(record["other_attributes"]) == record[field]
+        told = [line for line in output.log_lines("WARNING") if "does not have" in line]
+        assert sorted(told) == [
+            f"WARNING {stream}: the catalog does not have these custom attributes, so targets that "
+            "flatten give them no column (their values are in other_attributes): created later, "
+            "this too; run --discover --catalog"
+            for stream in sorted(streams[:-1])  # discovery cannot find those of custom objects
+        ]
+        for name in ("created later", "this too"):
+            workspace.add_data_attribute("contact", name, "integer")
+        output = tap.sync("contacts")
+        (record,) = output.records("contacts")
+        assert record["custom_attributes"] == {**later, "this too": None}
+        assert json.loads(record["other_attributes"]).keys() == {"Plan", "this too"}
+        assert "does not have" not in output.log
+
+    def test_those_that_a_catalog_of_an_earlier_version_lacks_are_named(
+        self, tap: Tap, workspace: Workspace
+    ) -> None:
+        catalog = selecting(tap.discover(), "contacts")
+        schema = entry_of(catalog, "contacts")["schema"]["properties"]
+        del schema["other_attributes"]
+        or_text = {"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]}
+        schema["custom_attributes"]["properties"] = {"a integer": or_text}
+        values = {"a integer": 1.5, **{f"later {at:02}": at for at in range(25)}}
+        workspace.add_contact(custom_attributes=values)
+        output = tap.sync(catalog=catalog)
+        assert_singer(output, ["contacts"])
+        (record,) = output.records("contacts")
+        assert record["custom_attributes"] == {**values, "a integer": "1.5"}
+        (told,) = [line for line in output.log_lines("WARNING") if "does not have" in line]
+        assert "no column: later 00, later 01, " in told
+        assert told.endswith("later 19 and 5 more; run --discover --catalog")
+
+    def test_the_column_of_others_has_nothing_that_is_not_selected(
+        self, tap: Tap, workspace: Workspace
+    ) -> None:
+        workspace.add_contact(custom_attributes={"a integer": "secret", "a float": "n/a"})
+        catalog = selecting(tap.discover(), "contacts")
+        marks = metadata_of(catalog, "contacts")
+        marks[field("custom_attributes", "a integer")]["selected"] = False
+        (record,) = tap.sync(catalog=catalog).records("contacts")
+        assert record["custom_attributes"] == {"a float": None}
+        assert record["other_attributes"] == '{"a float":"n/a"}'
+        marks[field("custom_attributes")]["selected"] = False
+        output = tap.sync(catalog=catalog)
+        assert output.records("contacts")[0]["other_attributes"] is None
+        assert "secret" not in output.stdout.decode()
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_without_any_permission_all_streams_are_there(self, tap: Tap, status: int) -> None:
@@ -257,7 +322,8 @@ class TestCustomAttributes:
             ("companies", "company"),
             ("conversations", "conversation"),
         ):
-            assert custom_attributes(catalog, stream) == {}
+            schema = entry_of(catalog, stream)["schema"]["properties"]["custom_attributes"]
+            assert "properties" not in schema  # as some targets that flatten drop an empty object
             assert any(
                 model in line and "get no types" in line and str(status) in line
                 for line in output.log_lines("WARNING")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from conftest import Tap, selecting
+from loaded_tables import load, target_bin
 from paths import ROOT
-from test_targets import load, target_bin
 
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.streams import STREAMS
@@ -62,13 +62,15 @@ def refer(workspace: Workspace) -> None:
 
 
 def refer_to_settings(workspace: Workspace, admin: str, other_admin: str, team: str) -> None:
-    workspace.update_admin(
+    workspace.update_record(
+        "admins",
         admin,
         admin_ids=[int(other_admin)],
         away_status_reason_id=int(workspace.record_keys("away_status_reasons")[0]),
         team_priority_level={"primary_team_ids": [], "secondary_team_ids": [int(team)]},
     )
-    workspace.update_conversation_attribute("Category", visible_to_team_ids=[team])
+    attribute = workspace.record_keys("conversation_attributes")[0]
+    workspace.update_record("conversation_attributes", attribute, visible_to_team_ids=[team])
 
 
 def refer_to_companies(workspace: Workspace, company: dict[str, Any], contact: str) -> None:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import Output
+from loaded_tables import target_bin
 from paths import ROOT, SUPPORT
 from runs import NOW
 from table_runs import DAY, HOUR, Making, TableRuns, expected_rows
-from test_targets import target_bin
 from warm_tap import WarmTap
 
 from intercom_sandbox import Sandbox, Workspace

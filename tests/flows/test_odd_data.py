@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -111,11 +111,13 @@ class Case:
 
 
 def text(name: str, sent: str, arrives: str | None = None) -> Iterator[Case]:
-    """A text in three places, which arrives as it is unless said."""
+    """A text in four places, which arrives as it is unless said."""
     arrives = sent if arrives is None else arrives
     yield Case(f"{name}-in-a-field", "contacts", {"name": sent}, {"name": arrives})
     yield Case(f"{name}-in-a-body", "conversation_parts", {"body": sent}, {"body": arrives})
-    yield attribute(f"{name}-in-an-attribute", "anything", sent, arrives)
+    yield attribute(f"{name}-in-an-attribute", "words", sent, arrives)
+    case = undeclared(f"{name}-in-an-undeclared-attribute", "anything", arrives)
+    yield replace(case, sent={"custom_attributes": {"anything": sent}})
 
 
 def attribute(name: str, key: str, sent: Any, *arrives: Any) -> Case:
@@ -127,6 +129,22 @@ def attribute(name: str, key: str, sent: Any, *arrives: Any) -> Case:
         {"custom_attributes": {key: sent}},
         {"custom_attributes": {key: arriving}},
     )
+
+
+def misfit(name: str, key: str, sent: Any) -> Case:
+    """A custom attribute that does not fit its type: null, and beside it as it was sent."""
+    case = attribute(name, key, sent, None)
+    return replace(case, arrives={**case.arrives, "other_attributes": json_text({key: sent})})
+
+
+def undeclared(name: str, key: str, sent: Any, *arrives: Any) -> Case:
+    """A custom attribute without a column, which arrives in its object and as JSON text."""
+    case = attribute(name, key, sent, *arrives)
+    return replace(case, arrives={**case.arrives, "other_attributes": json_text({key: sent})})
+
+
+def json_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def field(name: str, stream: str, field: str, sent: Any, *arrives: Any) -> Case:
@@ -141,6 +159,7 @@ ARTICLE = (
     "<table><tr><td style=\"x:'y'\">1\u00a0€</td></tr></table><script>if (a < b && c) {}</script>"
     '<iframe src="https://video.example/?a=1&amp;b=2"></iframe><!-- \\ / \\" --></body></html>'
 )
+MISFIT = "contains a value that does not fit its type"
 ATTRIBUTE_TYPES = {
     "whole": "integer",
     "decimal": "float",
@@ -196,6 +215,7 @@ CASES = [
     field("tiny-money", "companies", "monthly_spend", 1e-9),
     field("money-as-text", "companies", "monthly_spend", "155.55", 155.55),
     field("whole-with-decimals", "companies", "session_count", 3.0, 3),
+    field("true-as-a-count", "companies", "session_count", True, 1),
     field("half-a-count", "companies", "session_count", 3.5, None),
     field("largest-count", "companies", "session_count", 2**63 - 1),
     field("count-beyond-63-bits", "companies", "session_count", 2**63, None),
@@ -264,63 +284,73 @@ CASES = [
     ),
     # Custom attributes
     attribute("whole-number", "whole", 12),
-    attribute("words-for-a-whole-number", "whole", "twelve"),
-    attribute("digits-for-a-whole-number", "whole", "012"),
-    attribute("true-for-a-whole-number", "whole", True, "true"),
-    attribute("decimals-for-a-whole-number", "whole", 1.5, "1.5"),
+    attribute("whole-number-as-text", "whole", "12", 12),
+    attribute("decimal-number-as-text", "decimal", "-1.5", -1.5),
+    misfit("decimal-number-as-text-with-a-zero", "decimal", "1.50"),
+    attribute("boolean-as-text", "yes or no", "false", False),
+    misfit("words-for-a-whole-number", "whole", "twelve"),
+    misfit("digits-for-a-whole-number", "whole", "012"),
+    misfit("true-for-a-whole-number", "whole", True),
+    misfit("decimals-for-a-whole-number", "whole", 1.5),
     attribute("whole-number-with-decimals", "whole", 12.0, 12),
-    attribute("list-for-a-whole-number", "whole", [1, "a"], '[1,"a"]'),
-    attribute("object-for-a-whole-number", "whole", {"a b": None}, '{"a b":null}'),
+    misfit("list-for-a-whole-number", "whole", [1, "a"]),
+    misfit("object-for-a-whole-number", "whole", {"a b": None}),
     attribute("whole-number-of-63-bits", "whole", 2**63 - 1),
-    attribute("whole-number-of-64-bits", "whole", 2**64 - 1, str(2**64 - 1)),
-    attribute("huge-whole-number", "whole", HUGE, str(HUGE)),
-    attribute("huge-negative-number", "whole", -HUGE, str(-HUGE)),
-    attribute("number-of-forty-digits", "whole", 10**39 + 1, str(10**39 + 1)),
+    misfit("whole-number-of-64-bits", "whole", 2**64 - 1),
+    misfit("huge-whole-number", "whole", HUGE),
+    misfit("huge-negative-number", "whole", -HUGE),
+    misfit("number-of-forty-digits", "whole", 10**39 + 1),
     attribute("decimal-number", "decimal", 0.1),
     attribute("whole-for-a-decimal-number", "decimal", 3),
-    attribute("words-for-a-decimal-number", "decimal", "n/a"),
-    attribute("false-for-a-decimal-number", "decimal", False, "false"),
+    misfit("words-for-a-decimal-number", "decimal", "n/a"),
+    misfit("false-for-a-decimal-number", "decimal", False),
     attribute("boolean", "yes or no", False),
-    attribute("words-for-a-boolean", "yes or no", "maybe"),
-    attribute("number-for-a-boolean", "yes or no", 1, "1"),
+    misfit("words-for-a-boolean", "yes or no", "maybe"),
+    misfit("number-for-a-boolean", "yes or no", 1),
     attribute("date", "day", 1_700_000_000, "2023-11-14T22:13:20Z"),
     attribute("date-as-text", "day", "2030-01-02", "2030-01-02T00:00:00Z"),
     attribute("date-zero", "day", 0, "1970-01-01T00:00:00Z"),
-    attribute("date-in-milliseconds", "day", 1_571_672_154_000, "1571672154000"),
-    attribute("date-as-digits", "day", "1571672154"),
-    attribute("date-with-the-day-first", "day", "31/12/2020"),
-    attribute("date-that-is-no-day", "day", "2023-02-29"),
-    attribute("words-for-a-date", "day", "soon"),
-    attribute("empty-date", "day", ""),
-    attribute("true-for-a-date", "day", True, "true"),
-    attribute("list-for-a-date", "day", [1], "[1]"),
-    attribute("date-of-many-digits", "day", HUGE, str(HUGE)),
-    attribute("date-of-many-digits-with-a-point", "day", float(HUGE), str(HUGE)),
+    misfit("date-in-milliseconds", "day", 1_571_672_154_000),
+    misfit("date-as-digits", "day", "1571672154"),
+    misfit("date-with-the-day-first", "day", "31/12/2020"),
+    misfit("date-that-is-no-day", "day", "2023-02-29"),
+    misfit("words-for-a-date", "day", "soon"),
+    misfit("empty-date", "day", ""),
+    misfit("true-for-a-date", "day", True),
+    misfit("list-for-a-date", "day", [1]),
+    misfit("date-of-many-digits", "day", HUGE),
+    replace(
+        misfit("date-of-many-digits-with-a-point", "day", HUGE),
+        sent={"custom_attributes": {"day": float(HUGE)}},
+    ),
     attribute("object-of-many-digits-for-text", "words", {"a": [HUGE]}, f'{{"a":[{HUGE}]}}'),
     attribute("float-of-many-digits-for-text", "words", [float(HUGE)], f"[{HUGE}]"),
     attribute("number-for-words", "words", 5, "5"),
     attribute("huge-number-for-words", "words", HUGE, str(HUGE)),
     attribute("object-for-words", "words", {"é": 1}, '{"é":1}'),
     attribute("null-attribute", "words", None),
-    attribute("number-that-nobody-declared", "undeclared", 5),
-    attribute("huge-number-that-nobody-declared", "undeclared", HUGE, str(HUGE)),
-    attribute(
+    undeclared("number-that-nobody-declared", "undeclared", 5),
+    undeclared("huge-number-that-nobody-declared", "undeclared", HUGE, str(HUGE)),
+    undeclared(
         "list-that-nobody-declared",
         "undeclared",
         [{"a": [1, HUGE, None]}],
         [{"a": [1, str(HUGE), None]}],
     ),
-    attribute("key-with-spaces", "a key, with (signs): 100 % 'so' \"said\"", 1),
-    attribute("key-with-dots-and-dollars", "$a.b.c", 1),
-    attribute("key-in-other-letters", "Größe 日本 🙂", 1),
-    attribute("key-that-is-empty", "", 1),
-    attribute("key-of-many-letters", "k" * 300, 1),
-    attribute("key-like-a-column", "id", 1),
+    undeclared("key-with-spaces", "a key, with (signs): 100 % 'so' \"said\"", 1),
+    undeclared("key-with-dots-and-dollars", "$a.b.c", 1),
+    undeclared("key-in-other-letters", "Größe 日本 🙂", 1),
+    undeclared("key-that-is-empty", "", 1),
+    undeclared("key-of-many-letters", "k" * 300, 1),
+    undeclared("key-like-a-column", "id", 1),
     Case(
         "keys-that-differ-by-case",
         "contacts",
         {"custom_attributes": {"Twin": 1, "twin": "b", "TWIN": True}},
-        {"custom_attributes": {"Twin": 1, "twin": "b", "TWIN": True}},
+        {
+            "custom_attributes": {"Twin": 1, "twin": "b", "TWIN": True},
+            "other_attributes": '{"Twin":1,"twin":"b","TWIN":true}',
+        },
     ),
 ]
 
@@ -356,10 +386,11 @@ def test_odd_value_arrives(odd: Output, case: Case) -> None:
         "contacts: shoe_size is not in the schema and is dropped",
         "contacts: location.planet is not in the schema and is dropped",
         "contacts: signed_up_at contains a value that does not fit its type; set to null",
-        "contacts: custom_attributes.whole contains a value that does not fit its type; kept as",
-        "contacts: custom_attributes.day contains a value that does not fit its type; kept as JSON",
+        f"contacts: custom_attributes.whole {MISFIT}; set to null and kept in other_attributes",
+        f"contacts: custom_attributes.day {MISFIT}; set to null and kept in other_attributes",
+        f"contacts: custom_attributes.words {MISFIT}; kept as JSON text",
         "contacts: texts contain characters that databases refuse",
-        "companies: session_count contains a value that is not written as a whole number",
+        "companies: session_count contains true or false where a number belongs",
     ],
 )
 def test_each_kind_of_repair_is_told_once(odd: Output, warning: str) -> None:
@@ -638,9 +669,15 @@ def test_record_arrives_whatever_fields_it_has(described: Output, stream: str, k
 def assert_lossless(output: Output, stream: str, sent: Sequence[Record]) -> None:
     arrived = {key_of(stream, record): record for record in output.records(stream)}
     schema = output.schema(stream)
+    attributes = f"{DESCRIBED_AS.get(stream)}_attributes"
+    types = {
+        each["name"]: each["data_type"]
+        for each in output.records(attributes)
+        if each["custom"] is not False and each["name"] and each["data_type"]
+    }
     problems = []
     for raw in sent:
-        expected = shaped(stream, raw)
+        expected = shaped(stream, raw, types)
         record = arrived[key_of(stream, raw)]
         if stream == "conversation_parts":
             for ours in ("conversation_id", "conversation_updated_at", "conversation_total_parts"):

@@ -10,26 +10,18 @@ from typing import Any
 
 import pytest
 from conftest import Tap, selecting
-from paths import ROOT
+from loaded_tables import load, target_bin
 from truth import STREAMS
 
 from intercom_sandbox import Sandbox, generate
 from tap_intercom.streams import STREAMS as EVERY_STREAM
 
-TARGETS = ROOT / ".venv-targets"
 COUNT_TABLES = """
 import duckdb, json, sys
 database = duckdb.connect(sys.argv[1], read_only=True)
 count = lambda table: database.execute(f"select count(*) from {table}").fetchone()[0]
 print(json.dumps({table: count(table) for table, in database.execute("show tables").fetchall()}))
 """
-
-
-def target_bin(name: str) -> Path:
-    folder = TARGETS / name
-    if not (folder / ".installed").exists():
-        pytest.skip(f"target-{name} is not installed: make targets")
-    return folder / "bin"
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +64,6 @@ def truth(messages: Path, sandbox: Sandbox) -> dict[str, int]:
     }
     assert counts.keys() == EVERY_STREAM.keys()
     return counts
-
-
-def load(target: Path, config: dict[str, Any], messages: Path, folder: Path) -> Any:
-    """Run a target over the messages; gives the last state that it reported."""
-    (folder / "target.json").write_text(json.dumps(config))
-    with messages.open() as lines:
-        command = [str(target), "--config", str(folder / "target.json")]
-        done = subprocess.run(command, stdin=lines, stdout=subprocess.PIPE, check=True, cwd=folder)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_every_record_reaches_duckdb(messages: Path, truth: dict[str, int], tmp_path: Path) -> None:

@@ -222,11 +222,9 @@ def shaped(
         record["priority"] = "not_priority" if raw["priority"] == "none" else "priority"
         for field in ("admin_assignee_id", "team_assignee_id"):
             record[field] = raw[field] or None
-    if record.get("custom_attributes"):
-        record["custom_attributes"] = {
-            name: _attribute(value, (types or {}).get(name))
-            for name, value in record["custom_attributes"].items()
-        }
+    if stream in _MODELS:
+        attributes, others = split_attributes(record.get("custom_attributes"), types or {})
+        record |= {"custom_attributes": attributes, "other_attributes": others}
     return record
 
 
@@ -257,29 +255,64 @@ def _attribute_types(workspace: Workspace, stream: str) -> dict[str, str]:
     return {attribute["name"]: attribute["data_type"] for attribute in attributes}
 
 
-def _attribute(value: Any, data_type: str | None) -> Any:
-    """A custom attribute as it must arrive: as what it is said to be, or else as its JSON text."""
-    kind = type(value)
-    if value is None:
-        return None
-    if data_type in ("date", "datetime"):
-        instant = instant_text(value)
-        if instant is not None or kind is str:
-            return instant or value
-    fitting: dict[str, tuple[type, ...]] = {
-        "string": (str,),
-        "list": (str,),
-        "date": (),
-        "datetime": (),
-        "integer": (int, str),
-        "float": (int, float, str),
-        "decimal": (int, float, str),
-        "boolean": (bool, str),
-    }
-    if data_type not in fitting:
-        return _with_readable_integers(value)
-    if kind in fitting[data_type] and not (kind is int and not fits_63_bits(value)):
-        return value
+def split_attributes(
+    values: Mapping[str, Any] | None, types: Mapping[str, str]
+) -> tuple[Record | None, str | None]:
+    """Custom attributes as they must arrive, and the JSON text of what has no column or misfits."""
+    if values is None:
+        return None, None
+    attributes, others = dict(values), {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if not has_column(name, types):
+            attributes[name], others[name] = _with_readable_integers(value), value
+            continue
+        attributes[name] = _in_column(value, types[name])
+        if attributes[name] is None:
+            others[name] = value
+    return attributes, _json(others) if others else None
+
+
+def has_column(name: str, types: Mapping[str, str]) -> bool:
+    """Whether a custom attribute has a column: no other has its name in other letters."""
+    twins = sum(each.casefold() == name.casefold() for each in types)
+    return types.get(name) in _ATTRIBUTE_TYPES and twins == 1 and '"' not in name
+
+
+_ATTRIBUTE_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "list": (str,),
+    "date": (),
+    "datetime": (),
+    "integer": (int,),
+    "float": (int, float),
+    "decimal": (int, float),
+    "boolean": (bool,),
+    "files": (list,),
+}
+
+
+def _in_column(value: Any, kind: str) -> Any:
+    """A value as a column of its declared type must hold it; None if it cannot hold all of it."""
+    if _ATTRIBUTE_TYPES[kind] == (str,):
+        return value if type(value) is str else _json(value)
+    if not _ATTRIBUTE_TYPES[kind]:
+        return instant_text(value)
+    if type(value) is str:
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            return None
+        # Text is a number only if it reads as Intercom would have sent it.
+        value = parsed if _json(parsed) == value else None
+    if type(value) is float and value.is_integer() and kind == "integer":
+        value = int(value)
+    is_too_large = type(value) is int and not fits_63_bits(value)
+    return value if type(value) in _ATTRIBUTE_TYPES[kind] and not is_too_large else None
+
+
+def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -280,6 +280,7 @@ def undescribed_ticket_type(path: str) -> dict[str, str]:
 
 # Fields of real answers that the description lacks, and our own.
 UNDESCRIBED = {
+    "custom_object_instances": {"other_attributes": "string"},
     "article_statistics": {"article_id": "string", "conversations": "integer"},
     "article_versions": {"article_updated_at": "date-time"},
     "call_transcripts": {
@@ -288,6 +289,7 @@ UNDESCRIBED = {
         "transcript_status": "string",
     },
     "companies": {
+        "other_attributes": "string",
         "notes.data[].id": "string",
         "notes.url": "string",
         "notes.total_count": "integer",
@@ -297,6 +299,7 @@ UNDESCRIBED = {
     "contact_merge_history": {"contact_id": "string", "contact_updated_at": "date-time"},
     "contact_notes": {"contact_id": "string", "contact_updated_at": "date-time"},
     "contacts": {
+        "other_attributes": "string",
         "enabled_push_messaging": "boolean",
         "location.continent_code": "string",
         "location.country_code": "string",
@@ -319,6 +322,7 @@ UNDESCRIBED = {
         "translations": "object",
     },
     "conversations": {
+        "other_attributes": "string",
         "teammates.admins[].id": "string",
         "ticket": "object",
         "topics.topics[].name": "string",
@@ -350,7 +354,11 @@ UNDESCRIBED = {
     "ticket_parts": {"ticket_id": "string", "ticket_updated_at": "date-time"},
     "ticket_states": undescribed_ticket_type("ticket_types.data[]."),
     "ticket_types": undescribed_ticket_type(""),
-    "tickets": {"channel": "string", **undescribed_ticket_type("ticket_type.")},
+    "tickets": {
+        "channel": "string",
+        "other_attributes": "string",
+        **undescribed_ticket_type("ticket_type."),
+    },
     "workspace": {"secure": "boolean"},
 }
 

@@ -239,8 +239,8 @@ PEOPLE: Mapping[str, Do] = {
     "update segment": lambda it: it.workspace.update_segment(it.segment, name=it.name),
     "delete segment": lambda it: it.workspace.delete_segment(it.segment),
     "add tag": lambda it: it.workspace.add_tag(name=it.name),
-    "update tag": lambda it: it.workspace.update_tag(it.tag, name=it.name),
-    "delete tag": lambda it: it.workspace.delete_tag(it.tag),
+    "update tag": lambda it: it.workspace.update_record("tags", it.tag, name=it.name),
+    "delete tag": lambda it: it.workspace.delete_record("tags", it.tag),
 }
 TALKS: Mapping[str, Do] = {
     "add conversation": lambda it: it.workspace.reply(

@@ -11,22 +11,6 @@ import pytest
 from conftest import selecting
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_records import (
-    BOOLEAN,
-    INTEGER,
-    INTEGER_OR_TEXT,
-    NAMES,
-    NUMBER,
-    OPEN,
-    SCHEMA_COLUMNS,
-    STRING,
-    TEXTS,
-    TIME,
-    VALUES,
-    all_but,
-    everything,
-    with_properties,
-)
 
 from intercom_sandbox import Sandbox, generate
 from tap_intercom.catalog import select
@@ -42,6 +26,22 @@ from tap_intercom.records.typed_records import PageParser, TypedRecord, as_plain
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
 from tap_intercom.times import rfc3339_of
+from unit.records.test_coerce import (
+    BOOLEAN,
+    INTEGER,
+    INTEGER_OR_TEXT,
+    NAMES,
+    NUMBER,
+    OPEN,
+    SCHEMA_COLUMNS,
+    STRING,
+    TEXTS,
+    TIME,
+    VALUES,
+    all_but,
+    everything,
+    with_properties,
+)
 
 KEY = {"type": "string"}
 

@@ -1,0 +1,82 @@
+"""SIGTERM and SIGINT: a run ends in good order, and never in the middle of a message."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from threading import Event
+
+import pytest
+
+from tap_intercom.errors import Stopped
+from tap_intercom.signals import SIGNALS, start_thread, stopping
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_the_run(number: signal.Signals, exit_code: int) -> None:
+    with pytest.raises(Stopped) as stopped, stopping():
+        signal.raise_signal(number)
+    assert stopped.value.exit_code == exit_code
+
+
+def test_a_signal_waits_for_the_outermost_message() -> None:
+    done = []
+
+    def write() -> None:
+        with stopping() as uninterrupted:
+            with uninterrupted():
+                with uninterrupted():
+                    signal.raise_signal(signal.SIGTERM)
+                    done.append("inner")
+                done.append("outer")
+            done.append("after")
+
+    with pytest.raises(Stopped):
+        write()
+    assert done == ["inner", "outer"]
+
+
+def test_an_error_while_a_message_is_written_is_not_hidden() -> None:
+    def write() -> None:
+        with stopping() as uninterrupted, uninterrupted():
+            signal.raise_signal(signal.SIGTERM)
+            raise KeyError("the error")
+
+    with pytest.raises(KeyError):
+        write()
+
+
+def test_the_handlers_from_before_come_back() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with stopping():
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    program = """
+import signal
+from tap_intercom.signals import stopping
+with stopping() as uninterrupted, uninterrupted():
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+    print("still there")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "")
+
+
+def test_a_thread_leaves_signals_to_the_main_thread() -> None:
+    blocked: set[object] = set()
+    is_done = Event()
+
+    def note() -> None:
+        blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        is_done.set()
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    start_thread(note)
+    assert is_done.wait(10)
+    assert blocked >= set(SIGNALS)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
