@@ -24,6 +24,8 @@ _CALLS_LIMIT = 20
 _EVENTS_PER_PAGE = 50
 _MERGES_PER_PAGE = 50
 
+_NEWER_IN_PARTS = {"app_package_code": (2, 13), "updated_attribute_data": (2, 14)}
+
 
 class DetailEndpoints:
     def __init__(self, api: Api) -> None:
@@ -85,12 +87,16 @@ class DetailEndpoints:
             record.pop("previous_ticket_state_id", None)
             for assignee in ("admin_assignee_id", "team_assignee_id"):
                 record[assignee] = str(record[assignee] or 0)
-            state = record["ticket_state"]
+            state, ticket_type = record["ticket_state"], record["ticket_type"]
+            if version < (2, 12) and ticket_type:
+                ticket_type.pop("ticket_states", None)
             if version < (2, 12) and state:
                 record["ticket_state"] = state["category"]
                 for label in ("internal_label", "external_label"):
                     record[f"ticket_state_{label}"] = state[label]
-            return self.workspace.ticket_text(ticket_id, orjson.dumps(record))
+            return _without_newer(
+                self.workspace.ticket_text(ticket_id, orjson.dumps(record)), version
+            )
 
         return render
 
@@ -98,7 +104,10 @@ class DetailEndpoints:
 
     def contact_notes(self, call: Call, contact_id: str) -> Answer:
         self.api.contact(call, contact_id)
-        return self._numbered(call, _texts(self.workspace.contact_notes(contact_id)), 50, 60)
+        notes = self.workspace.contact_notes(contact_id)
+        if (version := self.api.version(call)) < (2, 16):
+            notes = [_older_note(each, version) for each in notes]
+        return self._numbered(call, _texts(notes), 50, 60)
 
     def contact_subscriptions(self, call: Call, contact_id: str) -> Answer:
         self.api.contact(call, contact_id)
@@ -230,6 +239,27 @@ class DetailEndpoints:
     def _check_conversation(self, conversation_id: str) -> None:
         if conversation_id not in self.workspace.conversations:
             raise RefusalError(404, "not_found", "Resource Not Found")
+
+
+def _without_newer(ticket: bytes, version: tuple[int, int]) -> bytes:
+    """Return a ticket without the fields of parts that newer versions added."""
+    left_out = {name for name, since in _NEWER_IN_PARTS.items() if version < since}
+    if not left_out:
+        return ticket
+    record = orjson.loads(ticket)
+    for part in record["ticket_parts"]["ticket_parts"]:
+        for name in left_out & part.keys():
+            del part[name]
+    return orjson.dumps(record)
+
+
+def _older_note(note: Record, version: tuple[int, int]) -> Record:
+    """Return a note as a version before 2.16 sends it."""
+    older = {name: value for name, value in note.items() if name != "company"}
+    if author := note["author"]:
+        newer = {"role"} if version >= (2, 13) else {"role", "away_status_reason_id"}
+        older["author"] = {name: value for name, value in author.items() if name not in newer}
+    return older
 
 
 def _texts(records: list[Record]) -> list[bytes]:

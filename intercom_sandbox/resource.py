@@ -64,6 +64,7 @@ class Resource:
     makes_parent    whether a record creates the parent that it names
     missing         the error code for a parent that does not exist
     hidden          fields that answers omit
+    newer           fields that versions before this one omit
     on_request      fields that only come if a parameter is true, by that parameter
     omits_null      whether answers omit fields without a value
     lists_archived  whether archived records come without include_archived=true
@@ -100,6 +101,7 @@ class Resource:
     makes_parent: bool = False
     missing: str = "not_found"
     hidden: tuple[str, ...] = ()
+    newer: Mapping[str, Version] = field(default_factory=dict)
     on_request: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     omits_null: bool = False
     lists_archived: bool = True

@@ -49,7 +49,7 @@ class ResourceAnswers:
             records = self._filtered(each, call, records)
         if resource.is_reversible and call.query.get("order") == "asc":
             records.reverse()
-        left_out = set(resource.hidden)
+        left_out = self._left_out(resource, call)
         for parameter, fields in resource.on_request.items():
             if call.query.get(parameter) != "true":
                 left_out.update(fields)
@@ -81,8 +81,16 @@ class ResourceAnswers:
             raise RefusalError(404, "not_found", "Resource Not Found")
         statistics = self._store.record("article_statistics", article_id)
         if statistics:
-            statistics = _shown(statistics, set(RESOURCES["article_statistics"].hidden))
+            left_out = self._left_out(RESOURCES["article_statistics"], call)
+            statistics = _shown(statistics, left_out)
+        article = _shown(article, self._left_out(RESOURCES["articles"], call))
         return json_answer(article | {"statistics": statistics})
+
+    def _left_out(self, resource: Resource, call: Call) -> set[str]:
+        """Return the fields that answers omit in the version of a call."""
+        version = self._version_of(call)
+        newer = {name for name, since in resource.newer.items() if version < since}
+        return {*resource.hidden, *newer}
 
     def _filtered(self, given: TimeFilter, call: Call, records: list[Record]) -> list[Record]:
         text = call.query.get(given.parameter)

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from joins import joins_of, workspace_join
+
 from tap_intercom.commands.about import (
     Table,
     about,
@@ -89,6 +91,8 @@ def facts_of(stream: Stream) -> Iterator[tuple[str, str]]:
     yield "Replication", "full" if time is None else f"incremental by `{time}`"
     yield "Permission", stream.permission
     yield "Requests", stream.request_cost
+    if stream.advice:
+        yield "Which to take", stream.advice
     if stream.first_version > Stream.first_version:
         yield "API version", "{}.{} or later".format(*stream.first_version)
     if found := " ".join(deletes_of(stream)):
@@ -113,6 +117,38 @@ def deletes_of(stream: Stream) -> Iterator[str]:
         yield "An incremental run does not detect them. A full read (`FULL_TABLE`) removes them."
 
 
+JOINS = """<!-- scripts/documentation.py writes this page. -->
+
+# Joins
+
+Each row is one join between two tables: from an id to the column that it is the id of. All ids are
+text, except for some columns of the eleven core tables, which keep the type that they always had.
+The column *cast* names them.
+
+The SQL is for DuckDB. A target that stores an object as JSON needs `->` and `->>`, as here. One
+that makes a column of each field inside it, such as `ticket_type__id`, needs only that column. A
+list is JSON too: `unnest` makes a row of each entry. In PostgreSQL this is `jsonb_array_elements`.
+
+An id joins nothing if it is empty, or if Intercom no longer has the record. The column *0, null or
+empty* says what that value means. An id that several tables may have is in several rows, each with
+the condition that tells them apart. Fields that copy another table are left out, except for their
+id."""
+
+
+def page_of_joins() -> str:
+    """The page that lists all joins."""
+    parts = [JOINS]
+    for area, streams in areas().items():
+        rows = [row for stream in streams for row in joins_of(stream)]
+        parts += [f"## {area.capitalize()}", markdown(rows)]
+    parts += [
+        "## The workspace of a row",
+        "The setting `add_workspace_id` adds the same column to each table:",
+        markdown(workspace_join("contacts")),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def with_count(text: str) -> str:
     """The README with the number of tables."""
     text, found = re.subn(r"(?<=\*\*)\d+(?= tables)", str(len(STREAMS)), text)
@@ -130,6 +166,7 @@ def generated() -> Iterator[tuple[str, str]]:
         yield page, text
     for area, streams in areas().items():
         yield f"docs/streams/{area}.md", page_of_area(area, streams)
+    yield "docs/joins.md", page_of_joins()
     yield "README.md", with_count((ROOT / "README.md").read_text(encoding="utf-8"))
     yield "tests/about.json", f"{about('json')}\n"
 

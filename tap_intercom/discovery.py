@@ -9,7 +9,7 @@ from typing import Any
 
 from singer import metadata
 
-from tap_intercom.breadcrumbs import breadcrumbs, is_in_list
+from tap_intercom.breadcrumbs import Breadcrumb, breadcrumbs, is_in_list
 from tap_intercom.catalog import (
     QUALIFIED_ID,
     UNTYPED_ATTRIBUTES,
@@ -22,7 +22,8 @@ from tap_intercom.catalog import (
 from tap_intercom.errors import AuthError, ContractError, ResponseError
 from tap_intercom.intercom.client import Client
 from tap_intercom.intercom.pages import WHOLE, read_pages
-from tap_intercom.reading.stream import Stream, list_of, load_schema
+from tap_intercom.reading.schema_notes import annotated_schema, copies, of_version, without_notes
+from tap_intercom.reading.stream import Stream, list_of
 from tap_intercom.records.coerce import described_by
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
@@ -163,7 +164,14 @@ def _datasets(client: Client) -> list[DatasetSchema]:
 def _entry(
     stream: Stream, settings: Settings, attributes: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Entry:
-    schema = load_schema(stream.name)
+    annotated = annotated_schema(stream.name)
+    if not stream.is_selected_by_default:
+        # Users know the columns of core streams, also those that stay empty.
+        annotated = of_version(annotated, settings.version)
+    for older, column in stream.older_columns.items():
+        if settings.version < column.until:
+            properties_at(annotated, older)[older.rpartition(".")[2]] = column.schema
+    schema = without_notes(annotated)
     untyped: list[str] = []
     if stream.attributes:
         own = attributes.get(stream.attributes, ())
@@ -176,18 +184,16 @@ def _entry(
         untyped = sorted(names - typed.keys())
     for path, model in stream.nested_attributes.items():
         _type_copy(schema, path, attribute_schemas(attributes.get(model, ())), stream.html_fields)
-    for name, column in stream.older_columns.items():
-        if settings.version < column.until:
-            properties_at(schema, name)[name.rpartition(".")[2]] = column.schema
     schema["properties"].update(added_columns(stream, settings))
     entry, marks = _with_marks(
         stream.name, schema, stream.key_properties, stream.replication_key, settings
     )
     if untyped:
         metadata.write(marks, ("properties", stream.attributes_field), UNTYPED_ATTRIBUTES, untyped)
+    copied = copied_fields(stream, annotated, settings)
     for breadcrumb in marks:
         # A field follows its stream, so selecting the stream alone is enough.
-        is_default = stream.is_default(settings) if breadcrumb == () else True
+        is_default = stream.is_default(settings) if breadcrumb == () else breadcrumb not in copied
         metadata.write(marks, breadcrumb, "selected-by-default", is_default)
     return {**entry, "metadata": metadata.to_list(marks)}
 
@@ -218,6 +224,15 @@ def properties_at(schema: dict[str, Any], path: str) -> dict[str, Any]:
         schema = schema["properties"][name]
     properties: dict[str, Any] = schema["properties"]
     return properties
+
+
+def copied_fields(stream: Stream, annotated: Schema, settings: Settings) -> set[Breadcrumb]:
+    """Return the fields that are not selected, as another table has them; none in core streams."""
+    if stream.is_selected_by_default:
+        return set()
+    found = copies(annotated, lambda name: name in STREAMS and STREAMS[name].is_in(settings))
+    always_read = {*stream.key_properties, stream.replication_key}
+    return {place for place in found if place[-1] not in always_read or len(place) > 2}
 
 
 def _entry_of_dataset(dataset: DatasetSchema, settings: Settings) -> Entry:

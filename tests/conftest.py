@@ -144,10 +144,14 @@ class Tap:
 
 
 def selecting(catalog: dict[str, Any], *streams: str) -> dict[str, Any]:
-    """The catalog with just these streams selected."""
+    """The catalog with just these streams selected; those beyond the core with all fields."""
     for entry in catalog["streams"]:
-        (table,) = [each for each in entry["metadata"] if not each["breadcrumb"]]
-        table["metadata"]["selected"] = entry["tap_stream_id"] in streams
+        (table,) = [each["metadata"] for each in entry["metadata"] if not each["breadcrumb"]]
+        table["selected"] = entry["tap_stream_id"] in streams
+        for each in entry["metadata"]:
+            is_copy = each["metadata"].get("selected-by-default") is False
+            if each["breadcrumb"] and is_copy and not table.get("selected-by-default"):
+                each["metadata"].setdefault("selected", True)
     return catalog
 
 

@@ -31,6 +31,7 @@ HELP_CENTERS = Resource(
     "help_centers",
     "/help_center/help_centers",
     ("articles",),
+    newer={"default": (2, 16), "locales": (2, 16)},
     shape={
         "id": "",
         "workspace_id": "",
@@ -205,6 +206,24 @@ ARTICLES = Resource(
     paging="numbers",
     sizes=(25, 250),
     newest_first="updated_at",
+    newer={
+        **dict.fromkeys(
+            (
+                "body_markdown",
+                *_AI_AVAILABILITY,
+                "created_by_id",
+                "updated_by_id",
+                "exclude_from_article_suggestions",
+                "help_center_audience",
+                "scheduled_publish_at",
+                "scheduled_unpublish_at",
+                "tags",
+            ),
+            (2, 13),
+        ),
+        "has_unpublished_changes": (2, 16),
+        "draft_updated_at": (2, 16),
+    },
     shape={
         "type": "article",
         "id": "",
@@ -242,6 +261,7 @@ ARTICLE_STATISTICS = Resource(
     hidden=("article_id",),
     parent="articles",
     parent_field="article_id",
+    newer=dict.fromkeys(("fin_involvements", "fin_resolutions", "fin_resolution_rate"), (2, 13)),
     shape={
         "type": "article_statistics",
         "views": 0,
@@ -512,6 +532,7 @@ CONTENT_IMPORT_SOURCES = Resource(
     paging="numbers",
     sizes=(50, 50),
     ids="integer",
+    newer={"audience_ids": (2, 15)},
     shape={
         "type": "content_import_source",
         "id": 0,

@@ -112,6 +112,7 @@ TICKET_TYPES = Resource(
     "/ticket_types",
     ("tickets",),
     since=(2, 9),
+    newer={"ticket_states": (2, 12)},
     shape={
         "type": "ticket_type",
         "id": "",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tap_intercom import __version__
+from tap_intercom.breadcrumbs import dotted
+from tap_intercom.discovery import copied_fields
 from tap_intercom.errors import EXIT_CODES
-from tap_intercom.reading.stream import Stream, load_schema
-from tap_intercom.settings import config_schema, document
+from tap_intercom.reading.schema_notes import annotated_schema
+from tap_intercom.reading.stream import Stream
+from tap_intercom.settings import Settings, config_schema, document
 from tap_intercom.streams import STREAMS
 
 DESCRIPTION = "A Singer tap that extracts a company's Intercom data"
@@ -57,10 +60,22 @@ def streams_table() -> Table:
 
 def columns_table(stream: Stream) -> Table:
     """The columns of a stream, and the fields inside them as `author.id` or `tags[].name`."""
+    schema = annotated_schema(stream.name)
+    copied = {dotted(place) for place in copied_fields(stream, schema, Settings())}
     return [
-        {"column": path, "type": _type(column), "meaning": column.get("description", "")}
-        for path, column in _fields(load_schema(stream.name), "")
+        {"column": path, "type": _type(column), "meaning": _meaning(path, column, copied)}
+        for path, column in _fields(schema, "")
     ]
+
+
+def _meaning(path: str, column: Mapping[str, Any], copied: Collection[str]) -> str:
+    """The description of a field, since when it is there, and whether it is selected."""
+    parts = [column.get("description", "")]
+    if "since" in column:
+        parts.append(f"API version {column['since']} or later.")
+    if path in copied:
+        parts.append("Not selected by default.")
+    return " ".join(parts)
 
 
 def exit_codes_table() -> Table:

@@ -6,15 +6,13 @@ import hashlib
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any, ClassVar, NamedTuple
-
-import orjson
 
 from tap_intercom.errors import ContractError, ResponseError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import total_count
 from tap_intercom.reading.nested import NestedList
+from tap_intercom.reading.schema_notes import annotated_schema, without_notes
 from tap_intercom.reading.stream_run import Batch, Opening, Record, Shared, StreamRun
 from tap_intercom.records.parsing import exact_json
 from tap_intercom.records.typed_records import TypedRecord, values_of
@@ -88,6 +86,7 @@ class Stream:
     has_documented_order: whether Intercom documents the order of a list that is newest first.
     is_append_only: whether records neither leave that list nor change in it.
     is_selected_by_default: whether a run without a catalog reads it.
+    advice: what to know before selecting it, for the documentation.
     not_sent_again: rows that Intercom once sent and no longer sends, although they are not deleted.
     """
 
@@ -120,6 +119,7 @@ class Stream:
     has_documented_order: ClassVar[bool] = True
     is_append_only: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
+    advice: ClassVar[str | None] = None
     not_sent_again: ClassVar[str | None] = None
 
     def __init_subclass__(cls) -> None:
@@ -245,10 +245,8 @@ class EmbeddedStream(Stream):
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """Return the schema file of a stream."""
-    text = (files("tap_intercom") / "schemas" / f"{name}.json").read_bytes()
-    schema: dict[str, Any] = orjson.loads(text)
-    return schema
+    """Return the schema of a stream in the words of JSON Schema alone, as catalogs have it."""
+    return without_notes(annotated_schema(name))
 
 
 def record_hash(values: Sequence[Any]) -> str:

@@ -137,17 +137,22 @@ def described_by(text: Any) -> dict[str, str]:
 
 def without_descriptions(schema: Any) -> Any:
     """The schema without what it says to people, at every level: what is left can be compiled."""
+    return without_keywords(schema, _ANNOTATIONS)
+
+
+def without_keywords(schema: Any, keywords: Collection[str]) -> Any:
+    """The schema without these keywords, at every level."""
     if isinstance(schema, list):
-        return [without_descriptions(each) for each in schema]
+        return [without_keywords(each, keywords) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    bare = {name: value for name, value in schema.items() if name not in _ANNOTATIONS}
+    bare = {name: value for name, value in schema.items() if name not in keywords}
     for keyword in _SUBSCHEMAS & bare.keys():
-        bare[keyword] = without_descriptions(bare[keyword])
+        bare[keyword] = without_keywords(bare[keyword], keywords)
     if isinstance(properties := schema.get("properties"), Mapping):
         # By name, as a field may be called "description".
         bare["properties"] = {
-            name: without_descriptions(child) for name, child in properties.items()
+            name: without_keywords(child, keywords) for name, child in properties.items()
         }
     return bare
 

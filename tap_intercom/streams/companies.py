@@ -91,6 +91,10 @@ class CompanyContact(ChildStream):
     """Source: GET /companies/{id}/contacts."""
 
     summary = "One record per contact of each company that changed."
+    advice = (
+        "Take [contact_company](contacts.md#contact_company) instead. It has the same pairs, and "
+        "they come inside the contacts. This table needs requests for each company that changed."
+    )
     name = "company_contact"
     path = "/companies/{id}/contacts"
     permission = USERS_AND_COMPANIES

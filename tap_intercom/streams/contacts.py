@@ -86,6 +86,11 @@ class ContactCompany(EmbeddedStream):
     """Source: POST /contacts/search."""
 
     summary = "One record per company of each contact that changed."
+    advice = (
+        "Take this table, not [company_contact](companies.md#company_contact). Both have the same "
+        "pairs, but these come inside the contacts. Only a contact with more than 10 companies "
+        "needs a request."
+    )
     name = "contact_company"
     permission = USERS_AND_COMPANIES
     request_cost = "1 per changed contact with more than 10 companies"

@@ -67,9 +67,9 @@ class Articles(ListStream):
         "parent_id": OlderColumn(
             (2, 16),
             {
-                "type": ["null", "integer"],
-                "description": "Id of the collection that the article is in; joins collections.id "
-                "as text; null if in none.",
+                "type": ["null", "string"],
+                "description": "Id of the collection that the article is in; joins collections.id; "
+                "null if in none.",
             },
         ),
         "parent_type": OlderColumn(

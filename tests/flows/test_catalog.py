@@ -350,7 +350,7 @@ def test_what_only_older_versions_send_is_a_column_there(tap: Tap, catalog: dict
     assert ticket["ticket_state"] == "in_progress"
     assert [ticket[name] for name in OLDER_TICKET] == ["a", "b"]
     (article,) = [each for each in output.records("articles") if each["id"] == article_id]
-    assert {name: article[name] for name in OLDER_ARTICLE} == parent
+    assert {name: article[name] for name in OLDER_ARTICLE} == {**parent, "parent_id": "5"}
     tickets = entry_of(catalog, "tickets")["schema"]["properties"]
     assert "category" in tickets["ticket_state"]["properties"]
     assert not tickets.keys() & set(OLDER_TICKET)

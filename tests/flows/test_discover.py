@@ -93,6 +93,7 @@ def test_what_was_left_out_stays_out_and_what_was_selected_stays_in(
 
 def test_a_field_of_the_objects_in_a_list_stays_out(discovered: Catalog, earlier: Catalog) -> None:
     apply(Change("tickets", None, True), earlier)
+    mark(earlier, "tickets", "properties", "ticket_parts", selected=True)
     apply(Change("tickets", "ticket_parts.author.email", False), earlier)
     catalog = copy.deepcopy(discovered)
     assert keep_selection(catalog, earlier) == ([], [], [])

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from description import DESCRIBED_AS as NAMED
-from description import description
+from description import description, description_of_2_12
 from paths import BESIDE, ROOT
 from truth import STREAMS as KNOWN
 
 from tap_intercom.catalog import DELETED_AT_COLUMN, WORKSPACE_ID_COLUMN
+from tap_intercom.reading.schema_notes import annotated_schema, first_version
+from tap_intercom.reading.stream import load_schema
 from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.reporting import HASH_COLUMN
@@ -31,7 +33,6 @@ ABOUT: dict[str, dict[str, str]] = {
 }
 # The parts of keys that are not text.
 KEY_TYPES = {
-    ("content_import_sources", "id"): "integer",
     ("content_export_completion", "completed_at"): "date-time",
     ("content_export_dismissal", "dismissed_at"): "date-time",
     ("content_export_goal_success", "goal_hit_at"): "date-time",
@@ -44,8 +45,6 @@ KEY_TYPES = {
     ("content_export_series_exit", "exited_at"): "date-time",
     ("content_export_soft_bounce", "soft_bounced_at"): "date-time",
     ("content_export_unsubscribe", "unsubscribed_at"): "date-time",
-    ("conversation_attributes", "id"): "integer",
-    ("fin_voice_calls", "id"): "integer",
     ("handling_events", "timestamp"): "date-time",
     ("team_metrics", "measured_at"): "date-time",
 }
@@ -159,6 +158,54 @@ DESCRIBED_AS = {
     if stream not in LINKS and stream not in EXPORTED
 }
 
+NUMBERS_OF_AUTHOR = {
+    f"notes.notes[].author.{field}"
+    for field in (
+        "away_status_reason_id",
+        "team_ids[]",
+        "team_priority_level.primary_team_ids[]",
+        "team_priority_level.secondary_team_ids[]",
+    )
+}
+# Ids that are not text, all in core tables: their type stays as users know it.
+NUMBERS = {
+    "admins": {
+        "away_status_reason_id",
+        "admin_ids[]",
+        "team_ids[]",
+        "team_priority_level.primary_team_ids[]",
+        "team_priority_level.secondary_team_ids[]",
+    },
+    "companies": NUMBERS_OF_AUTHOR,
+    "company_attributes": {"id"},
+    "contact_attributes": {"id"},
+    "contacts": {"owner_id"},
+    "conversations": {
+        "admin_assignee_id",
+        "team_assignee_id",
+        "conversation_rating.teammate.id",
+        "statistics.last_closed_by_id",
+        "statistics.assigned_team_first_response_time[].team_id",
+        "statistics.assigned_team_first_response_time_in_office_hours[].team_id",
+        *(f"company.{path}" for path in NUMBERS_OF_AUTHOR),
+    },
+    "teams": {
+        "admin_ids[]",
+        "admin_priority_level.primary_admin_ids[]",
+        "admin_priority_level.secondary_admin_ids[]",
+    },
+}
+
+# Columns that no supported version fills: their descriptions name a join that is never possible.
+NEVER_FILLED = {
+    ("conversations", "conversation_message.author.id"),
+    ("conversations", "conversation_rating.customer.id"),
+    ("conversations", "customers[].id"),
+    ("conversations", "teammates.teammates[].id"),
+    ("conversations", "user.id"),
+    ("tags", "applied_by.id"),
+}
+
 # Lists that the description wraps in an object; users know them as arrays.
 UNWRAPPED = {
     "companies": {"tags": "tags.tags", "segments": "segments.segments"},
@@ -177,7 +224,6 @@ OTHER_TYPE = {
     ("conversations", "statistics.last_closed_by_id"): ("integer", "known as an integer"),
     ("event_summaries", "first"): ("date-time", "a time as ISO text, as examples show"),
     ("event_summaries", "last"): ("date-time", "a time as ISO text, as examples show"),
-    ("ticket_type_attributes", "ticket_type_id"): ("string", "as ids of ticket types are"),
 }
 
 # DatasetSchema fields that a table leaves out, with the reason.
@@ -215,7 +261,7 @@ TICKET_TYPE_ATTRIBUTE = {
     ".visible_on_create": "boolean",
     ".visible_to_contacts": "boolean",
     ".default": "boolean",
-    ".ticket_type_id": "integer",
+    ".ticket_type_id": "string",
     ".archived": "boolean",
     ".created_at": "date-time",
     ".updated_at": "date-time",
@@ -330,8 +376,14 @@ def schema_file(stream: str) -> dict[str, Any]:
 @cache
 def schema(stream: str) -> dict[str, Any]:
     """The types of a stream, without what is said of them."""
-    bare: dict[str, Any] = without_descriptions(schema_file(stream))
+    bare: dict[str, Any] = without_descriptions(load_schema(stream))
     return bare
+
+
+def is_id(path: str) -> bool:
+    """Whether the name of a field says that it holds an id; of a list of ids, its entries do."""
+    name = path.rpartition(".")[2]
+    return re.fullmatch(r"(.*_)?(id|uuid|ids\[\])|id_code|merged_into", name) is not None
 
 
 def single_type(node: dict[str, Any]) -> str:
@@ -357,13 +409,19 @@ def fields(stream: str) -> dict[str, dict[str, Any]]:
     return dict(field for name, child in properties.items() for field in walk(child, name))
 
 
+def annotated_fields(stream: str) -> dict[str, dict[str, Any]]:
+    """Path to schema of every field of a stream, with all that its file says of it."""
+    properties = annotated_schema(stream)["properties"]
+    return dict(field for name, child in properties.items() for field in walk(child, name))
+
+
 @cache
 def columns(stream: str) -> dict[str, str]:
     """Path to type of every field of a stream."""
     return {path: single_type(node) for path, node in fields(stream).items()}
 
 
-def components(node: dict[str, Any]) -> dict[str, Any]:
+def components(node: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     """A schema of the description with what it refers to, and all that it is put together from.
 
     Of objects that differ by kind it has the fields of all kinds.
@@ -371,20 +429,25 @@ def components(node: dict[str, Any]) -> dict[str, Any]:
     found = dict(node)
     if "$ref" in found:
         name = found.pop("$ref").rsplit("/", 1)[1]
-        found = {**components(description()["components"]["schemas"][name]), **found}
+        found = {**components(schemas[name], schemas), **found}
     for part in [*found.pop("allOf", []), *found.pop("oneOf", [])]:
-        part = components(part)
+        part = components(part, schemas)
         properties = {**part.get("properties", {}), **found.get("properties", {})}
         found = {**part, **found, **({"properties": properties} if properties else {})}
     return found
 
 
 @cache
-def described_columns(component: str) -> dict[str, str]:
-    """Path to type of every field of an object of the official description."""
+def described_columns(component: str, *, is_older: bool = False) -> dict[str, str]:
+    """Path to type of every field of an object of the official description.
+
+    is_older: whether that of version 2.12 is meant; it has none of the fields of newer objects.
+    """
+    described = description_of_2_12() if is_older else description()
+    schemas = described["components"]["schemas"]
 
     def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-        target = components(node)
+        target = components(node, schemas)
         kind = target.get("type", "object")
         name = path.rsplit(".", 1)[-1]
         is_time = target.get("format") in ("date-time", "timestamp") or (
@@ -396,10 +459,13 @@ def described_columns(component: str) -> dict[str, str]:
         for child_name, child in target.get("properties", {}).items():
             yield from walk(child, f"{path}.{child_name}")
 
-    schemas = description()["components"]["schemas"]
+    if is_older and component not in schemas:
+        component = component.removesuffix("_list_item")
+        if component not in schemas:
+            return {}
     unknown = f"no {component} is described: name the record in tests/endpoints.json, or see LINKS"
     assert component in schemas, unknown
-    top = components(schemas[component])["properties"]
+    top = components(schemas[component], schemas)["properties"]
     return dict(field for name, child in top.items() for field in walk(child, name))
 
 
@@ -442,6 +508,8 @@ def expected_columns(stream: str) -> dict[str, str]:
         # An image's URL, or an object where Intercom sends more than that.
         if path.startswith("avatar.") and columns(stream)["avatar"] == "string":
             continue
+        if is_id(path) and path not in NUMBERS.get(stream, ()):
+            kind = "string"
         expected[path], _ = OTHER_TYPE.get((stream, path), (kind, ""))
     for path, theirs in UNWRAPPED.get(stream, {}).items():
         assert described_as[theirs] == "array"
@@ -513,7 +581,7 @@ def test_open_objects_take_anything(stream: str, path: str) -> None:
 
 @pytest.mark.parametrize("stream", TABLES)
 def test_only_constructs_that_every_target_takes(stream: str) -> None:
-    top = schema_file(stream)
+    top = load_schema(stream)
     assert set(top) == {"type", "properties"}
     assert top["type"] == "object"
     known = {"type", "format", "description", "items", "properties", "additionalProperties"}
@@ -529,6 +597,57 @@ def test_only_constructs_that_every_target_takes(stream: str) -> None:
         names = list(node.get("properties", {}))
         assert len({name.lower() for name in names}) == len(names)
         assert all(len(name.encode()) <= 63 for name in names)
+
+
+@pytest.mark.parametrize("stream", TABLES)
+def test_ids_are_text(stream: str) -> None:
+    ids = {path: kind for path, kind in columns(stream).items() if is_id(path)}
+    numbers = {path for path, kind in ids.items() if kind != "string"}
+    assert numbers == NUMBERS.get(stream, set())
+    assert not numbers or stream in KNOWN
+
+
+@pytest.mark.parametrize("stream", TABLES)
+def test_descriptions_name_the_columns_that_an_id_references(stream: str) -> None:
+    for path, node in annotated_fields(stream).items():
+        named = [".".join(found) for found in joined(node.get("description", ""))]
+        references = node.get("references", {})
+        found = [references] if isinstance(references, str) else list(references)
+        assert found == ([] if (stream, path) in NEVER_FILLED else named), path
+
+
+@pytest.mark.parametrize("stream", TABLES)
+def test_references_lead_to_text_columns(stream: str) -> None:
+    for path, node in annotated_fields(stream).items():
+        references = node.get("references", {})
+        if isinstance(references, str):
+            references = {references: {}}
+        for target, conditions in references.items():
+            table, _, column = target.partition(".")
+            assert columns(table)[column] == "string", path
+            around = path.rpartition(".")[0]
+            for other, values in conditions.items():
+                assert columns(stream)[f"{around}.{other}".lstrip(".")] == "string", path
+                assert values, path
+
+
+@pytest.mark.parametrize("stream", TABLES)
+def test_copies_are_of_other_tables(stream: str) -> None:
+    for path, node in annotated_fields(stream).items():
+        assert node.get("copy_of") in (None, *TABLES), path
+
+
+@pytest.mark.parametrize("stream", sorted(DESCRIBED_AS.keys() - set(KNOWN)))
+def test_columns_that_2_12_does_not_describe_say_since_when(stream: str) -> None:
+    older = described_columns(DESCRIBED_AS[stream], is_older=True)
+    if STREAMS[stream].first_version > (2, 12) or not older:
+        return
+    newer = {path for path in expected_columns(stream) if path not in older}
+    inside = {path for path in newer if is_below(stream, path, [(stream, each) for each in newer])}
+    marked = {
+        path for path, node in annotated_fields(stream).items() if first_version(node) > (2, 12)
+    }
+    assert marked == newer - inside
 
 
 @pytest.mark.parametrize("stream", TABLES)
@@ -555,7 +674,8 @@ def test_the_replication_key_is_a_time(stream: str) -> None:
 
 # A fact that code cites; it means nothing to an analyst.
 MARK = re.compile(r"API-[A-L]\d*")
-JOINED = re.compile(r"(?:joins|or) ([a-z_]+)\.([a-z_]+)")
+# A column; in "if teammate.type is team" it is a field of the same row.
+COLUMN = re.compile(r"\b([a-z_]+)\.([a-z_]+)\b(?! is )")
 ADDED_IN_CODE = {
     "_sdc_workspace_id": WORKSPACE_ID_COLUMN,
     "_sdc_deleted_at": DELETED_AT_COLUMN,
@@ -581,9 +701,14 @@ def test_columns_that_are_not_in_a_file_say_what_they_mean(column: str) -> None:
     assert_describes(column, ADDED_IN_CODE[column])
 
 
+def joined(text: str) -> list[tuple[str, str]]:
+    """The tables and columns that a description says an id joins."""
+    return COLUMN.findall(text.partition("joins ")[2].partition(";")[0])
+
+
 def assert_describes(path: str, node: Mapping[str, Any]) -> None:
     text = node.get("description", "")
     assert re.fullmatch(r"\S.{0,158}\.", text), f"{path}: {text!r}"
     assert not MARK.search(text), path
-    for table, column in JOINED.findall(text):
+    for table, column in joined(text):
         assert column in schema(table)["properties"], f"{path}: {text}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import selecting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -464,7 +465,7 @@ SEARCHED = ["contacts", "conversations"]
 
 
 @pytest.mark.parametrize("add_workspace_id", [False, True])
-@pytest.mark.parametrize("stream", SEARCHED)
+@pytest.mark.parametrize("stream", ["tickets", *SEARCHED])
 def test_most_pages_are_typed(
     start_sandbox: Callable[..., Sandbox], stream: str, add_workspace_id: bool
 ) -> None:
@@ -477,7 +478,7 @@ def test_most_pages_are_typed(
         add_workspace_id=add_workspace_id,
     )
     client = Client(settings_)
-    selection = select(discover(client, settings_), settings_, 1)[stream]
+    selection = select(selecting(discover(client, settings_), stream), settings_, 1)[stream]
     table = STREAMS[stream]
 
     def is_typed(answer: Answer) -> bool:
