@@ -224,11 +224,15 @@ def processor(settings: Settings) -> Result:
 
 
 def processor_rows(settings: Settings, server: Sandbox, stream: str, count: int) -> list[Row]:
-    """Rows of a search: ours first, the PyPI tap if wanted, and the orjson floor last."""
+    """Rows of a search: ours first, the PyPI tap if wanted, and the orjson floor last.
+
+    Bodies stay HTML, as in the floor and in the PyPI tap.
+    """
     ours, peer, floors = [], [], []
     start = start_date(PEER_CONTACTS if stream == "contacts" else PEER_CONVERSATIONS, count)
     for _ in range(settings.repeat):
-        ours.append(run_ours(server, [stream], f"processor-ours-{stream}"))
+        name = f"processor-ours-{stream}"
+        ours.append(run_ours(server, [stream], name, body_format="html"))
         floors.append(run_floor(server, stream))
         if settings.with_peer:
             name = f"processor-peer-{stream}"
