@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
 from tap_intercom.errors import ContractError, ResponseError
@@ -268,7 +269,12 @@ def list_of(body: Mapping[str, Any], key: str, path: str) -> list[Record]:
 
 
 def instant_of(value: Any) -> int | None:
-    """Convert an Intercom time, a number or ISO text (API-G1), to whole Unix seconds."""
+    """Convert an Intercom time to whole Unix seconds.
+
+    It is a number or ISO text (API-G1), or a time that the parser of typed records read.
+    """
+    if isinstance(value, datetime):
+        return int(value.timestamp() // 1)
     if isinstance(value, str):
         try:
             return int(epoch_seconds(value) // 1)

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from tap_intercom.intercom.pages import BrokenOffError
-from tap_intercom.reading.stream import times_of_change, updated_at
+from tap_intercom.reading.stream import instant_of, times_of_change, updated_at
 from tap_intercom.reading.stream_run import Record
 from tap_intercom.reading.unreadable import UnreadableError
 from tap_intercom.records.typed_records import values_of
@@ -181,7 +181,7 @@ class TailPass(PassCheck):
         super().add(records, total)
         owes = any(
             hash(record.get("id")) not in self._known
-            and (record.get("created_at") or 0) < self._now
+            and (instant_of(record.get("created_at")) or 0) < self._now
             for record in records
         )
         self.is_past = not owes

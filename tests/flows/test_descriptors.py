@@ -79,7 +79,7 @@ def test_so_is_a_full_log_that_does_not_block(pipe: tuple[int, int]) -> None:
     with subprocess.Popen(command, stderr=pipe[1]) as process:
         log = read_when_full(pipe, process).decode().splitlines()
     assert process.returncode == 0
-    assert [line.split()[1] for line in log] == [str(number) for number in range(5_000)]
+    assert [line.split()[2] for line in log] == [str(number) for number in range(5_000)]
 
 
 @pytest.mark.parametrize("is_patient", [True, False])

@@ -19,7 +19,7 @@ from loaded_tables import (
     target_bin,
     url_of_postgresql,
 )
-from truth import has_column, split_attributes
+from truth import has_column, split_attributes, with_values
 
 from intercom_sandbox import Sandbox, Workspace, generate
 
@@ -186,7 +186,8 @@ def test_every_custom_attribute_arrives(
         assert loaded.keys() == truth.keys()
         names = [name for name in types[stream] if has_column(name, types[stream])]
         for record_id, record in truth.items():
-            attributes, others = split_attributes(record[field], types[stream])
+            values = with_values(stream, record)[field]
+            attributes, others = split_attributes(values, types[stream])
             row = loaded[record_id]
             expected: Row = {"other_attributes": others}
             arrived: Row = {"other_attributes": row["other_attributes"]}

@@ -20,17 +20,31 @@ from singer import metrics
 from truth import STREAMS
 from warm_tap import WarmTap
 
-from intercom_sandbox.sample import generate
+from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.times import epoch_seconds
 
 TOKEN = "secret-token-of-the-log"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
+def build_workspace() -> Workspace:
+    """A workspace of which a run has nothing to warn."""
+    workspace = generate(seed=3, contacts=12, companies=5, conversations=6, parts=20)
+    for contact in workspace.truth("contacts"):
+        workspace.update_contact(contact["id"], custom_attributes={"seats": 1})
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def catalog_text(warm_tap: WarmTap, tmp_path_factory: pytest.TempPathFactory) -> str:
+    with Sandbox(build_workspace()) as sandbox:
+        tap = Tap(sandbox, tmp_path_factory.mktemp("catalog"))
+        return warm_tap.run("--config", tap.config(), "--discover").stdout.decode()
+
+
 @pytest.fixture
 def tap(start_tap_on: Callable[..., Tap]) -> Tap:
-    workspace = generate(seed=3, contacts=12, companies=5, conversations=6, parts=20)
-    return start_tap_on(workspace, token=TOKEN)
+    return start_tap_on(build_workspace(), token=TOKEN)
 
 
 class Logged:
@@ -53,8 +67,8 @@ class Logged:
 
 
 @pytest.fixture
-def logged(tap: Tap, warm_tap: WarmTap, plain_catalog: dict[str, Any]) -> Logged:
-    return Logged(tap, warm_tap, plain_catalog)
+def logged(tap: Tap, warm_tap: WarmTap, catalog_text: str) -> Logged:
+    return Logged(tap, warm_tap, json.loads(catalog_text))
 
 
 def points(output: Output, metric: str) -> list[Any]:

@@ -364,7 +364,8 @@ def _in_column(value: Any, kind: str) -> Any:
     if _ATTRIBUTE_TYPES[kind] == (str,):
         return value if type(value) is str else _json(value)
     if not _ATTRIBUTE_TYPES[kind]:
-        return instant_text(value)
+        is_in_milliseconds = type(value) is int and len(str(abs(value))) == 13
+        return instant_text(value / 1000 if is_in_milliseconds else value)
     if type(value) is str:
         try:
             parsed = json.loads(value)

@@ -27,6 +27,7 @@ TESTED_BY_RUNS = {
     "progress.py": "lines and bars of a run: flows/test_progress.py",
     "reading/lists.py": "joins passes and children of lists: flows/test_paging.py",
     "reading/nested_reader.py": "requests for the rest of lists: flows/test_nested.py",
+    "reading/schema_notes.py": "what schema files say: test_schemas.py and flows/test_copies.py",
     "reading/scroll.py": "a scroll and its competitors: flows/test_full_reads.py",
     "streams": "tables are data: flows/test_tables.py and flows/test_sandbox_resources.py",
     "sync.py": "the flow of a run: flows/test_sync.py",
