@@ -50,7 +50,7 @@ def ask_without_ids(client_class: Any) -> None:
 
 
 if __name__ == "__main__":
-    client_class = import_module("tap_intercom.intercom.client").IntercomClient
+    client_class = import_module("tap_intercom.client").IntercomClient
     redirect(client_class, sys.argv.pop(1))
     ask_without_ids(client_class)
     accept_null_lists(import_module("tap_intercom.streams").Contacts)
