@@ -132,7 +132,7 @@ def _log_end_of_thread(end: threading.ExceptHookArgs) -> None:
         LOGGER.critical("a bug in tap-intercom; please report it", exc_info=end.exc_value)
 
 
-class _Handler(logging.StreamHandler[Any]):
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # not generic in Python 3.10
     """Writes whole lines; a line that cannot be made or written stops nothing."""
 
     def emit(self, record: logging.LogRecord) -> None:
