@@ -233,7 +233,7 @@ class ReadAhead:
         self._in_memory = 0
         self._in_files = 0
         self._jobs = 0
-        # One lock, but own conditions for each lane, so a change wakes only whom it concerns.
+        # All lanes share one lock. Each has its own conditions, so a change wakes one thread only.
         self._lock = threading.RLock()
         self._waiting: list[_Lane[Any]] = []
         self._starved_until = 0.0

@@ -58,7 +58,7 @@ def first_version(field: Mapping[str, Any]) -> tuple[int, int]:
 def copies(
     schema: Mapping[str, Any], is_table: Callable[[str], bool], place: Breadcrumb = ()
 ) -> Iterator[Breadcrumb]:
-    """Yield the places of all fields whose content is a table of its own.
+    """Yield the places of all fields whose content another table has.
 
     Of a copied object, these are all fields but its id, which joins the table.
 

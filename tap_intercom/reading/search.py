@@ -417,7 +417,7 @@ class SearchStream(Stream):
         assert closed.end is not None
         margins = 2 * DAY_MARGIN * len(parts) if self.searches_by_day else 0
         repeated = total * margins / (closed.end - closed.start)
-        # The last page of each part is short, and the first page of the whole is read in vain.
+        # The last page of each part is short, and the first page of the whole is not used.
         return ceil((total + repeated) / size) + len(parts) + 2
 
     def _body(self, settings: Settings, times: list[dict[str, Any]], order: str) -> dict[str, Any]:

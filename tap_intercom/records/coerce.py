@@ -214,7 +214,8 @@ class Layout(NamedTuple):
 _NULL = type(None)
 _TEXT: frozenset[type] = frozenset({str})
 _ALL_TYPES: frozenset[type] = frozenset({_NULL, bool, int, float, str, list, dict})
-_TIME = Annotated[datetime, msgspec.Meta(tz=True)]
+# How msgspec reads a time: a number of seconds, or a text with an offset.
+TIME = Annotated[datetime, msgspec.Meta(tz=True)]
 _INTEGER_TEXT = re.compile(r"-?[0-9]{1,19}")
 _NUMBER_TEXT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -310,7 +311,7 @@ def _json_text(value: Any) -> str:
 
 
 def _read(value: Any, type_: Any) -> Any:
-    """Read a value as a type, like the parser of typed records: also a text that stands for it."""
+    """Read a value, or a text that contains it, as the parser of typed records does."""
     try:
         return msgspec.convert(value, type_, strict=False)
     except (msgspec.ValidationError, ValueError, OverflowError):
@@ -318,7 +319,7 @@ def _read(value: Any, type_: Any) -> Any:
 
 
 def _is_null(value: Any) -> bool:
-    """Whether a text stands for null."""
+    """Whether a value is the text `null`, in any case."""
     return type(value) is str and value.lower() == "null"
 
 
@@ -342,7 +343,7 @@ def _date_time(value: Any) -> str:
     if kind is not float and kind is not str:
         raise CoercionError
     try:
-        return utc_text(_read(value, _TIME))
+        return utc_text(_read(value, TIME))
     except (CoercionError, OverflowError):
         # Only `rfc3339_of` knows days, and times without an offset.
         if kind is float or _NUMBER_TEXT.fullmatch(value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
-# A text without any of these elements is plain already. It may contain "<" all the same.
+# A text without any of these elements is already plain, even if it contains "<".
 _ELEMENTS = (
     "a|abbr|address|article|aside|audio|b|big|blockquote|body|br|button|caption|center|cite|code|"
     "col|colgroup|dd|del|details|div|dl|dt|em|fieldset|figcaption|figure|font|footer|form|h[1-6]|"
@@ -18,7 +18,7 @@ _ELEMENTS = (
     "sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|tr|tt|u|ul|var|video"
 )
 _IS_HTML = re.compile(rf"</?(?:{_ELEMENTS})(?=[\s/<>]|\Z)|<!(?:--|doctype)", re.IGNORECASE)
-# Most messages are no more than paragraphs, which need no writer.
+# Most messages are only paragraphs and need no writer.
 _PARAGRAPHS = re.compile(r"(?:<p(?: class=\"no-margin\")?>[^<\s]+(?: [^<\s]+)*</p>)+")
 _BETWEEN = re.compile(r"</p><p[^>]*>")
 # Each alternative also ends at the end of the text, so an unclosed tag is dropped too. It takes

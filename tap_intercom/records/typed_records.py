@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, TypedDict, get_args
 
 import msgspec
 
-from tap_intercom.records.coerce import Breadcrumb, Layout, Schema, Selected, compile_fields
+from tap_intercom.records.coerce import TIME, Breadcrumb, Layout, Schema, Selected, compile_fields
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, NUL, Parsed, parse
 from tap_intercom.records.plain_text import plain_text
@@ -28,7 +28,6 @@ _MAX_UNKNOWN_NAMES = 64
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
 _INSTANT = Annotated[int, msgspec.Meta(ge=FIRST_SECOND, le=LAST_SECOND)] | None
-_TIME = Annotated[datetime, msgspec.Meta(tz=True)]
 _KEY = Annotated[str, msgspec.Meta(min_length=1)]
 _SIMPLE_TYPES: Mapping[str, Any] = {
     "null": type(None),
@@ -330,7 +329,7 @@ class PageParser:
             return None
         found = _type_of(column, self._selected, ("properties", name))
         if name == self._instant_field:
-            return _INSTANT if found == _TIME | None else None
+            return _INSTANT if found == TIME | None else None
         if found is None or name not in self._nested:
             return found
         key = self._nested[name]
@@ -352,8 +351,8 @@ def _type_of(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
     """Return the type of the values that need no coercion; None if no type describes them.
 
     That is so if the schema restricts more than types, or if a field inside it is not selected.
-    Numbers and words as text, and Unix seconds, fit like what they stand for; `compile_record` does
-    the same.
+    The parser also accepts text that contains a number, `true`, `false` or `null`, and Unix seconds
+    for a time. `compile_record` does the same.
     """
     if not isinstance(schema, Mapping) or schema.keys() - _KEYWORDS:
         return None
@@ -382,7 +381,7 @@ def _type_of_one(name: str, schema: Schema, selected: Selected, breadcrumb: Brea
         return None if item is None else list[item]  # type: ignore[valid-type]
     if "format" in schema:
         is_time = name == "string" and schema["format"] == "date-time"
-        return _TIME if is_time else type(None) if name == "null" else None
+        return TIME if is_time else type(None) if name == "null" else None
     if name != "object":
         return _SIMPLE_TYPES.get(name)
     properties = schema.get("properties") or {}

@@ -205,7 +205,7 @@ def test_every_custom_attribute_arrives(
                 if kind in ("date", "datetime") and value is not None:
                     arrived[name] = datetime.fromisoformat(value).isoformat() + "Z"
                 if target.name == "pipelinewise-postgres" and isinstance(expected[name], str):
-                    # It writes the two characters that stand for a line end in JSON.
+                    # It writes a line end as the two characters of JSON.
                     expected[name] = expected[name].replace("\n", "\\n")
             problems += [
                 f"{stream} {record_id} {name}: {arrived[name]!r} instead of {value!r}"

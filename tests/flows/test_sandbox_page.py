@@ -25,7 +25,7 @@ def started() -> Iterator[ExitStack]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Commands by the names that the page uses, wherever this Python has them."""
+    """Variables for a shell that finds the commands under the names that the page uses."""
     names = folder / "names"
     names.mkdir()
     run = 'python -c "from tap_intercom.cli import run; run()"'

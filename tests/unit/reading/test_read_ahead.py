@@ -96,17 +96,17 @@ def test_files_hold_little_more_than_what_is_waiting(
     assert open_files == []
 
 
+def endless(is_closed: threading.Event) -> Iterator[Text]:
+    try:
+        while True:
+            yield Text("x" * 100)
+    finally:
+        is_closed.set()
+
+
 def test_what_is_given_up_takes_no_room(open_files: list[read_ahead._Segment]) -> None:
     is_closed = threading.Event()
-
-    def endless() -> Iterator[Text]:
-        try:
-            while True:
-                yield Text("x" * 100)
-        finally:
-            is_closed.set()
-
-    lanes = ReadAhead(0, 10**6, 1).run([endless], 1)
+    lanes = ReadAhead(0, 10**6, 1).run([partial(endless, is_closed)], 1)
     next(next(lanes))
     lanes.close()  # type: ignore[attr-defined]
     assert is_closed.wait(PATIENCE_SECONDS)
@@ -258,15 +258,7 @@ def test_jobs_wait_when_there_is_no_more_room() -> None:
 
 def test_what_is_given_up_ends_its_thread() -> None:
     is_closed = threading.Event()
-
-    def endless() -> Iterator[Text]:
-        try:
-            while True:
-                yield Text("x" * 100)
-        finally:
-            is_closed.set()
-
-    lanes = ReadAhead(500, 0, 1).run([endless], 1)
+    lanes = ReadAhead(500, 0, 1).run([partial(endless, is_closed)], 1)
     next(next(lanes))
     lanes.close()  # type: ignore[attr-defined]
     assert is_closed.wait(PATIENCE_SECONDS)
