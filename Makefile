@@ -3,10 +3,10 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 pyth
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
-.PHONY: help check targets test test-lowest coverage lint format docs release-check demo bench soak clean
+.PHONY: help check targets test e2e test-lowest coverage lint format docs release-check demo bench soak clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 .venv/.installed: setup.py
 	$(PYTHON) -m venv .venv
@@ -29,8 +29,17 @@ check: lint ## run lint, types and unit tests: about a minute
 
 targets: $(patsubst tests/targets/%.txt,.venv-targets/%/.installed,$(wildcard tests/targets/*.txt)) ## install the real targets that tests load into
 
-test: lint targets ## run lint, types and all tests
-	$(BIN)/pytest -n auto
+test: lint targets ## run lint, types and all tests but the long ones of make e2e
+	$(BIN)/pytest -n auto -m "not long"
+
+# What users put around the tap; the requirements may name this checkout.
+.venv-e2e/%/.installed: tests/e2e/environments/%.txt setup.py
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
+e2e: .venv/.installed targets $(patsubst tests/e2e/environments/%.txt,.venv-e2e/%/.installed,$(wildcard tests/e2e/environments/*.txt)) ## load into real databases and run the examples
+	$(BIN)/pytest -n auto tests/e2e
 
 # Left out: one measures memory, which coverage needs too; the other tests a copy of the repository.
 NOT_COVERED = tests/flows/test_memory.py tests/flows/test_adding_a_table.py
@@ -38,7 +47,7 @@ NOT_COVERED = tests/flows/test_memory.py tests/flows/test_adding_a_table.py
 coverage: .venv/.installed targets ## run the tests and fail if they run too few lines and branches
 	mkdir -p .coverage-data
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --timeout 300 $(NOT_COVERED:%=--ignore=%)
+	$(BIN)/coverage run -m pytest -n auto -m "not long" --timeout 300 $(NOT_COVERED:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -54,7 +63,7 @@ format: .venv/.installed ## sort imports and format the code
 
 test-lowest: .venv-lowest/.installed ## run all tests with the oldest dependencies that setup.py allows
 	.venv-lowest/bin/pip freeze --exclude-editable | grep -iF -f .venv-lowest/constraints.txt
-	.venv-lowest/bin/pytest -n auto
+	.venv-lowest/bin/pytest -n auto -m "not long"
 
 .venv-docs/.installed: docs/requirements.txt
 	$(PYTHON) -m venv .venv-docs
@@ -82,4 +91,4 @@ soak: .venv/.installed ## test 5,000 random histories of edits, faults and kille
 	TAP_INTERCOM_HISTORIES=5000 $(BIN)/pytest -n auto tests/flows/test_model.py
 
 clean: ## remove environments and build results
-	rm -rf .venv .venv-lowest .venv-targets .venv-docs .venv-release .demo .bench .coverage-data build dist site *.egg-info
+	rm -rf .venv .venv-lowest .venv-targets .venv-e2e .venv-docs .venv-release .demo .bench .coverage-data build dist site *.egg-info
