@@ -1,7 +1,7 @@
 """Write the generated files; --check reports outdated ones.
 
-These are the tables of the documentation, the number of tables in the README, and tests/about.json,
-which is what `tap-intercom --about --format json` prints.
+These are the tables of the documentation, the number of tables in the README, what Meltano and its
+Hub must know, and tests/about.json, which is what `tap-intercom --about --format json` prints.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from joins import joins_of, workspace_join
+from meltano_plugin import for_hub, for_project
 
 from tap_intercom.commands.about import (
     Table,
@@ -169,6 +170,9 @@ def generated() -> Iterator[tuple[str, str]]:
     yield "docs/joins.md", page_of_joins()
     yield "README.md", with_count((ROOT / "README.md").read_text(encoding="utf-8"))
     yield "tests/about.json", f"{about('json')}\n"
+    project = "examples/meltano/meltano.yml"
+    yield project, for_project((ROOT / project).read_text(encoding="utf-8"))
+    yield "plugin/hub.yml", for_hub()
 
 
 def main() -> None:
