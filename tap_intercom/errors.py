@@ -7,7 +7,7 @@ TapError
   ContractError       a response that cannot be read safely               exit 5
     ResponseError     a refusal with its status, such as a record gone
   BusyError           another run uses the same state file                exit 75
-  TargetMissingError  the target cannot be started                        exit 127
+  TargetMissingError  the target or a mapper cannot be started            exit 127
   TargetGoneError     the program that reads our output has ended         exit 141
 Stopped               a signal asked the run to end                       exit 130, 143
 """
@@ -24,11 +24,11 @@ EXIT_CODES = {
     3: "Intercom refused the token, or the token lacks a permission; the message says which.",
     4: "Intercom returned no usable answer within the time for retries.",
     5: "An answer was not as expected; reading on could lose records.",
-    6: "The target failed (`tap-intercom run`); the last line has its exit code and last error.",
+    6: "The target or a mapper failed (`tap-intercom run`); the last line has its code and error.",
     75: "Another run uses the same state file (`tap-intercom run`); nothing was read.",
-    127: "The target cannot be started (`tap-intercom run`): for example, it is not installed.",
+    127: "The target or a mapper cannot be started (`tap-intercom run`): it may not be installed.",
     130: "Stopped by SIGINT, after the last safe STATE.",
-    141: "The target ended before it read everything.",
+    141: "The target or a mapper ended before it read everything.",
     143: "Stopped by SIGTERM, after the last safe STATE.",
 }
 
@@ -131,7 +131,7 @@ class BusyError(TapError):
 
 
 class TargetMissingError(TapError):
-    """The target cannot be started; 127 is what a shell shows for a command that it cannot find."""
+    """The target or a mapper cannot be started; 127 is what a shell shows for a missing command."""
 
     exit_code = 127
 

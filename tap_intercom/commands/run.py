@@ -28,6 +28,7 @@ from typing import Any
 from tap_intercom import log
 from tap_intercom.bar import Bar, View, sent_views, shown_bar
 from tap_intercom.commands.lock import locked, release
+from tap_intercom.commands.pipeline import Chain, Stage, commands_in, exit_code
 from tap_intercom.commands.process_log import ProcessLog
 from tap_intercom.commands.run_result import RunResult
 from tap_intercom.commands.target_secrets import hide_secrets_of
@@ -59,7 +60,8 @@ RECORD_LINE = b'{"type":"RECORD"'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "%(prog)s --state FILE --config FILE [--catalog FILE] [--wait SECONDS] -- TARGET ..."
+        "%(prog)s --state FILE --config FILE [--catalog FILE] [--wait SECONDS] [-- MAPPER ...] "
+        "-- TARGET ..."
     )
     parser.add_argument(
         "-s",
@@ -90,7 +92,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long to wait for another run with the same state file (default: 0)",
     )
     parser.add_argument(
-        "target", nargs="+", metavar="TARGET", help="the target and its arguments, after --"
+        "target",
+        nargs="+",
+        metavar="TARGET",
+        help="the target and its arguments, after --; any mappers come before it, each after --",
     )
 
 
@@ -98,17 +103,18 @@ def run(options: argparse.Namespace) -> int:
     """Run both to their ends, log how they ended, and return the exit code of the run."""
     log.add_times()
     hide_secrets_of(options.target, options.config, os.environ)
+    commands = commands_in(options.target)
     if not _is_missing(options.state):
         # Before a lock is created beside a file that is not a state.
         read_state(read_json("state", options.state))
     with stopping(), locked(options.state, options.wait) as lock:
         state = StateFile(options.state)
         with _passing_on_signals() as signals, _screen() as screen:
-            target = Target(options.target, lock)
+            target = Chain(commands, lambda name, command: Target(command, lock, name))
             try:
                 tap = _start("tap", _tap_command(options, screen), pass_fds=screen.pass_fds)
                 screen.leave_to_tap()
-                signals.started(tap, target.process)
+                signals.started(tap, *(stage.process for stage in target.stages.values()))
                 result = _run(tap, target, state, options.log_format, screen, signals.passed)
             finally:
                 if target.process.returncode is not None:
@@ -191,20 +197,20 @@ class StateFile:
 
 
 class Target:
-    """The target's process and its stdin.
+    """The process of the target, or of a mapper before it, and its stdin.
 
     ended: the read end of a pipe that ends when the process does. Processes that the target left
         running do not hold it.
     """
 
-    def __init__(self, command: Sequence[str], lock: int) -> None:
+    def __init__(self, command: Sequence[str], lock: int, role: str = "target") -> None:
         # The read end stays open here too, to find what nobody has read. So a write does not fail
         # when the target has ended; `ended` is watched instead.
         self._output, self._input = os.pipe()
         os.set_blocking(self._input, False)
         self.ended, self._end = os.pipe()
         self.process = _start(
-            "target",
+            role,
             command,
             stdin=self._output,
             # A target that outlives a killed run still keeps the next run out. It could overwrite
@@ -251,7 +257,7 @@ class Feed:
     records: number of records that were written to the target.
     """
 
-    def __init__(self, tap: Process, target: Target, states: WrittenStates) -> None:
+    def __init__(self, tap: Process, target: Stage | Chain, states: WrittenStates) -> None:
         assert tap.stdout is not None
         self._lines = tap.stdout
         self._target = target
@@ -279,7 +285,7 @@ class Feed:
 
 def _run(
     tap: Process,
-    target: Target,
+    target: Chain,
     state: StateFile,
     style: str,
     screen: Screen,
@@ -293,6 +299,7 @@ def _run(
     feed = Feed(tap, target, written)
     tap_log = ProcessLog("tap", style, screen.write)
     target_log = ProcessLog("target", style, screen.write)
+    target.run(style, screen.write)
     threads = [
         start_thread(feed.run),
         start_thread(partial(tap_log.pass_on, of_tap)),
@@ -300,16 +307,18 @@ def _run(
     ]
     try:
         has_confirmed = _keep_confirmed(target, state, written)
-        target_code = _exit_code(target.process)
+        target_code = exit_code(target.process)
     finally:
         is_target_gone = not feed.tap_has_ended.is_set()
         if is_target_gone:
             tap.terminate()
         for thread in threads:
             thread.join()
-        tap_code = _exit_code(tap)
+        mappers = target.end_mappers()
+        tap_code = exit_code(tap)
     has_taken_all = not is_target_gone and feed.is_whole and target.has_read_all
-    if has_taken_all and target_code == 0 and not has_confirmed and written.last is not None:
+    is_good = has_taken_all and not target.first_failed(is_fed=feed.is_whole)
+    if is_good and not has_confirmed and written.last is not None:
         state.keep(written.last)
     return RunResult(
         records=feed.records,
@@ -322,10 +331,12 @@ def _run(
         has_last_state=has_taken_all and state.kept == written.last,
         tap_error=tap_log.last_error,
         target_error=target_log.last_error,
+        mappers=mappers,
+        failed=target.first_failed(is_fed=not is_target_gone and feed.is_whole),
     )
 
 
-def _keep_confirmed(target: Target, state: StateFile, written: WrittenStates) -> bool:
+def _keep_confirmed(target: Chain, state: StateFile, written: WrittenStates) -> bool:
     """Save each state that the target prints, and return whether there was any."""
     assert target.process.stdout is not None
     has_confirmed = False
@@ -397,7 +408,7 @@ def _start(role: str, command: Sequence[str], **how: Any) -> Process:
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        kind = TargetMissingError if role == "target" else ConfigError
+        kind = ConfigError if role == "tap" else TargetMissingError
         raise kind(f"{role}: {_why_not_started(command[0], error)}; nothing was read") from error
 
 
@@ -408,8 +419,8 @@ def _why_not_started(program: str, error: OSError | ValueError) -> str:
         return f"{program} cannot be started: {reason}"
     if os.path.exists(program) or shutil.which(program):
         return (
-            f"{program} exists, but the program in its first line does not: install the target "
-            "again, since a virtual environment cannot be moved"
+            f"{program} exists, but the program in its first line does not: install it again, "
+            "since a virtual environment cannot be moved"
         )
     if os.sep in program:
         return f"{program} does not exist: check the path"
@@ -438,7 +449,7 @@ def _tap_command(options: argparse.Namespace, screen: Screen) -> list[str]:
 
 
 class Signals:
-    """Passes the first signal to the tap, and later ones to the target too.
+    """Passes the first signal to the tap, and later ones to all processes.
 
     The tap ends with a last STATE, and the target after loading that. passed: their numbers.
     """
@@ -448,9 +459,9 @@ class Signals:
         self._processes: list[Process] = []
         self._waiting: list[int] = []
 
-    def started(self, tap: Process, target: Process) -> None:
-        """Register the two processes; they get an earlier signal now."""
-        self._processes.extend((tap, target))
+    def started(self, tap: Process, *others: Process) -> None:
+        """Register the processes; they get an earlier signal now."""
+        self._processes.extend((tap, *others))
         self._pass_on()
 
     def receive(self, number: int, frame: object) -> None:
@@ -461,7 +472,7 @@ class Signals:
         while self._processes and self._waiting:
             number = self._waiting.pop(0)
             self.passed.append(number)
-            for process in self._processes[: len(self.passed)]:
+            for process in self._processes[: 1 if len(self.passed) == 1 else None]:
                 process.send_signal(number)
 
 
@@ -475,9 +486,3 @@ def _passing_on_signals() -> Iterator[Signals]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _exit_code(process: Process) -> int:
-    """Return the exit code of a shell: 128 plus the signal for a killed process."""
-    code = process.wait()
-    return code if code >= 0 else 128 - code

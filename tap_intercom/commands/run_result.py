@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tap_intercom.commands.pipeline import TARGET, MapperEnd
 from tap_intercom.errors import TARGET_FAILED, TargetGoneError
 
 LOGGER = logging.getLogger("tap_intercom")
@@ -30,6 +31,8 @@ class RunResult:
     has_new_state: whether the state file changed.
     has_last_state: whether it holds the last state that the tap wrote.
     tap_error, target_error: the last lines that may say why the process failed.
+    mappers: how the mappers between the two ended.
+    failed: the mapper or target that failed before all others, or "".
     """
 
     records: int
@@ -42,15 +45,19 @@ class RunResult:
     has_last_state: bool
     tap_error: str = ""
     target_error: str = ""
+    mappers: Sequence[MapperEnd] = ()
+    failed: str = ""
 
     @property
     def exit_code(self) -> int:
         """The tap's own failure first, then the target's, then what ended the run early."""
         if self._has_tap_failed:
             return self.tap
+        if (mapper := self._failed_mapper) is not None and mapper.code:
+            return mapper.code if mapper.code - SIGNALLED in self.signals else TARGET_FAILED
         if self._is_target_stopped:
             return self.target
-        if self.target:
+        if self.target and mapper is None:
             return TARGET_FAILED
         return self.tap if self.has_taken_all else TargetGoneError.exit_code
 
@@ -61,6 +68,10 @@ class RunResult:
     @property
     def _has_tap_failed(self) -> bool:
         return self.tap not in (0, *ENDED_EARLY)
+
+    @property
+    def _failed_mapper(self) -> MapperEnd | None:
+        return next((each for each in self.mappers if each.name == self.failed), None)
 
     @property
     def _is_target_stopped(self) -> bool:
@@ -80,19 +91,31 @@ class RunResult:
     @property
     def _text(self) -> str:
         records = "1 record" if self.records == 1 else f"{self.records} records"
+        first = self.mappers[0].name if self.mappers else TARGET
         parts = [
-            f"{self._outcome}: {records} sent to the target",
-            f"the tap ended with exit code {_code_text(self.tap)}, "
-            f"the target with {_code_text(self.target)}",
+            f"{self._outcome}: {records} sent to the {first}",
+            f"the tap ended with exit code {_code_text(self.tap)}, {self._ends_text}",
         ]
         if not self.has_taken_all:
-            parts.append("the target ended before it read everything")
+            parts.append(f"the {self.failed or TARGET} ended before it read everything")
         parts.append(self._state_text)
-        if self._has_tap_failed and self.tap_error:
-            parts.append(f"last error of the tap: {self.tap_error}")
-        if self.target and not self._is_target_stopped and self.target_error:
-            parts.append(f"last error of the target: {self.target_error}")
+        parts += [f"last error of the {name}: {text}" for name, text in self._errors if text]
         return "; ".join(parts)
+
+    @property
+    def _ends_text(self) -> str:
+        ends = [f"the {each.name} with {_code_text(each.code)}" for each in self.mappers]
+        return ", ".join([*ends, f"the target with {_code_text(self.target)}"])
+
+    @property
+    def _errors(self) -> Iterator[tuple[str, str]]:
+        """Yield the name and the last error of each process that failed by itself."""
+        if self._has_tap_failed:
+            yield "tap", self.tap_error
+        if (mapper := self._failed_mapper) is not None:
+            yield mapper.name, mapper.error if mapper.code else ""
+        elif self.target and not self._is_target_stopped:
+            yield TARGET, self.target_error
 
     @property
     def _outcome(self) -> str:

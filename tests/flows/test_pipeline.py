@@ -926,6 +926,168 @@ def test_a_terminal_that_goes_stops_no_run(pipeline: Pipeline) -> None:
     assert pipeline.kept["bookmarks"]["conversations"]["updated_at"]
 
 
+# -- A mapper between the two --------------------------------------------------------------------
+
+
+def through(*commands: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """The flags for a run through mappers: each a program, or flags of the small one."""
+    small = [sys.executable, str(SUPPORT / "small_mapper.py")]
+    return tuple(
+        word
+        for command in commands
+        for word in ("--", *(small if isinstance(command, tuple) else []), *command)
+    )
+
+
+def mapper_of(log: str) -> int:
+    """The process that the small mapper says it is."""
+    return int(re.findall(r"the mapper has begun: (\d+)", log)[0])
+
+
+def mapped_columns(pipeline: Pipeline) -> set[tuple[str, ...]]:
+    rows = [json.loads(line)["record"] for line in pipeline.rows.read_bytes().splitlines()]
+    return {tuple(name for name in row if name.startswith("is_")) for row in rows}
+
+
+def test_a_mapper_changes_what_the_target_loads(pipeline: Pipeline) -> None:
+    code, log = pipeline.run(flags=through(()))
+    assert code == 0, log
+    assert pipeline.ids() == pipeline.truth()
+    assert all(columns[-1] == "is_mapped" for columns in mapped_columns(pipeline))
+    assert pipeline.kept["bookmarks"]["contacts"]["updated_at"]
+    assert "mapper: the mapper has begun" in log
+    ends = "the tap ended with exit code 0, the mapper with 0, the target with 0; the last state is"
+    assert f"sent to the mapper; {ends} saved" in log.splitlines()[-1]
+
+
+def test_mappers_follow_each_other_in_their_order(small_pipeline: Pipeline) -> None:
+    flags = small_pipeline.catalog("tags") + through(("--column", "is_a"), ("--column", "is_b"))
+    small_pipeline.sandbox.workspace.add_tag()
+    code, log = small_pipeline.run(flags=flags)
+    assert code == 0, log
+    assert mapped_columns(small_pipeline) == {("is_a", "is_b")}
+    assert "the mapper 1 with 0, the mapper 2 with 0, the target with 0" in log.splitlines()[-1]
+    assert "mapper 2: the mapper has begun" in log
+
+
+@pytest.mark.parametrize(
+    ("flag", "told", "error"),
+    [
+        ("--fails-after", "the mapper with 9", "last error of the mapper: ERROR no such column"),
+        ("--dies-after", "the mapper with 137 (SIGKILL, perhaps for lack of memory)", ""),
+    ],
+)
+def test_a_mapper_that_fails_ends_the_run_and_loses_nothing(
+    pipeline: Pipeline, flag: str, told: str, error: str
+) -> None:
+    code, log = pipeline.run(flags=through((flag, "700")))
+    assert code == 6, log
+    last = log.splitlines()[-1]
+    assert last.startswith("CRITICAL failed: ")
+    assert told in last
+    assert "the target with 0; the mapper ended before it read everything; " in last
+    assert error in last
+    assert "last error of the target" not in last
+    assert pipeline.kept["bookmarks"]  # what the target confirmed before
+    assert pipeline.ids() != pipeline.truth()
+    assert pipeline.run(flags=through(()))[0] == 0
+    assert pipeline.has_all()
+
+
+@pytest.mark.parametrize(("target", "code"), [("exit 5", 6), ("exit 0", 141)])
+def test_a_target_that_ends_early_takes_the_mapper_along(
+    pipeline: Pipeline, target: str, code: int
+) -> None:
+    program = ["sh", "-c", f"head -c 100 > /dev/null; {target}"]
+    found, log = pipeline.run(flags=through(()), program=program)
+    assert found == code, log
+    assert "the target ended before it read everything; " in log.splitlines()[-1]
+    assert "last error of the mapper" not in log
+    assert not Path(f"/proc/{mapper_of(log)}").exists()
+    assert pipeline.kept == {}
+
+
+def test_a_mapper_that_ends_early_without_a_fault_confirms_nothing(pipeline: Pipeline) -> None:
+    code, log = pipeline.run("--silent", flags=through(["head", "-n", "5"]))
+    assert code == 141, log
+    assert "the mapper ended before it read everything; " in log.splitlines()[-1]
+    assert pipeline.kept == {}
+
+
+def test_the_last_state_counts_if_the_mapper_drops_them(small_pipeline: Pipeline) -> None:
+    code, log = small_pipeline.run(flags=through(("--drops-states",)))
+    assert code == 0, log
+    assert small_pipeline.kept["bookmarks"]["contacts"]["updated_at"]
+
+
+def test_a_target_may_be_slower_than_the_mapper(pipeline: Pipeline) -> None:
+    gate = pipeline.folder / "gate"
+    os.mkfifo(gate)
+    program = ["sh", "-c", f": < '{gate}'; exec cat > '{pipeline.rows}.all'"]
+    process = pipeline.start(flags=through(()), program=program)
+    # The mapper waits, since not all of it fits into the pipes.
+    read_until(process, "contacts: reading")
+    assert not Path(f"{pipeline.rows}.all").exists()
+    gate.open("w").close()
+    _, log = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert process.returncode == 0, log
+    lines = Path(f"{pipeline.rows}.all").read_bytes().splitlines()
+    pipeline.rows.write_bytes(b"\n".join(line for line in lines if b'"RECORD"' in line))
+    assert pipeline.ids() == pipeline.truth()
+
+
+def test_what_a_mapper_leaves_behind_is_not_waited_for(
+    small_pipeline: Pipeline, left_behind: Callable[[str], list[str]]
+) -> None:
+    code, log = small_pipeline.run(flags=through(left_behind("cat;")))
+    assert code == 0, log
+    assert small_pipeline.has_all()
+    with small_pipeline.locked():
+        pass
+
+
+@pytest.mark.parametrize("missing", ["mapper", "target"])
+def test_a_mapper_or_target_that_cannot_be_started_is_named(
+    small_pipeline: Pipeline, missing: str
+) -> None:
+    if missing == "mapper":
+        code, log = small_pipeline.run(flags=through(["nobody"]))
+    else:
+        code, log = small_pipeline.run(flags=through(()), program=["nobody"])
+    assert code == 127
+    assert log.startswith(f"CRITICAL {missing}: nobody is not installed, or not on the PATH")
+    assert len(log.splitlines()) == 1
+    assert small_pipeline.sandbox.requests == []
+
+
+def test_a_command_that_is_missing_is_refused(small_pipeline: Pipeline) -> None:
+    code, log = small_pipeline.run(flags=("--",))
+    assert code == 2
+    assert log == "CRITICAL target: a command is missing before or after one of the --\n"
+    assert not small_pipeline.state.exists()
+
+
+def test_the_secrets_of_a_mapper_are_hidden(small_pipeline: Pipeline) -> None:
+    config = small_pipeline.folder / "mapper.json"
+    config.write_text(json.dumps({"hash_secret": "geheim!"}))
+    says = "ERROR geheim! is too short"
+    flags = through(("--config", str(config), "--fails-after", "2", "--says", says))
+    code, log = small_pipeline.run(flags=flags)
+    assert code == 6
+    assert log.splitlines()[-1].endswith("last error of the mapper: ERROR *** is too short")
+    assert "geheim" not in log
+
+
+def test_a_second_signal_ends_the_mapper_too(small_pipeline: Pipeline) -> None:
+    process = small_pipeline.start("--stays", flags=through(["sh", "-c", "cat; exec sleep 600"]))
+    read_until(process, "contacts: 1 record")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT), log
+    assert "stopped by a signal" in log
+
+
 # -- A real target -------------------------------------------------------------------------------
 
 
