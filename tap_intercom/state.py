@@ -15,6 +15,9 @@ filters: a hash of the search filters in use.
 covers: the rows it includes that only come with some settings, permissions or API versions.
 missing_since, missing_until: progress of a read for a start_date before `since`.
 export_job: the identifier of a pending export, for the next run to cancel.
+
+A member that no longer applies is null, not absent: Meltano can merge states, and then keeps what a
+later state does not name.
 """
 
 from __future__ import annotations
@@ -274,20 +277,18 @@ class State:
         entry = {**plan.extra, "updated_at": rfc3339(reached), "since": rfc3339(since)}
         if origin.filters:
             entry["filters"] = origin.filters
-        self._bookmarks[stream] = entry | _marks(plan)
+        gone = {"filters", "missing_since", "missing_until"} & self._bookmark(stream).keys()
+        self._bookmarks[stream] = {**dict.fromkeys(sorted(gone)), **entry, **_marks(plan)}
 
     def _advance_missing(self, stream: str, plan: Plan, origin: Origin, reached: int) -> None:
-        entry = {
-            key: value
-            for key, value in self._bookmark(stream).items()
-            if key not in ("missing_since", "missing_until")
-        }
+        entry = dict(self._bookmark(stream))
         assert plan.since is not None
         if reached < plan.since:
             entry["missing_since"] = rfc3339(origin.start_date)
             entry["missing_until"] = rfc3339(reached)
         else:
             entry["since"] = rfc3339(origin.start_date)
+            entry |= dict.fromkeys({"missing_since", "missing_until"} & entry.keys())
         self._bookmarks[stream] = entry | _marks(plan)
 
     def _foreign_start(self, stream: str, updated_at: int, parent: str | None) -> int:

@@ -67,6 +67,13 @@ def windows(plan: Plan) -> list[tuple[int, int | None]]:
     return [(window.start, window.end) for window in plan.windows]
 
 
+def without_nulls(value: Any) -> Any:
+    """A state without the members that say that they no longer apply."""
+    if not isinstance(value, dict):
+        return value
+    return {name: without_nulls(each) for name, each in value.items() if each is not None}
+
+
 # What a run reads
 
 
@@ -425,7 +432,7 @@ def test_a_bookmark_moves_to_what_is_complete(
     planned = state.plan("contacts", run, lookback=LOOKBACK)
     for instant in reached:
         state.advance("contacts", planned, run, instant)
-    assert state.document == {"bookmarks": {"contacts": expected}}
+    assert without_nulls(state.document) == {"bookmarks": {"contacts": expected}}
 
 
 @pytest.mark.parametrize(
@@ -577,7 +584,7 @@ def claimed(bookmark: Any) -> set[int]:
 
     found = period("since", "updated_at")
     return (
-        found | period("missing_since", "missing_until") if "missing_since" in bookmark else found
+        found | period("missing_since", "missing_until") if bookmark.get("missing_since") else found
     )
 
 
@@ -1055,7 +1062,7 @@ def test_what_is_missing_is_gone_on_with_where_it_was_stopped(
     third = tap.sync(catalog=catalog, state=second.state, start_date=calendar(0))
     assert third.code == 0
     assert [int(record["id"]) for record in third.records("contacts")] == list(range(219, 360))
-    after = third.state["bookmarks"]["contacts"]
+    after = without_nulls(third.state)["bookmarks"]["contacts"]
     assert after == {**before, "since": calendar(0), "updated_at": after["updated_at"]}
     assert after["updated_at"] >= before["updated_at"]
 

@@ -222,7 +222,8 @@ def test_the_missing_period_is_noted_until_it_is_read() -> None:
         "missing_since": rfc3339(START - 10 * DAY),
         "missing_until": rfc3339(START - 4 * DAY),
     }
-    assert after(state, plan, START, earlier) == OWN | {"since": rfc3339(START - 10 * DAY)}
+    gone = {"missing_since": None, "missing_until": None}
+    assert after(state, plan, START, earlier) == OWN | {"since": rfc3339(START - 10 * DAY)} | gone
     moved = after(state, plan, BOOKMARK + DAY, earlier)
     assert (moved["updated_at"], moved["since"]) == (
         rfc3339(BOOKMARK + DAY),
@@ -231,6 +232,37 @@ def test_the_missing_period_is_noted_until_it_is_read() -> None:
 
 
 # The document
+
+
+def merged(new: Any, old: Any) -> Any:
+    """A state as Meltano keeps it when it merges states: member by member, without deleting any."""
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return new
+    return {**old, **{name: merged(each, old.get(name)) for name, each in new.items()}}
+
+
+def test_merged_states_do_not_bring_back_a_filter() -> None:
+    old = OWN | {"filters": "abc"}
+    state = state_with(old)
+    after(state, state.plan("contacts", ORIGIN, lookback=0), BOOKMARK + DAY)
+    new = after(state, state.plan("contacts", ORIGIN, lookback=0), BOOKMARK + 2 * DAY)
+    assert plan_of(merged(new, old)) == plan_of(new)
+    assert plan_of(new).main == Window(BOOKMARK + 2 * DAY, None)
+
+
+def test_merged_states_do_not_bring_back_a_missing_period() -> None:
+    origin = replace(ORIGIN, start_date=START - 10 * DAY)
+    state = state_with(OWN)
+    plan = state.plan("contacts", origin, lookback=0)
+    old = dict(after(state, plan, START - 4 * DAY, origin))
+    read = after(state, plan, START, origin)
+    assert read["since"] == rfc3339(START - 10 * DAY)
+    # Then the stream is read again from a later start_date, and that is set back.
+    later = replace(ORIGIN, filters="abc")
+    state = state_with(merged(read, old))
+    state.advance("contacts", state.plan("contacts", later, lookback=0), later, BOOKMARK)
+    new = merged(state.document["bookmarks"]["contacts"], merged(read, old))
+    assert plan_of(new, replace(origin, filters="abc")).missing == Window(START - 10 * DAY, START)
 
 
 def test_other_members_stay_and_the_given_document_is_not_changed() -> None:

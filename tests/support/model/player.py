@@ -286,7 +286,11 @@ class Player:
 
 def _is_about(bookmark: Mapping[str, Any]) -> dict[str, Any]:
     """What a bookmark is the bookmark of."""
-    return {key: value for key, value in bookmark.items() if key not in TIMES_OF_A_BOOKMARK}
+    return {
+        key: value
+        for key, value in bookmark.items()
+        if key not in TIMES_OF_A_BOOKMARK and value is not None
+    }
 
 
 def _ended(running: RunningTap, end: End) -> Output:
