@@ -10,6 +10,7 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from tap_intercom.descriptors import write_all
@@ -22,6 +23,8 @@ LIBRARIES = ("urllib3", "py.warnings")
 STYLES = ("text", "json")
 STDERR = 2
 LEVEL_VARIABLES = ("TAP_INTERCOM_LOGLEVEL", "LOGLEVEL")
+# Where Meltano says which form of lines it reads: the file for the log of a tap that uses its SDK.
+SDK_VARIABLE = "SINGER_SDK_LOG_CONFIG"
 # Marks the line that says why a process ends. Threads that still wait for answers log nothing more.
 LAST_LINE = {"is_last": True}
 
@@ -79,7 +82,10 @@ def set_up(style: str = "text") -> None:
     handler = _Handler()
     # A person at a terminal reads each line when it comes; a file needs the time.
     has_times = not sys.stderr.isatty()
-    handler.setFormatter(_Json() if style == "json" else _Text(has_times))
+    if style == "json":
+        handler.setFormatter(_Json())
+    else:
+        handler.setFormatter(_OfSdk() if _is_read_by_meltano() else _Text(has_times))
     for name in ("tap_intercom", *LIBRARIES):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
@@ -95,6 +101,15 @@ def set_up(style: str = "text") -> None:
         hide_metrics()
     if not known:
         LOGGER.warning("%s: unknown level %r; INFO is used", variable, level)
+
+
+def _is_read_by_meltano() -> bool:
+    """Whether Meltano reads the log, and takes level and message from lines of its SDK."""
+    path = os.environ.get(SDK_VARIABLE)
+    try:
+        return bool(path) and "StructuredFormatter" in Path(str(path)).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 def add_times() -> None:
@@ -185,6 +200,11 @@ class _Json(logging.Formatter):
     """One JSON object per line: time, level, message, and what `extra={"fields": {…}}` adds."""
 
     def format(self, record: logging.LogRecord) -> str:
+        # DEL is the only control character that JSON does not escape.
+        text = json.dumps(_redacted(self._document(record)), default=str)
+        return text.replace("\x7f", "\\u007f")
+
+    def _document(self, record: logging.LogRecord) -> dict[str, Any]:
         document = {
             "time": time_text(record.created, "milliseconds"),
             "level": record.levelname,
@@ -193,8 +213,25 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        # DEL is the only control character that JSON does not escape.
-        return json.dumps(_redacted(document), default=str).replace("\x7f", "\\u007f")
+        return document
+
+
+class _OfSdk(_Json):
+    """The JSON lines of a tap that uses Meltano's SDK; Meltano shows them with their level."""
+
+    def _document(self, record: logging.LogRecord) -> dict[str, Any]:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        return {
+            "level": record.levelname.lower(),
+            "pid": record.process,
+            "logger_name": record.name,
+            "ts": record.created,
+            "thread_name": record.threadName,
+            "app_name": "tap-intercom",
+            "message": text,
+        }
 
 
 def _redacted(value: Any) -> Any:

@@ -188,6 +188,7 @@ def test_a_run_after_a_failed_one_goes_on_from_what_was_loaded(
     fault = sandbox.faults.add("status", path="/conversations/search", status=400, times=None)
     code, _, log = installed.call(*RUN, f"--state-strategy={strategy}")
     assert code == 1, log
+    assert re.search(r"\[critical *\] tap-intercom *failed; the next run", log), log
     assert installed.ids("contacts") == {row["id"] for row in sandbox.truth("contacts")}
     reached = installed.state()["bookmarks"]
     assert reached["contacts"]["updated_at"]

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ def lines(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     before = [(each, each.handlers[:], each.propagate, each.level) for each in loggers]
     raises, excepthook = logging.raiseExceptions, threading.excepthook
     monkeypatch.setattr(log, "_secrets", set())
-    for variable in log.LEVEL_VARIABLES:
+    for variable in (*log.LEVEL_VARIABLES, log.SDK_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     yield lambda: capfd.readouterr().err.splitlines()
     for logger, handlers, propagate, level in before:
@@ -155,6 +156,45 @@ def test_a_line_that_cannot_be_made_stops_nothing(lines: Lines) -> None:
     first, second = lines()
     assert "could not be formatted (TypeError)" in first
     assert second.endswith("after")
+
+
+# What Meltano requires of a line before it takes level and message from it.
+OF_MELTANO = {"level", "pid", "logger_name", "ts", "thread_name", "app_name", "message"}
+
+
+def test_meltano_gets_lines_with_a_level(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "tap.singer_sdk_logging.json"
+    formatter = {"()": "singer_sdk.logging.StructuredFormatter"}
+    config.write_text(json.dumps({"formatters": {"singer_formatter": formatter}}))
+    monkeypatch.setenv("SINGER_SDK_LOG_CONFIG", str(config))
+    log.set_up()
+    log.hide("geheim")
+    log.LOGGER.warning("not %s", "geheim")
+    try:
+        raise ValueError("geheim")
+    except ValueError:
+        log.LOGGER.critical("a bug", exc_info=True)
+    first, second = map(json.loads, lines())
+    assert first.keys() >= OF_MELTANO
+    assert (first["level"], first["message"]) == ("warning", "not ***")
+    assert second["message"].splitlines()[0] == "a bug"
+    assert second["message"].splitlines()[-1] == "ValueError: ***"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b'{"format": "%(message)s"}'])
+def test_meltano_gets_text_if_it_asks_for_no_other_form(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    config = tmp_path / "logging.json"
+    if content is not None:
+        config.write_bytes(content)
+    monkeypatch.setenv("SINGER_SDK_LOG_CONFIG", str(config))
+    log.set_up()
+    log.LOGGER.warning("text")
+    (line,) = lines()
+    assert line.endswith("Z WARNING text")
 
 
 def test_a_log_that_is_text_in_a_file_is_not_watched(lines: Lines) -> None:
