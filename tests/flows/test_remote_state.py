@@ -1,6 +1,6 @@
 """`run` with its state in a store: two machines, two writers, and what fails on the way.
 
-tests/e2e/test_remote_state.py does more of this, and with S3.
+tests/e2e/test_remote_state_on_s3.py does more of this, and with S3.
 """
 
 from __future__ import annotations
