@@ -20,6 +20,7 @@ from tap_intercom.commands.state_unit import StateUnit, opened_unit
 from tap_intercom.commands.store import Store
 from tap_intercom.commands.store_lock import StoreLock
 from tap_intercom.errors import BusyError, ConfigError, TapError, UnavailableError
+from tap_intercom.files import replace_file
 
 URL = "memory://workspace/state.json"
 AT = "/workspace/state.json"
@@ -62,8 +63,8 @@ def ids_of(unit: StateUnit) -> Path:
 def keep(unit: StateUnit, state: dict[str, Any], ids: bytes | None = None) -> None:
     """Do what a run does: the tap replaces its ids, then the state is saved."""
     if ids is not None:
-        ids_of(unit).write_bytes(ids)
-    unit.path.write_text(json.dumps(state))
+        replace_file("ids", ids_of(unit), ids)
+    replace_file("state", unit.path, json.dumps(state).encode())
     unit.changed()
 
 
