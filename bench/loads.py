@@ -49,6 +49,8 @@ OTHER = FOLDER / "dlt" / "bin" / "python"
 OTHER_REQUIREMENTS = ("dlt[duckdb]==1.31.0", "duckdb==1.2.2")
 TARGET_LOG = FOLDER / "loads-target.log"
 SAMPLE_SECONDS = 0.02
+# PGHOST may name a server with other tables.
+SCHEMA = "tap_intercom_bench"
 
 _COUNT_POSTGRESQL = """
 import json, sys, psycopg2
@@ -60,7 +62,7 @@ for table in sys.argv[3:]:
 _CLEAR_POSTGRESQL = """
 import json, sys, psycopg2
 with psycopg2.connect(**json.loads(sys.argv[1])) as connection:
-    connection.cursor().execute('drop schema if exists "bench" cascade')
+    connection.cursor().execute(f'drop schema if exists "{sys.argv[2]}" cascade')
 """
 _COUNT_DUCKDB = """
 import duckdb, sys
@@ -216,11 +218,11 @@ def goals(rows: Sequence[LoadRow]) -> list[Goal]:
 def targets_for(server: dict[str, Any]) -> list[Target]:
     """Each target as it comes and as docs/targets.md recommends, where that is different."""
     url = url_of_postgresql(server)
-    by_parts = {**server, "default_target_schema": "bench"}
+    by_parts = {**server, "default_target_schema": SCHEMA}
     lines, database = FOLDER / "lines", FOLDER / "bench.duckdb"
     in_lines = {"destination_path": str(lines), "do_timestamp_file": False}
     in_duckdb = {"path": str(database), "database": database.stem, "default_target_schema": "main"}
-    in_meltano = {"sqlalchemy_url": url, "default_target_schema": "bench"}
+    in_meltano = {"sqlalchemy_url": url, "default_target_schema": SCHEMA}
     of_duckdb = _duckdb_target(in_duckdb, database)
     of_meltano = _postgresql_target("MeltanoLabs", in_meltano, server)
     of_pipelinewise = _postgresql_target("PipelineWise", by_parts, server)
@@ -276,8 +278,8 @@ def _postgresql_target(who: str, config: dict[str, Any], server: dict[str, Any])
         AS_IT_COMES,
         programs / "target-postgres",
         config,
-        partial(_count, [python, "-c", _COUNT_POSTGRESQL, database, "bench"]),
-        lambda: subprocess.check_call([python, "-c", _CLEAR_POSTGRESQL, database]),
+        partial(_count, [python, "-c", _COUNT_POSTGRESQL, database, SCHEMA]),
+        lambda: subprocess.check_call([python, "-c", _CLEAR_POSTGRESQL, database, SCHEMA]),
         Path(server["host"]) / "postmaster.pid",
     )
 
