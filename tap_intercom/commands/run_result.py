@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tap_intercom.commands.pipeline import TARGET, MapperEnd
-from tap_intercom.errors import TARGET_FAILED, TargetGoneError
+from tap_intercom.errors import TARGET_FAILED, TapError, TargetGoneError
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -31,6 +30,7 @@ class RunResult:
     has_new_state: whether the state file changed.
     has_last_state: whether it holds the last state that the tap wrote.
     tap_error, target_error: the last lines that may say why the process failed.
+    store_error: why the state could not be saved at its URL, or None.
     mappers: how the mappers between the two ended.
     failed: the mapper or target that failed before all others, or "".
     """
@@ -40,17 +40,20 @@ class RunResult:
     target: int
     has_taken_all: bool
     signals: Collection[int]
-    state: Path
+    state: str
     has_new_state: bool
     has_last_state: bool
     tap_error: str = ""
     target_error: str = ""
+    store_error: TapError | None = None
     mappers: Sequence[MapperEnd] = ()
     failed: str = ""
 
     @property
     def exit_code(self) -> int:
-        """The tap's own failure first, then the target's, then what ended the run early."""
+        """The store's failure first, then the tap's own, the target's, and what ended it early."""
+        if self.store_error is not None:
+            return self.store_error.exit_code
         if self._has_tap_failed:
             return self.tap
         if (mapper := self._failed_mapper) is not None and mapper.code:
@@ -125,6 +128,11 @@ class RunResult:
 
     @property
     def _state_text(self) -> str:
+        if self.store_error is not None:
+            return (
+                f"{self.state} holds a state from before, and the next run continues from it: "
+                f"{self.store_error}"
+            )
         if not self.has_new_state:
             return f"the state in {self.state} is the same as before the run"
         if self.has_last_state:
@@ -137,9 +145,11 @@ class RunResult:
     @property
     def _document(self) -> dict[str, Any]:
         return {
-            **asdict(self),
+            **{each.name: getattr(self, each.name) for each in fields(self)},
             "state": str(self.state),
+            "store_error": "" if self.store_error is None else str(self.store_error),
             "signals": list(self.signals),
+            "mappers": [asdict(each) for each in self.mappers],
             "tap_error": self.tap_error if self.tap else "",
             "target_error": self.target_error if self.target else "",
             "exit_code": self.exit_code,

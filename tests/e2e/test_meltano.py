@@ -111,7 +111,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Project:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, checkout / name)
     project = Project(checkout / EXAMPLE, meltano)
-    own = shutil.ignore_patterns(".meltano", ".venv", ".env", "*.duckdb")
+    own = shutil.ignore_patterns(".meltano", ".venv*", ".env", "*.duckdb")
     shutil.copytree(ROOT / EXAMPLE, project.folder, ignore=own)
     process = project.start("install")
     _, log = process.communicate(timeout=400)
