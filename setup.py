@@ -22,6 +22,7 @@ SANDBOX_REQUIREMENTS = [
     "aiohttp>=3.10.11,<4",
     "Faker>=30.0.0",
 ]
+DAGSTER_REQUIREMENTS = ["dagster>=1.13,<2"]
 DEVELOPMENT_REQUIREMENTS = [
     *SANDBOX_REQUIREMENTS,
     "coverage>=7.10",
@@ -67,7 +68,11 @@ setup(
     packages=find_packages(include=["tap_intercom*", "intercom_sandbox*"]),
     package_data={"tap_intercom": ["py.typed", "schemas/*.json"]},
     install_requires=REQUIREMENTS,
-    extras_require={"sandbox": SANDBOX_REQUIREMENTS, "dev": DEVELOPMENT_REQUIREMENTS},
+    extras_require={
+        "sandbox": SANDBOX_REQUIREMENTS,
+        "dagster": DAGSTER_REQUIREMENTS,
+        "dev": DEVELOPMENT_REQUIREMENTS,
+    },
     entry_points={"console_scripts": ["tap-intercom = tap_intercom.cli:run"]},
     zip_safe=False,
 )
