@@ -15,11 +15,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 
@@ -30,6 +29,12 @@ from tap_intercom.orchestration.run_log import SHORTFALLS, SKIPPED, RunLog, Stre
 from tap_intercom.reading.stream_run import Selection
 from tap_intercom.streams import stream_of
 
+if TYPE_CHECKING:
+    # Dagster gives the type of its own jobs no public name.
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
 __all__ = [
     "PARTITIONS",
     "POOL",
@@ -37,6 +42,7 @@ __all__ = [
     "Pipeline",
     "SyncConfig",
     "intercom_assets",
+    "intercom_check_schedule",
     "intercom_checks",
     "intercom_job",
     "intercom_schedule",
@@ -86,12 +92,14 @@ def intercom_assets(
     partitions: str = PARTITIONS,
     pool: str = POOL,
     retry_policy: dg.RetryPolicy | None = RETRIES,
+    busy_seconds: float = BUSY_SECONDS,
 ) -> dg.AssetsDefinition:
     """Return one asset for each selected stream, with a partition for each workspace.
 
     A run loads one workspace. A stream that is complete is materialized, also if another fails.
 
     retry_policy: for failures that may pass, such as an answer 503 or a target that failed.
+    busy_seconds: when to try again while a run that Dagster did not start uses the same state.
     """
     specs = [
         _spec(stream, selection, key_prefix) for stream, selection in pipeline.selections().items()
@@ -125,12 +133,18 @@ def intercom_assets(
         for stream in log.streams.values():
             if stream.result == SKIPPED:
                 context.log.warning(f"{stream.stream}: skipped")
-        _raise_failure(code, log, workspace)
+        result = outcome(code)
+        if result.action is Action.WAIT:
+            raise dg.RetryRequested(BUSY_RETRIES, busy_seconds) from _failure(code, log, workspace)
+        if result.action is not Action.SUCCEED:
+            raise _failure(code, log, workspace)
 
     return sync
 
 
-def intercom_job(assets: dg.AssetsDefinition, name: str = "intercom_sync") -> Any:
+def intercom_job(
+    assets: dg.AssetsDefinition, name: str = "intercom_sync"
+) -> "UnresolvedAssetJobDefinition":
     """Return the job that loads one workspace: all streams of a partition."""
     selection = dg.AssetSelection.assets(assets).without_checks()
     return dg.define_asset_job(name, selection=selection, partitions_def=assets.partitions_def)
@@ -139,6 +153,7 @@ def intercom_job(assets: dg.AssetsDefinition, name: str = "intercom_sync") -> An
 def intercom_sensor(
     pipeline: Pipeline,
     *,
+    job: "UnresolvedAssetJobDefinition | None" = None,
     name: str = "intercom_workspaces",
     partitions: str = PARTITIONS,
     seconds: int = 60,
@@ -146,10 +161,13 @@ def intercom_sensor(
     """Return a sensor that adds and removes partitions, as the registry says.
 
     A registry that cannot be read changes nothing. The state of a removed workspace stays.
+
+    job: the job that loads a new workspace, or None to leave that to the schedule.
     """
 
     @dg.sensor(
         name=name,
+        job=job,
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
@@ -166,13 +184,14 @@ def intercom_sensor(
             changes.append(definition.build_add_request(added))
         if removed:
             changes.append(definition.build_delete_request(removed))
-        return dg.SensorResult(dynamic_partitions_requests=changes)
+        runs = [dg.RunRequest(partition_key=each) for each in added] if job is not None else []
+        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=changes)
 
     return workspaces
 
 
 def intercom_schedule(
-    job: Any,
+    job: "UnresolvedAssetJobDefinition",
     cron_schedule: str,
     *,
     name: str = "intercom_schedule",
@@ -238,6 +257,18 @@ def intercom_checks(
             yield _check_result(key, "complete", gaps, dg.AssetCheckSeverity.WARN)
 
     return checks
+
+
+def intercom_check_schedule(
+    checks: dg.AssetChecksDefinition, cron_schedule: str, *, name: str = "intercom_check"
+) -> dg.ScheduleDefinition:
+    """Return a schedule that runs the checks."""
+    return dg.ScheduleDefinition(
+        name=f"{name}_schedule",
+        job=dg.define_asset_job(name, selection=dg.AssetSelection.checks(checks)),
+        cron_schedule=cron_schedule,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
 
 
 class _Load(NamedTuple):
@@ -319,23 +350,20 @@ def _type_text(schema: Mapping[str, Any]) -> str:
 
 def _run(job: Job, log: RunLog, context: dg.AssetExecutionContext) -> int:
     """Run the process to its end, pass its log on, and return its exit code."""
-    with _process(job) as process:
+    with _started(job) as process:
         assert process.stderr is not None
-        for text in process.stderr:
-            line = log.read(text)
-            if line.level in _WARNINGS:
-                context.log.log(line.level, line.text)
-            elif not line.is_number:
-                # Dagster stores stderr as one file; its own log costs a row in a database a line.
-                print(f"{line.level} {line.text}", file=sys.stderr)
+        try:
+            _pass_on(process.stderr, log, context)
+        except BaseException:
+            # The engine ends a run by an exception, in any place.
+            _stop(process, log, context)
+            raise
         return process.wait()
 
 
-@contextmanager
-def _process(job: Job) -> Iterator[subprocess.Popen[str]]:
-    """Start the process; one that is still active at the end is asked to stop, with its STATE."""
+def _started(job: Job) -> subprocess.Popen[str]:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             job.command,
             env=job.environment,
             stdin=subprocess.DEVNULL,
@@ -347,27 +375,34 @@ def _process(job: Job) -> Iterator[subprocess.Popen[str]]:
         )
     except OSError as error:
         raise ConfigError(f"tap: {job.command[0]} cannot be started: {error.strerror}") from None
-    with process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.communicate(timeout=STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
 
 
-def _raise_failure(code: int, log: RunLog, workspace: str) -> None:
+def _stop(process: subprocess.Popen[str], log: RunLog, context: dg.AssetExecutionContext) -> None:
+    """Ask the process to end: it saves the state of what the target has loaded."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        _, rest = process.communicate(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    else:
+        _pass_on(rest.splitlines(), log, context)
+
+
+def _pass_on(lines: Iterable[str], log: RunLog, context: dg.AssetExecutionContext) -> None:
+    for text in lines:
+        line = log.read(text)
+        if line.level in _WARNINGS:
+            context.log.log(line.level, line.text)
+        elif not line.is_number:
+            # Dagster keeps stderr as one file. Each line of its own log is a row in its database.
+            print(f"{line.level} {line.text}", file=sys.stderr)
+
+
+def _failure(code: int, log: RunLog, workspace: str) -> dg.Failure:
+    """Return the failure of a run, with its reason as one line."""
     result = outcome(code)
-    if result.action is Action.SUCCEED:
-        return
-    why = f"{workspace}: {log.last_error or result.meaning}"
-    if result.action is Action.WAIT:
-        raise dg.RetryRequested(BUSY_RETRIES, BUSY_SECONDS) from dg.Failure(why)
-    raise dg.Failure(
-        why,
+    return dg.Failure(
+        f"{workspace}: {log.last_error or result.meaning}",
         metadata={"exit_code": code, "meaning": result.meaning, "workspace": workspace},
         allow_retries=result.action is Action.RETRY,
     )

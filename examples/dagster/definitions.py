@@ -1,5 +1,6 @@
-"""Every workspace of workspaces.json, each hour, into a target of your choice."""
+"""Each workspace of workspaces.json, every hour, into the target of target.json."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import dagster as dg
 from tap_intercom.dagster import (
     Pipeline,
     intercom_assets,
+    intercom_check_schedule,
     intercom_checks,
     intercom_job,
     intercom_schedule,
@@ -15,22 +17,20 @@ from tap_intercom.dagster import (
 )
 
 HERE = Path(__file__).parent
-
 pipeline = Pipeline(
     registry=HERE / "workspaces.json",
     catalog=HERE / "catalog.json",
     config=HERE / "config.json",
     state=HERE / "state",
-    target=["target-jsonl", "--config", HERE / "targets" / "{workspace}.json"],
+    target=[os.environ.get("TARGET_JSONL", "target-jsonl")],
+    target_config=HERE / "target.json",
 )
 assets = intercom_assets(pipeline)
-checks = intercom_checks(assets, max_age=timedelta(hours=3))
 sync = intercom_job(assets)
-
+checks = intercom_checks(assets, max_age=timedelta(hours=3))
 defs = dg.Definitions(
     assets=[assets],
     asset_checks=[checks],
-    jobs=[sync],
-    sensors=[intercom_sensor(pipeline)],
-    schedules=[intercom_schedule(sync, "15 * * * *")],
+    sensors=[intercom_sensor(pipeline, job=sync)],
+    schedules=[intercom_schedule(sync, "15 * * * *"), intercom_check_schedule(checks, "0 * * * *")],
 )

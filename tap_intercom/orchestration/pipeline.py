@@ -63,6 +63,8 @@ class Pipeline:
     target_config: the configuration of the target, or None. It is a JSON file whose texts may
         contain {workspace}, for example in the name of a schema.
     tap: the command of the tap.
+    wait_seconds: how long a run waits for another one with the same state. The target of a run that
+        was killed may still load for a moment.
     """
 
     registry: Source
@@ -72,6 +74,7 @@ class Pipeline:
     config: str | Path | None = None
     target_config: str | Path | None = None
     tap: Sequence[str] = THIS_TAP
+    wait_seconds: float = 30
 
     def read_registry(self) -> Registry:
         return read_registry(self.registry)
@@ -123,7 +126,7 @@ class Pipeline:
             *self.tap,
             "run",
             *("--log-format", "json"),
-            *("--state", state),
+            *("--state", state, "--wait", f"{self.wait_seconds:g}"),
             *("--config", "ENV", "--config", str(settings_file)),
             *("--catalog", workspace.catalog or str(self.catalog)),
             "--",

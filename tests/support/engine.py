@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +33,6 @@ def runs():
         }
         for run in instance.get_runs()
     ]
-
-def events(run):
-    return [each.user_message for each in instance.all_logs(run)]
 
 def failures(run):
     found = []
@@ -62,6 +59,19 @@ def materializations(stream, workspace):
         for each in instance.fetch_materializations(which, limit=100).records
     ]
 
+def checks(name):
+    "The result of the newest run of a check, by stream."
+    (run, *_) = instance.get_runs(dg.RunsFilter(job_name="check"), limit=1)
+    found = {}
+    for each in instance.all_logs(run.run_id):
+        event = each.dagster_event
+        if event is not None and event.event_type_value == "ASSET_CHECK_EVALUATION":
+            data = event.event_specific_data
+            if data.check_name == name:
+                found[data.asset_key.path[-1]] = {
+                    "passed": data.passed, "workspaces": data.metadata["workspaces"].value}
+    return found
+
 def partitions():
     return list(instance.get_dynamic_partitions("intercom_workspaces"))
 
@@ -70,7 +80,7 @@ for line in sys.stdin:
     print(json.dumps(globals()[name](*arguments)), flush=True)
 """
 # A test fails after this, instead of waiting for the end of its own time.
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 1_200
 POLL_SECONDS = 0.5
 
 
@@ -84,7 +94,7 @@ class Engine:
     bin: Path
     home: Path
     definitions: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: MutableMapping[str, str] = field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -161,12 +171,15 @@ class Instance:
         print(json.dumps(question), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
-    def wait(self, is_met: Any, what: str) -> Any:
-        """Ask until the answer is true, and return it."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (answer := is_met()):
-            if time.monotonic() > deadline:
-                log = self._log.read_text()[-3000:]
-                raise AssertionError(f"{what}: {self('runs')}\n{log}")
-            time.sleep(POLL_SECONDS)
-        return answer
+    def wait(self, is_met: Callable[[], Any], what: str) -> None:
+        """Ask until the answer is true."""
+        wait_until(is_met, lambda: f"{what}: {self('runs')}\n{self._log.read_text()[-3000:]}")
+
+
+def wait_until(is_met: Callable[[], Any], why_not: Callable[[], str]) -> None:
+    """Look until a condition is met; fails with a reason after PATIENCE_SECONDS."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_met():
+        if time.monotonic() > deadline:
+            raise AssertionError(why_not())
+        time.sleep(POLL_SECONDS)

@@ -54,7 +54,7 @@ def test_a_job_runs_the_tap_and_the_target_of_a_workspace(
     job = pipeline.job("globex", tmp_path, VARIABLES)
     assert list(job.command) == [
         *("tap-intercom", "run", "--log-format", "json"),
-        *("--state", f"{tmp_path}/state/globex/state.json"),
+        *("--state", f"{tmp_path}/state/globex/state.json", "--wait", "30"),
         *("--config", "ENV", "--config", f"{tmp_path}/settings.json"),
         *("--catalog", "globex.json"),
         *("--", "target-x", "--name", "globex", "--config", f"{tmp_path}/target.json"),
