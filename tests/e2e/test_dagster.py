@@ -383,87 +383,15 @@ def test_the_example_loads_three_workspaces(tmp_path: Path) -> None:
             lambda: (tmp_path / "log").read_text()[-3000:],
         )
     finally:
-        # As Ctrl-C in a terminal.
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+        wait_until(lambda: not is_group(process.pid), lambda: "Dagster does not end")
 
 
-def test_faults_of_some_of_many_workspaces_do_not_reach_the_others(
-    start_fleet: Callable[[int], Fleet],
-) -> None:
-    fleet = start_fleet(SIZE)
-    boxes = fleet.sandboxes
-    boxes[DEAD].options.token = "another"
-    boxes[FORBIDDEN].options.permissions.discard("tags")
-    boxes[AWAY].faults.add("status", times=None, status=503)
-    boxes[KILLED].faults.add(
-        "edit", "/contacts/search", times=None, edit=lambda _: fleet.kill_run_of(KILLED)
-    )
-    with fleet.engine.daemon() as instance, hold_state_of(fleet, BUSY) as release:
-        instance.wait(lambda: set(instance("partitions")) == boxes.keys(), "the sensor")
-        ended = run_round(
-            fleet, instance, set(boxes), lambda: release_when_seen(instance, BUSY, release)
-        )
-        assert_first_round(fleet, instance, ended)
-
-        boxes[DEAD].options.token = fleet.engine.environment[variable_of(DEAD)]
-        boxes[FORBIDDEN].options.permissions.add("tags")
-        boxes[AWAY].faults.clear()
-        boxes[KILLED].faults.clear()
-        faulty = (DEAD, FORBIDDEN, AWAY, KILLED)
-        fleet.register(*faulty)
-        instance.wait(lambda: set(instance("partitions")) == {*faulty}, "the sensor")
-        ended = run_round(fleet, instance, {*faulty})
-        assert {run["status"] for run in ended.values()} == {"SUCCESS"}
-        for name in boxes:
-            fleet.assert_arrived(name)
-        assert checks_of(fleet, instance, "fresh") == {stream: {} for stream in STREAMS}
-
-        tokens = set(fleet.engine.environment.values())
-        runs = json.dumps(instance("runs"))
-        assert not any(token in runs for token in tokens)
-        for path in filter(Path.is_file, fleet.folder.rglob("*")):
-            found = {token for token in tokens if token.encode() in path.read_bytes()}
-            assert not found or path == fleet.folder / "config.json", path
-
-
-def assert_first_round(fleet: Fleet, instance: Instance, ended: dict[str, dict[str, Any]]) -> None:
-    faulty = {DEAD, FORBIDDEN, AWAY, KILLED}
-    for name in fleet.sandboxes.keys() - faulty:
-        assert ended[name]["status"] == "SUCCESS", instance("failures", ended[name]["id"])
-        fleet.assert_arrived(name)
-        (facts,) = instance("materializations", "contacts", name)
-        assert facts["dagster/row_count"] == CONTACTS
-    said = {name: instance("failures", ended[name]["id"]) for name in (*faulty, BUSY)}
-    assert {ended[name]["status"] for name in faulty} == {"FAILURE"}
-
-    # No new try can help: the engine makes none, and says what to do.
-    (dead,) = said[DEAD]
-    assert (dead["type"], dead["exit_code"]) == ("STEP_FAILURE", 3)
-    assert "Intercom refused the access token" in dead["description"]
-    (forbidden,) = said[FORBIDDEN]
-    assert (forbidden["type"], forbidden["exit_code"]) == ("STEP_FAILURE", 3)
-    assert "tags" in forbidden["description"]
-    assert "The token lacks the permission 'Read tags'" in forbidden["description"]
-    # What it may read has arrived, and says so.
-    assert instance("materializations", "tags", FORBIDDEN) == []
-    assert len(instance("materializations", "contacts", FORBIDDEN)) == 1
-    truth = fleet.truth(FORBIDDEN)
-    others = [stream for stream in STREAMS if stream != "tags"]
-    assert fleet.loaded(FORBIDDEN, others) == {name: truth[name] for name in others}
-
-    # The engine tried these once more, as its policy says.
-    for name, code, why in ((AWAY, 4, "503"), (KILLED, -9, "SIGKILL")):
-        first, second = said[name]
-        assert [first["type"], second["type"]] == ["STEP_UP_FOR_RETRY", "STEP_FAILURE"], name
-        assert second["exit_code"] == code
-        assert why in second["description"]
-        assert instance("materializations", "contacts", name) == []
-
-    # Another run used the state; the engine waited for it.
-    assert {each["type"] for each in said[BUSY]} == {"STEP_UP_FOR_RETRY"}
-    assert "another run uses" in said[BUSY][0]["error"]
-
-    late = checks_of(fleet, instance, "fresh")
-    assert late["contacts"] == dict.fromkeys((DEAD, AWAY, KILLED), "never")
-    assert late["tags"] == dict.fromkeys((DEAD, FORBIDDEN, AWAY, KILLED), "never")
+def is_group(number: int) -> bool:
+    """Whether a process of this group is left."""
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
