@@ -22,9 +22,12 @@ SANDBOX_REQUIREMENTS = [
     "aiohttp>=3.10.11,<4",
     "Faker>=30.0.0",
 ]
+# The user adds the package of the store: s3fs, gcsfs, adlfs.
+REMOTE_REQUIREMENTS = ["fsspec>=2025.2.0"]
 DAGSTER_REQUIREMENTS = ["dagster>=1.13,<2"]
 DEVELOPMENT_REQUIREMENTS = [
     *SANDBOX_REQUIREMENTS,
+    *REMOTE_REQUIREMENTS,
     "coverage>=7.10",
     "hypothesis>=6.100",
     "jsonschema-rs>=0.30",
@@ -70,6 +73,7 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         "sandbox": SANDBOX_REQUIREMENTS,
+        "remote": REMOTE_REQUIREMENTS,
         "dagster": DAGSTER_REQUIREMENTS,
         "dev": DEVELOPMENT_REQUIREMENTS,
     },

@@ -55,15 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stopping() as uninterrupted:
             return _run(options, uninterrupted)
     except Stopped as stopped:
-        LOGGER.warning("stopped by a signal; the next run continues from the last state")
+        LOGGER.warning(
+            "stopped by a signal; the next run continues from the last state", extra=log.LAST_LINE
+        )
         return stopped.exit_code
     except TapError as error:
-        LOGGER.critical("%s", error)
+        LOGGER.critical("%s", error, extra=log.LAST_LINE)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT_CODE
     except Exception:
-        LOGGER.critical("a bug in tap-intercom; please report it", exc_info=True)
+        LOGGER.critical(
+            "a bug in tap-intercom; please report it", exc_info=True, extra=log.LAST_LINE
+        )
         return BUG_EXIT_CODE
 
 
@@ -208,6 +212,7 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
     from tap_intercom.state import State, read_state
     from tap_intercom.sync import Sync
 
+    _check_state(options.state)
     _suit_memory_to_pages()
     catalog = read_catalog(options.catalog, options.properties)
     state = State({}) if options.state is None else read_state(read_json("state", options.state))
@@ -219,6 +224,17 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
         Client(settings), settings, state, Messages(STDOUT), uninterrupted, options.progress_pipe
     )
     return sync.run(catalog)
+
+
+def _check_state(state: str | None) -> None:
+    """Refuse a URL: this command only reads its state, and its known ids have to be saved."""
+    from tap_intercom.commands.store import is_url, without_secrets
+
+    if state is not None and is_url(state):
+        raise ConfigError(
+            f"--state: {without_secrets(state)} is a URL, which only tap-intercom run takes, "
+            "because it saves the state too"
+        )
 
 
 def _print(text: str) -> None:

@@ -20,9 +20,12 @@ from engine import PATIENCE_SECONDS, Engine, Instance, wait_until
 from environments import environment_bin
 from loaded_tables import postgresql, rows_of_postgresql, target_bin, url_of_postgresql
 from paths import ROOT
+from test_remote_state_on_s3 import Server as StoreServer
 
 from intercom_sandbox import Sandbox, Workspace, generate
 
+# For its S3 server.
+pytest_plugins = ["test_remote_state_on_s3"]
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 STREAMS = ("companies", "contacts", "conversation_parts", "conversations", "tags")
@@ -334,6 +337,26 @@ def test_a_stopped_run_ends_the_tap_and_the_next_one_completes(
     fleet.assert_arrived("w1")
 
 
+def test_a_state_may_be_in_s3(start_fleet: Callable[[int], Fleet], url_of_server: str) -> None:
+    """The tap is in another environment here, which has the package of the store."""
+    store, fleet = StoreServer(url_of_server), start_fleet(1)
+    tap = environment_bin("remote") / "tap-intercom"
+    definitions = fleet.engine.definitions
+    place = f'state="s3://bucket/intercom", tap=[{str(tap)!r}],'
+    definitions.write_text(definitions.read_text().replace('state=HERE / "state",', place))
+    fleet.engine.environment.update(store.environment)
+    fleet.add_partition("w1")
+    fleet.materialize("w1")
+    fleet.assert_arrived("w1")
+    first = store.read("intercom/w1/state.json")
+    assert first["bookmarks"]["contacts"]
+    fleet.sandboxes["w1"].workspace.add_contact()
+    fleet.materialize("w1")
+    fleet.assert_arrived("w1")
+    assert store.read("intercom/w1/state.json") != first
+    assert not (fleet.folder / "state").exists()
+
+
 def test_bad_input_is_one_clear_line(start_fleet: Callable[[int], Fleet]) -> None:
     fleet = start_fleet(1)
     fleet.add_partition("w1")
@@ -395,3 +418,84 @@ def is_group(number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_faults_of_some_of_many_workspaces_do_not_reach_the_others(
+    start_fleet: Callable[[int], Fleet],
+) -> None:
+    fleet = start_fleet(SIZE)
+    boxes = fleet.sandboxes
+    boxes[DEAD].options.token = "another"
+    boxes[FORBIDDEN].options.permissions.discard("tags")
+    boxes[AWAY].faults.add("status", times=None, status=503)
+    boxes[KILLED].faults.add(
+        "edit", "/contacts/search", times=None, edit=lambda _: fleet.kill_run_of(KILLED)
+    )
+    with fleet.engine.daemon() as instance, hold_state_of(fleet, BUSY) as release:
+        instance.wait(lambda: set(instance("partitions")) == boxes.keys(), "the sensor")
+        ended = run_round(
+            fleet, instance, set(boxes), lambda: release_when_seen(instance, BUSY, release)
+        )
+        assert_first_round(fleet, instance, ended)
+
+        boxes[DEAD].options.token = fleet.engine.environment[variable_of(DEAD)]
+        boxes[FORBIDDEN].options.permissions.add("tags")
+        boxes[AWAY].faults.clear()
+        boxes[KILLED].faults.clear()
+        faulty = (DEAD, FORBIDDEN, AWAY, KILLED)
+        fleet.register(*faulty)
+        instance.wait(lambda: set(instance("partitions")) == {*faulty}, "the sensor")
+        ended = run_round(fleet, instance, {*faulty})
+        assert {run["status"] for run in ended.values()} == {"SUCCESS"}
+        for name in boxes:
+            fleet.assert_arrived(name)
+        assert checks_of(fleet, instance, "fresh") == {stream: {} for stream in STREAMS}
+
+        tokens = set(fleet.engine.environment.values())
+        runs = json.dumps(instance("runs"))
+        assert not any(token in runs for token in tokens)
+        for path in filter(Path.is_file, fleet.folder.rglob("*")):
+            found = {token for token in tokens if token.encode() in path.read_bytes()}
+            assert not found or path == fleet.folder / "config.json", path
+
+
+def assert_first_round(fleet: Fleet, instance: Instance, ended: dict[str, dict[str, Any]]) -> None:
+    faulty = {DEAD, FORBIDDEN, AWAY, KILLED}
+    for name in fleet.sandboxes.keys() - faulty:
+        assert ended[name]["status"] == "SUCCESS", instance("failures", ended[name]["id"])
+        fleet.assert_arrived(name)
+        (facts,) = instance("materializations", "contacts", name)
+        assert facts["dagster/row_count"] == CONTACTS
+    said = {name: instance("failures", ended[name]["id"]) for name in (*faulty, BUSY)}
+    assert {ended[name]["status"] for name in faulty} == {"FAILURE"}
+
+    # No new try can help: the engine makes none, and says what to do.
+    (dead,) = said[DEAD]
+    assert (dead["type"], dead["exit_code"]) == ("STEP_FAILURE", 3)
+    assert "Intercom refused the access token" in dead["description"]
+    (forbidden,) = said[FORBIDDEN]
+    assert (forbidden["type"], forbidden["exit_code"]) == ("STEP_FAILURE", 3)
+    assert "tags" in forbidden["description"]
+    assert "The token lacks the permission 'Read tags'" in forbidden["description"]
+    # What it may read has arrived, and says so.
+    assert instance("materializations", "tags", FORBIDDEN) == []
+    assert len(instance("materializations", "contacts", FORBIDDEN)) == 1
+    truth = fleet.truth(FORBIDDEN)
+    others = [stream for stream in STREAMS if stream != "tags"]
+    assert fleet.loaded(FORBIDDEN, others) == {name: truth[name] for name in others}
+
+    # The engine tried these once more, as its policy says.
+    for name, code, why in ((AWAY, 4, "503"), (KILLED, -9, "SIGKILL")):
+        first, second = said[name]
+        assert [first["type"], second["type"]] == ["STEP_UP_FOR_RETRY", "STEP_FAILURE"], name
+        assert second["exit_code"] == code
+        assert why in second["description"]
+        assert instance("materializations", "contacts", name) == []
+
+    # Another run used the state; the engine waited for it.
+    assert {each["type"] for each in said[BUSY]} == {"STEP_UP_FOR_RETRY"}
+    assert "another run uses" in said[BUSY][0]["error"]
+
+    late = checks_of(fleet, instance, "fresh")
+    assert late["contacts"] == dict.fromkeys((DEAD, AWAY, KILLED), "never")
+    assert late["tags"] == dict.fromkeys((DEAD, FORBIDDEN, AWAY, KILLED), "never")
