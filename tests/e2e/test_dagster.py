@@ -255,7 +255,8 @@ def run_round(
     instance.wait(lambda: {run["workspace"] for run in begun()} >= workspaces, "the tick")
     fleet.engine.schedule("stop")
     instance.wait(all_ended, "the ends of all runs")
-    ended = {run["workspace"]: run for run in reversed(begun())}
+    # The newest is first. A second tick may have come before the schedule stopped.
+    ended = {run["workspace"]: run for run in begun()}
     assert ended.keys() == workspaces
     return ended
 
@@ -297,7 +298,7 @@ def test_two_workspaces_arrive(start_fleet: Callable[[int], Fleet]) -> None:
         for name in fleet.sandboxes:
             fleet.assert_arrived(name)
             for stream, ids in fleet.truth(name).items():
-                (facts,) = instance("materializations", stream, name)
+                *_, facts = instance("materializations", stream, name)
                 assert facts["dagster/row_count"] == len(ids), stream
                 assert facts["shortfalls"] == 0
                 assert facts["workspace"] == name
@@ -309,7 +310,7 @@ def test_two_workspaces_arrive(start_fleet: Callable[[int], Fleet]) -> None:
         period = fleet.state_of("w1", f"period-2015-01-01T00-00-00Z--{PERIOD_END}")
         assert json.loads(period.read_bytes())["bookmarks"]
         assert fleet.state_of("w1").read_bytes() == own_state
-        facts, _ = instance("materializations", "contacts", "w1")
+        facts, *_ = instance("materializations", "contacts", "w1")
         until = fleet.sandboxes["w1"].truth("contacts")
         assert facts["dagster/row_count"] == sum(
             row["updated_at"] < PERIOD_ENDS_AT for row in until
@@ -464,7 +465,7 @@ def assert_first_round(fleet: Fleet, instance: Instance, ended: dict[str, dict[s
     for name in fleet.sandboxes.keys() - faulty:
         assert ended[name]["status"] == "SUCCESS", instance("failures", ended[name]["id"])
         fleet.assert_arrived(name)
-        (facts,) = instance("materializations", "contacts", name)
+        *_, facts = instance("materializations", "contacts", name)
         assert facts["dagster/row_count"] == CONTACTS
     said = {name: instance("failures", ended[name]["id"]) for name in (*faulty, BUSY)}
     assert {ended[name]["status"] for name in faulty} == {"FAILURE"}
@@ -479,7 +480,7 @@ def assert_first_round(fleet: Fleet, instance: Instance, ended: dict[str, dict[s
     assert "The token lacks the permission 'Read tags'" in forbidden["description"]
     # What it may read has arrived, and says so.
     assert instance("materializations", "tags", FORBIDDEN) == []
-    assert len(instance("materializations", "contacts", FORBIDDEN)) == 1
+    assert instance("materializations", "contacts", FORBIDDEN)
     truth = fleet.truth(FORBIDDEN)
     others = [stream for stream in STREAMS if stream != "tags"]
     assert fleet.loaded(FORBIDDEN, others) == {name: truth[name] for name in others}
