@@ -1,6 +1,7 @@
 """Starts a target in its own place, feeds it line by line, and kills a process of the run on cue.
 
-    fed_target.py [--kill tap|target|runner --after LINES [--once-changed FILE]] -- TARGET ...
+    fed_target.py [--count FILE] [--kill tap|target|runner --after LINES
+                  [--once-changed FILE]] -- TARGET ...
 
 The target takes over this process, so `run` watches, and a kill hits, the target itself. A child
 feeds it. The cue is a number of lines, and then that a file, such as the state, has changed.
@@ -33,6 +34,7 @@ def content(path: Path | None) -> bytes | None:
 def feed(lines: BinaryIO, target: BinaryIO, options: argparse.Namespace, victim: int) -> None:
     begun_with = content(options.once_changed)
     is_due = options.kill is not None
+    number = 0
     for number, line in enumerate(lines, start=1):
         target.write(line)
         target.flush()
@@ -40,6 +42,8 @@ def feed(lines: BinaryIO, target: BinaryIO, options: argparse.Namespace, victim:
         if is_due and number >= options.after and has_changed:
             os.kill(victim, signal.SIGKILL)
             is_due = False
+    if options.count:
+        options.count.write_text(str(number))
 
 
 def main() -> None:
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--kill", choices=("tap", "target", "runner"))
     parser.add_argument("--after", type=int, default=0, help="how many lines the target gets first")
     parser.add_argument("--once-changed", type=Path, help="a file that must have changed too")
+    parser.add_argument("--count", type=Path, help="file for the number of lines")
     parser.add_argument("target", nargs="+")
     options = parser.parse_args()
     runner, target = os.getppid(), os.getpid()

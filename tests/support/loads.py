@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import table_runs
 from conftest import RUN, Tap, selecting
-from databases import Database, Record, Schema
+from databases import Database, Record, Schema, types_of
 from log_lines import without_times
 from paths import SUPPORT
 from test_exports import identity, shaped
 from test_tables import key_of
-from truth import differences, instant_text
+from truth import differences, fits_63_bits, instant_text
 
 from intercom_sandbox import Sandbox, Workspace
 from intercom_sandbox.calls import Call
@@ -57,7 +58,7 @@ class Truth:
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+        self.workspace = _Readable(workspace)
         self.gone: dict[Key, str] = {}
         self._seen: defaultdict[str, Rows] = defaultdict(dict)
 
@@ -68,12 +69,10 @@ class Truth:
                 {"stream": key[0], "id": key[1], "kind": kind} for key, kind in self.gone.items()
             ]
         if stream.startswith("reporting_"):
-            found = map(_dataset_row, self.workspace.truth(stream))
-        elif stream.startswith("content_export_"):
-            found = (shaped(stream, row) for row in self.workspace.truth(stream))
-        else:
-            found = iter(table_runs.expected_rows(self.workspace, stream).values())
-        return [_readable(record) for record in found]
+            return [_dataset_row(row) for row in self.workspace.truth(stream)]
+        if stream.startswith("content_export_"):
+            return [shaped(stream, row) for row in self.workspace.truth(stream)]
+        return list(table_runs.expected_rows(self.workspace, stream).values())
 
     def ids_of_parts(self, ticket_id: str) -> set[str]:
         parts = self.workspace.truth("ticket_parts")
@@ -81,21 +80,30 @@ class Truth:
 
     def earlier_records(self, stream: str) -> list[Record]:
         """What was there at the end of a stage, and is no more."""
-        present = {table_key(stream, record) for record in self.records(stream)}
+        present = by_key(stream, self.records(stream))
         return [record for key, record in self._seen[stream].items() if key not in present]
 
     def remember(self, streams: Iterable[str]) -> None:
         """Note what is there at the end of a stage."""
         for stream in streams:
-            for record in self.records(stream):
-                self._seen[stream][table_key(stream, record)] = record
+            self._seen[stream].update(by_key(stream, self.records(stream)))
 
 
-def table_key(stream: str, record: Record) -> Key:
-    """The key of a row. Rows of exports often have none of Intercom's, so all of them is theirs."""
-    if stream.startswith(("content_export_", "reporting_")):
-        return (identity(record),)
-    return key_of(stream, record)
+def by_key(stream: str, records: Iterable[Record]) -> Rows:
+    """The rows of a table by their keys.
+
+    Rows of exports often have none of Intercom's. All of such a row is its key, and a number if
+    several are equal. Periods of overviews overlap, so equal ones count once.
+    """
+    if not stream.startswith(("content_export_", "reporting_")):
+        return {key_of(stream, record): record for record in records}
+    counts: Counter[str] = Counter()
+    found: Rows = {}
+    for record in records:
+        text = identity(record)
+        counts[text] += stream != "content_export_overview"
+        found[text, str(counts[text])] = record
+    return found
 
 
 def _dataset_row(row: Record) -> Record:
@@ -107,8 +115,17 @@ def _dataset_row(row: Record) -> Record:
     return found
 
 
+class _Readable(Workspace):
+    """A workspace without the characters that no target takes, as the tap replaces them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.__dict__ = workspace.__dict__
+
+    def truth(self, stream: str) -> list[Record]:
+        return [_readable(record) for record in super().truth(stream)]
+
+
 def _readable(value: Any) -> Any:
-    """A value without the characters that no target takes, as the tap replaces them."""
     if isinstance(value, str):
         return value.replace("\0", REPLACED).replace(HALF_OF_A_PAIR, REPLACED)
     if isinstance(value, list):
@@ -118,12 +135,26 @@ def _readable(value: Any) -> Any:
     return value
 
 
+def _fitted(record: Record, schema: Schema) -> Record:
+    """A record as its columns hold it: ids as text, times of years 1 to 9999, 63-bit integers."""
+    found = dict(record)
+    for name, value in record.items():
+        column = schema["properties"].get(name, {})
+        is_number = type(value) in (int, float)
+        if is_number and column.get("format") == "date-time":
+            is_in_milliseconds = len(str(value)) == 13
+            found[name] = instant_text(value / 1000 if is_in_milliseconds else value)
+        elif type(value) is int and types_of(column) == {"string"}:
+            found[name] = str(value)
+        elif type(value) is int and types_of(column) == {"integer"} and not fits_63_bits(value):
+            found[name] = None
+    return found
+
+
 class Loads:
     """Runs of the command on a sandbox into a database, with one state and one catalog."""
 
-    def __init__(
-        self, sandbox: Sandbox, database: Database, folder: Path, **settings: Any
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, database: Database, folder: Path, **settings: Any) -> None:
         self.tap = Tap(sandbox, folder)
         self.database = database
         self.truth = Truth(sandbox.workspace)
@@ -132,7 +163,7 @@ class Loads:
             custom_object_types=["Order"], detect_deletes="table", **settings
         )
         self.catalog: Catalog = {}
-        self.seconds: dict[str, float] = {}
+        self.lines = 0
 
     def discover(self, *but: str) -> None:
         """Select every stream there is, but these."""
@@ -169,23 +200,38 @@ class Loads:
         done = subprocess.run(
             self.command(*flags),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=LONGEST_RUN,
             cwd=self.tap.folder,
         )
         return done.returncode, without_times(done.stderr.decode())
 
     def complete(self) -> None:
-        """A run that ends well, and then nothing is missing."""
-        code, log = self.run()
+        """A run that ends well."""
+        count = self.tap.folder / "lines"
+        code, log = self.run("--count", str(count))
         assert code == 0, log[-4000:]
+        self.lines = int(count.read_text())
+
+    def kill(self, victim: str, *cue: str) -> None:
+        """A run of which a process is killed on a cue for `fed_target.py`."""
+        code, log = self.run("--kill", victim, *cue)
+        if victim == "runner":
+            assert code == -signal.SIGKILL, log[-4000:]
+        else:
+            said = "exit code 137" if victim == "tap" else "the target with 137"
+            assert said in log.splitlines()[-1], log[-4000:]
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def stage(self, name: str) -> Iterator[None]:
+        """What happens here ends with tables that equal the truth."""
         begun = time.monotonic()
         yield
-        self.seconds[stage] = time.monotonic() - begun
+        self.assert_equal()
+        self.truth.remember(self.schemas)
+        seconds = time.monotonic() - begun
+        rows = sum(len(self.truth.records(stream)) for stream in self.schemas)
+        print(f"{self.database.name}: {name}: {rows} rows, {seconds:.0f} s")
 
     # -- Comparing -------------------------------------------------------------------------------
 
@@ -220,6 +266,11 @@ class Loads:
             for key in earlier - arrived.keys():
                 yield f" {key}: is no more, and this target takes no row away"
         for key in expected.keys() & arrived.keys():
+            if stream == "tickets":
+                # A table of their own in the truth, where all of each one is compared.
+                parts = arrived[key].pop("ticket_parts")["ticket_parts"]
+                if {part["id"] for part in parts} != self.truth.ids_of_parts(key[0]):
+                    yield f" {key}: has other parts"
             for difference in differences(
                 _plain_numbers(expected[key]), _plain_numbers(arrived[key]), schema
             ):
@@ -227,12 +278,22 @@ class Loads:
 
     def _as_loaded(self, stream: str, schema: Schema, records: Iterable[Record]) -> Rows:
         """Records by key, with what the target is known to make of them."""
-        found = (self.database.expected(record, schema) for record in records)
-        return {table_key(stream, record): record for record in found}
+        return by_key(
+            stream,
+            (self.database.expected(_fitted(record, schema), schema) for record in records),
+        )
 
     def _arrived(self, stream: str, schema: Schema, rows: list[Record]) -> Rows:
         """The rows of a table by their keys."""
-        records = list(self.database.records(rows, schema))
+        (keys,) = (
+            entry["key_properties"]
+            for entry in self.catalog["streams"]
+            if entry["tap_stream_id"] == stream
+        )
+        every = list(self.database.records(rows, schema))
+        records = list({tuple(str(row[key]) for key in keys): row for row in every}.values())
+        if not self.database.keeps_all:
+            assert len(records) == len(every), f"{len(every)} rows have {len(records)} keys"
         if stream == "team_metrics":
             # A snapshot of each run; the last one is compared.
             last = max((record["measured_at"] for record in records), default=None)
@@ -249,16 +310,7 @@ class Loads:
                 {name: value for name, value in record.items() if name not in OURS}
                 for record in records
             ]
-        if stream == "tickets":
-            for record in records:
-                # A table of their own in the truth, where all of each one is compared.
-                parts = record.pop("ticket_parts")["ticket_parts"]
-                assert {part["id"] for part in parts} == self.truth.ids_of_parts(record["id"])
-        found = {table_key(stream, record): record for record in records}
-        is_one_per_key = not (self.database.keeps_all or stream == "content_export_overview")
-        if is_one_per_key:
-            assert len(found) == len(records), f"{len(records)} rows have {len(found)} keys"
-        return found
+        return by_key(stream, records)
 
 
 def _plain_numbers(value: Any) -> Any:

@@ -1,0 +1,93 @@
+"""All tables in real databases, row by row beside the truth, whatever happens between the runs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import databases
+import pytest
+from databases import FAULTS
+from edits import add_everywhere, delete_everywhere, edit_everywhere
+from hostile_workspace import hostile_workspace
+from loaded_tables import postgresql
+from loads import Loads, sending_halves
+
+from intercom_sandbox import Sandbox, Workspace
+
+TARGETS = ("jsonl", "duckdb", "meltanolabs-postgres", "pipelinewise-postgres")
+LATER = ("article_versions", "contact_notes", "conversation_parts", "tags", "ticket_parts")
+PLENTY = 1_000_000
+KILLED = 128 + signal.SIGKILL
+
+LoadInto = Callable[..., Loads]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, Any]]:
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def load_into(
+    start_sandbox: Callable[..., Sandbox], tmp_path: Path, request: pytest.FixtureRequest
+) -> LoadInto:
+    """Loads of a workspace into a new database: `load_into("duckdb", workspace, **settings)`."""
+
+    def start(name: str, workspace: Workspace, **settings: Any) -> Loads:
+        sandbox = start_sandbox(workspace, rate_limit=PLENTY)
+        sending_halves(sandbox)
+        if name == "jsonl":
+            database = databases.json_lines(tmp_path)
+        elif name == "duckdb":
+            database = databases.duckdb(tmp_path, **settings)
+        else:
+            server = request.getfixturevalue("server")
+            make = (
+                databases.pipelinewise if name.startswith("pipelinewise") else databases.meltanolabs
+            )
+            schema = f"{request.node.name}_{name}".replace("-", "_")[-60:].replace("[", "_")
+            database = make(tmp_path, server, schema.replace("]", "").lower(), **settings)
+        # Not since ever, as exports have a job for each month.
+        start_date = datetime.now(timezone.utc) - timedelta(days=25)
+        return Loads(sandbox, database, tmp_path, start_date=start_date.date().isoformat())
+
+    return start
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_table_equals_the_truth_whatever_happens(load_into: LoadInto, name: str) -> None:
+    workspace = hostile_workspace()
+    loads = load_into(name, workspace, batch_size_rows=200)
+    loads.discover(*LATER)
+
+    with loads.stage("first run"):
+        loads.complete()
+    assert loads.database.occurred == {fault.name for fault in FAULTS if fault.target == name}
+
+    with loads.stage("edits and deletes"):
+        loads.truth.gone |= delete_everywhere(workspace)
+        add_everywhere(workspace)
+        edit_everywhere(workspace, 1)
+        loads.complete()
+
+    with loads.stage("kills"):
+        loads.truth.gone |= delete_everywhere(workspace)
+        for number, victim in enumerate(("tap", "target", "runner"), start=2):
+            add_everywhere(workspace)
+            edit_everywhere(workspace, number)
+            loads.kill(victim, "--after", str(loads.lines // 4 * (number - 1)))
+        loads.complete()
+
+    with loads.stage("new columns and streams"):
+        workspace.add_data_attribute("contact", "new number", "integer")
+        workspace.add_contact(custom_attributes={"new number": 5})
+        workspace.add_contact(custom_attributes={"new number": "five"})
+        loads.discover()
+        loads.complete()
