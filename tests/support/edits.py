@@ -80,7 +80,7 @@ def edit_everywhere(workspace: Workspace, number: int) -> None:
     for table in TABLES:
         records = listed(workspace, table)
         names = [name for name in TEXTS if records and name in records[0]]
-        if names and not table.endswith(("_notes", "_attributes")):
+        if names and not table.endswith(("_notes", "_attributes", "_versions")):
             edit(workspace, table, key_in(table, records[0]), {names[0]: text})
     for contact_id in list(workspace.contacts.texts):
         workspace.update_contact(contact_id, name=f"{text} {contact_id}")

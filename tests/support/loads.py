@@ -173,7 +173,10 @@ class Loads:
         self.catalog = json.loads(done.stdout)
         every = [each["tap_stream_id"] for each in self.catalog["streams"]]
         assert set(every) >= STREAMS.keys()
-        selecting(self.catalog, *(each for each in every if each not in but))
+        self.select(*(each for each in every if each not in but))
+
+    def select(self, *streams: str) -> None:
+        selecting(self.catalog, *streams)
 
     @property
     def schemas(self) -> dict[str, Schema]:
@@ -221,6 +224,8 @@ class Loads:
         else:
             said = "exit code 137" if victim == "tap" else "the target with 137"
             assert said in log.splitlines()[-1], log[-4000:]
+        # Nobody asks for the job of a killed run again, and the sandbox counts only questions.
+        self.tap.sandbox.end_exports()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
