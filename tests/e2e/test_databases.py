@@ -126,3 +126,33 @@ def test_no_row_is_lost_by_a_target_that_loads_each_table_when_it_has_enough_row
     loads.kill("target", "--once-changed", str(loads.state))
     with loads.stage("the rest"):
         loads.complete()
+
+
+def without_metadata() -> tuple[Workspace, str, dict[str, Any]]:
+    """A table that has key columns only."""
+    return generate(seed=3, contacts=0, conversations=0, parts=0), "team_admin", NO_METADATA
+
+
+def of_a_row_beyond_2_mb() -> tuple[Workspace, str, dict[str, Any]]:
+    """DuckDB reads no longer line, and the target writes letters beyond ASCII as six bytes."""
+    workspace = Workspace()
+    workspace.add_contact(custom_attributes={"long": "é" * 400_000})
+    return workspace, "contacts", {}
+
+
+NO_METADATA = {"add_metadata_columns": False}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", [without_metadata, of_a_row_beyond_2_mb])
+def test_loads_that_target_duckdb_fails_still_fail(
+    load_into: LoadInto, case: Callable[[], tuple[Workspace, str, dict[str, Any]]]
+) -> None:
+    """Known faults of the target: the run fails, says so and keeps its state."""
+    workspace, stream, settings = case()
+    loads = load_into("duckdb", workspace, **settings)
+    loads.discover()
+    loads.select(stream)
+    code, log = loads.run()
+    assert code == 6, log[-2000:]
+    assert not loads.state_of(stream)

@@ -189,6 +189,10 @@ class Loads:
             )
         }
 
+    def state_of(self, stream: str) -> Any:
+        """The bookmark of a stream in the state file."""
+        return json.loads(self.state.read_bytes()).get("bookmarks", {}).get(stream)
+
     def command(self, *flags: str) -> list[str]:
         """The command of a run. flags: those of `fed_target.py`."""
         fed = [sys.executable, str(SUPPORT / "fed_target.py"), *flags, "--"]
