@@ -10,11 +10,11 @@ from typing import Any
 
 import databases
 import pytest
+from database_loads import Loads, sending_halves
 from databases import FAULTS
 from edits import add_everywhere, delete_everywhere, edit_everywhere
 from hostile_workspace import hostile_workspace
 from loaded_tables import postgresql
-from loads import Loads, sending_halves
 
 from intercom_sandbox import Sandbox, Workspace, generate
 

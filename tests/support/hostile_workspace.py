@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loads import HALF_OF_A_PAIR
+from database_loads import HALF_OF_A_PAIR
 from test_flattening import VALUES
 
 from intercom_sandbox import Workspace, generate
