@@ -12,38 +12,32 @@
    Some targets mark such a row. Others keep it, but all rows of the newest run have the same time of
    extraction. #}
 {% macro gone_at(table) -%}
-  {%- set types = column_types(table) -%}
+  {%- set extracted_at = value(table, "_sdc_extracted_at", "timestamp") -%}
   coalesce(
-    {{ value(table, "_sdc_deleted_at", "timestamp") }}
-    {%- if "_sdc_extracted_at" in types %},
+    {{ value(table, "_sdc_deleted_at", "timestamp") }},
     nullif(
-      max({{ value(table, "_sdc_extracted_at", "timestamp") }}) over (
-        {%- if "_sdc_workspace_id" in types %}partition by {{ table }}._sdc_workspace_id{% endif -%}
-      ),
-      {{ value(table, "_sdc_extracted_at", "timestamp") }}
+      max({{ extracted_at }}) over (partition by {{ value(table, "_sdc_workspace_id") }}),
+      {{ extracted_at }}
     )
-    {%- endif %}
   )
 {%- endmacro %}
 
 {# To write after a table of contacts, companies or conversations: its deletion, if there is one.
    Rows of deletions stay when a record is restored, but then the record is loaded after them. #}
 {% macro join_deletion(table) -%}
-  {%- set is_timed = "_sdc_extracted_at" in column_types(table)
-    and "_sdc_extracted_at" in column_types("deletions") -%}
+  {%- set deletions = loaded("deletions") -%}
+  {%- set extracted_at = value(table, "_sdc_extracted_at", "timestamp") -%}
   left join (
     select
-      {{ value("deletions", "id") }} as id,
-      max({{ value("deletions", "seen_at", "timestamp") }}) as seen_at,
-      max({{ value("deletions", "_sdc_extracted_at", "timestamp") }}) as extracted_at
-    from {{ loaded("deletions") }} as deletions
-    where {{ value("deletions", "stream") }} = '{{ table }}'
+      {{ value(deletions, "id") }} as id,
+      max({{ value(deletions, "seen_at", "timestamp") }}) as seen_at,
+      max({{ value(deletions, "_sdc_extracted_at", "timestamp") }}) as extracted_at
+    from {{ deletions.rows }} as deletions
+    where {{ value(deletions, "stream") }} = '{{ table.name }}'
     group by 1
   ) as deletion
     on deletion.id = {{ value(table, "id") }}
-    {%- if is_timed %}
-    and deletion.extracted_at >= {{ value(table, "_sdc_extracted_at", "timestamp") }}
-    {%- endif %}
+    and coalesce(deletion.extracted_at >= {{ extracted_at }}, true)
 {%- endmacro %}
 
 {# When a contact, company or conversation was found to be deleted; null if it exists. #}
@@ -53,7 +47,7 @@
 
 {# Targets keep one row for each record, its newest version. So the row starts when the record last
    changed, and ends only if the record is deleted. #}
-{% macro fivetran_history(started_at, deleted_at="null") -%}
+{% macro fivetran_history(started_at, deleted_at) -%}
   {{ deleted_at }} is null as _fivetran_active,
   cast({{ started_at }} as {{ dbt.type_timestamp() }}) as _fivetran_start,
   coalesce(

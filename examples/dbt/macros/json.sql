@@ -3,16 +3,18 @@
 
 {# A column as JSON. #}
 {% macro as_json(table, column) %}
-  {%- set expression = table ~ "." ~ adapter.quote(column) -%}
-  {%- set type = column_types(table)[column] -%}
-  {%- if type == "text" or "char" in type -%}
-    {%- set json_type = "jsonb" if target.type == "postgres" else "json" -%}
-    {%- do return("cast(" ~ expression ~ " as " ~ json_type ~ ")") -%}
+  {%- set expression = table.name ~ "." ~ adapter.quote(column) -%}
+  {%- if is_text(table.types[column]) -%}
+    {%- do return("cast(" ~ expression ~ " as " ~ json_type() ~ ")") -%}
   {%- elif target.type == "postgres" -%}
     {%- do return("to_jsonb(" ~ expression ~ ")") -%}
   {%- else -%}
     {%- do return(expression) -%}
   {%- endif -%}
+{% endmacro %}
+
+{% macro json_type() %}
+  {%- do return("jsonb" if target.type == "postgres" else "json") -%}
 {% endmacro %}
 
 {# The text of a JSON value, by the names that lead to it; without names, of the value itself. #}
@@ -29,8 +31,8 @@
 
 {# One row for each entry of a list: to write after the table, as list.entry. #}
 {% macro entries(table, column) %}
-  {%- if column not in column_types(table) -%}
-    cross join (select null as entry where false) as list
+  {%- if column not in table.types -%}
+    cross join (select cast(null as {{ json_type() }}) as entry where false) as list
   {%- elif target.type == "postgres" -%}
     {%- set json = as_json(table, column) -%}
     cross join lateral jsonb_array_elements(
@@ -49,7 +51,7 @@
 {# The text of the last entry of a list of ids; null if the list is empty. #}
 {% macro last_entry(table, column) %}
   {%- set entry = "null" -%}
-  {%- if column in column_types(table) -%}
+  {%- if column in table.types -%}
     {%- set last = "#>> '{-1}'" if target.type == "postgres" else "->> '$[#-1]'" -%}
     {%- set entry = as_json(table, column) ~ " " ~ last -%}
   {%- endif -%}
