@@ -28,7 +28,7 @@ EOF
 "$tap" select --catalog catalog.json --stream articles --stream article_statistics \
     --stream collections --stream help_centers --stream deletions > selection.txt
 export TAP_INTERCOM_DETECT_DELETES=table
-if ! "$tap" run --config config.json --catalog catalog.json --state state.json -- \
+if ! "$tap" run --config config.json --config ENV --catalog catalog.json --state state.json -- \
     "$target" --config target.json 2> run.log; then
     cat run.log
     exit 1

@@ -577,6 +577,7 @@ def test_the_two_commands_build_all_models(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "Completed successfully" in done.stdout
     assert "median_minutes" in done.stdout
+    assert "deletions: first detection" in (tmp_path / "data" / "run.log").read_text()
 
 
 @pytest.mark.long
