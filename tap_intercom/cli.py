@@ -55,15 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stopping() as uninterrupted:
             return _run(options, uninterrupted)
     except Stopped as stopped:
-        LOGGER.warning("stopped by a signal; the next run continues from the last state")
+        LOGGER.warning(
+            "stopped by a signal; the next run continues from the last state", extra=log.LAST_LINE
+        )
         return stopped.exit_code
     except TapError as error:
-        LOGGER.critical("%s", error)
+        LOGGER.critical("%s", error, extra=log.LAST_LINE)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT_CODE
     except Exception:
-        LOGGER.critical("a bug in tap-intercom; please report it", exc_info=True)
+        LOGGER.critical(
+            "a bug in tap-intercom; please report it", exc_info=True, extra=log.LAST_LINE
+        )
         return BUG_EXIT_CODE
 
 

@@ -22,6 +22,8 @@ LIBRARIES = ("urllib3", "py.warnings")
 STYLES = ("text", "json")
 STDERR = 2
 LEVEL_VARIABLES = ("TAP_INTERCOM_LOGLEVEL", "LOGLEVEL")
+# Marks the line that says why a process ends. Threads that still wait for answers log nothing more.
+LAST_LINE = {"is_last": True}
 
 # Control characters, which a terminal obeys, characters that change the order in which a line is
 # shown, and halves of characters, which no file accepts.
@@ -135,7 +137,14 @@ def _log_end_of_thread(end: threading.ExceptHookArgs) -> None:
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # not generic in Python 3.10
     """Writes whole lines; a line that cannot be made or written stops nothing."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_ended = False
+
     def emit(self, record: logging.LogRecord) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = hasattr(record, "is_last")
         try:
             line = self.format(record)
         except Exception as error:

@@ -15,12 +15,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import backoff
 import orjson
-import requests
 import urllib3
 
 from tap_intercom.errors import (
@@ -30,20 +29,21 @@ from tap_intercom.errors import (
     TapError,
     UnavailableError,
 )
-from tap_intercom.intercom.connection import open_session, renew_deadline
+from tap_intercom.intercom.connection import Connection, Params, renew_deadline
 from tap_intercom.intercom.metrics import Requests
 from tap_intercom.intercom.rate_limit import RateLimit, RateLimitStatus, date_seconds
 from tap_intercom.records.parsing import Parsed, parse
 from tap_intercom.settings import REGION_URLS, Settings
 from tap_intercom.times import rfc3339
 
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse as Response
+
 LOGGER = logging.getLogger("tap_intercom")
 
-Params = Mapping[str, Any] | None
 Result = TypeVar("Result")
 Parse = Callable[[bytes], Parsed]
 
-CONNECT_TIMEOUT_SECONDS = 30
 FIRST_RETRY_WAIT_SECONDS = 1.0
 LONGEST_RETRY_WAIT_SECONDS = 60.0
 # Without Intercom's clock, this machine's clock dates the run. Machines are commonly wrong by
@@ -67,14 +67,7 @@ CHECK_THE_WAY = "check proxy, firewall, Intercom's IP allowlist and base_url"
 UNREACHED = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
-    requests.exceptions.ProxyError,
-)
-RETRYABLE = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-    urllib3.exceptions.HTTPError,
+    urllib3.exceptions.ProxyError,
 )
 
 
@@ -152,13 +145,10 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._base_url = settings.base_url
         self._where_else = _where_else(settings)
-        self._timeout = (
-            min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout),
-            settings.request_timeout,
-        )
+        self._request_timeout = settings.request_timeout
         self._max_retry_seconds = settings.max_retry_seconds
         self._rate_limit = RateLimit(settings.rate_limit_share, settings.concurrency)
-        self._session = open_session(settings)
+        self._connection = Connection(settings)
         self._gave_up = threading.Event()
         self._one_at_a_time = threading.Lock()
         self._clock_offset: float | None = None
@@ -304,37 +294,26 @@ class Client:
             status = 0
             started = time.monotonic()
             try:
-                response = self._session.request(
-                    method,
-                    self._base_url + path,
-                    params=params,
-                    data=None if body is None else orjson.dumps(body),
-                    headers=None if file is None else {"Accept": "application/octet-stream"},
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    stream=True,
-                )
-                if file is not None and 200 <= response.status_code < 300:
-                    content = b""
-                    _save(response, file, self._timeout[1])
+                if file is None:
+                    data = None if body is None else orjson.dumps(body)
+                    response = self._connection.send(method, path, params, data)
+                    content = response.data
                 else:
-                    # Read all at once: `content` reads 10 KB at a time, and threads wait for each
-                    # other.
-                    content = b"".join(response.iter_content(None))
-                status = response.status_code
-            except requests.exceptions.SSLError as error:
+                    response = self._connection.download(method, path, params)
+                    is_file = 200 <= response.status < 300
+                    content = b"" if is_file else response.read(decode_content=True)
+                    if is_file:
+                        _save(response, file, self._request_timeout)
+                status = response.status
+            except urllib3.exceptions.SSLError as error:
                 raise _tls_error(request, error) from error
-            except RETRYABLE as error:
+            except urllib3.exceptions.HTTPError as error:
                 raise _unanswered(request, error, self._base_url) from error
-            except requests.RequestException as error:
-                raise ConfigError(
-                    f"{request}: {_reason(error)}; check base_url and proxies"
-                ) from error
             finally:
                 seconds = time.monotonic() - started
                 LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
                 self.requests.note(self._stream, endpoint(path), seconds, 200 <= status < 300)
-        if response.status_code == 429 and not _waits_for_a_job(response, content):
+        if response.status == 429 and not _waits_for_a_job(response, content):
             wait = self._rate_limit.refused(response.headers)
             raise RetryableError(
                 f"{request}: 429, rate limit reached; wait {wait:.0f} s",
@@ -352,26 +331,24 @@ class Client:
             self._gave_up.clear()
             return answer
 
-    def _read(
-        self, request: str, response: requests.Response, content: bytes, parse: Parse
-    ) -> Answer:
+    def _read(self, request: str, response: Response, content: bytes, parse: Parse) -> Answer:
         try:
             body, replaced = parse(content)
         except ValueError as error:
             text = f"{request}: the answer is not JSON ({error})"
             if _is_page(content):
                 text = f"{request}: a web page instead of Intercom's answer; {CHECK_THE_WAY}"
-            raise RetryableError(text, status=response.status_code) from error
+            raise RetryableError(text, status=response.status) from error
         if isinstance(body, list):
             body = {BARE: body}
         if not isinstance(body, dict):
             raise RetryableError(
-                f"{request}: the answer is not a JSON object", status=response.status_code
+                f"{request}: the answer is not a JSON object", status=response.status
             )
         if body.get("type") == "error.list":
             raise RetryableError(
                 f"{request}: an error with status 200: {_refusal(response, content)}",
-                status=response.status_code,
+                status=response.status,
             )
         self._follow_clock(response.headers)
         return Answer(content, body, rfc3339(int(self.now())) or "", replaced)
@@ -455,7 +432,7 @@ def _unanswered(request: str, error: Exception, base_url: str) -> RetryableError
     causes = list(_causes(error))
     cause = _reason(error)
     name_error = next((each for each in causes if isinstance(each, socket.gaierror)), None)
-    is_of_proxy = isinstance(error, requests.exceptions.ProxyError)
+    is_of_proxy = isinstance(error, urllib3.exceptions.ProxyError)
     if name_error is not None and not is_of_proxy:
         cause = (
             f"the name {urlsplit(base_url).hostname} cannot be resolved ({name_error.strerror}); "
@@ -480,20 +457,20 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what failed in a connection, without the object addresses that requests adds."""
+    """Return what failed in a connection, without the object addresses that urllib3 adds."""
     cause: BaseException = error
     while cause.args and isinstance(cause.args[0], BaseException):
         cause = cause.args[0]
     cause = getattr(cause, "reason", None) or cause
     text = f"{type(cause).__name__}: {str(cause).rsplit('>: ', 1)[-1]}"
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, urllib3.exceptions.ProxyError):
         return f"{text}; check the proxy, and its user and password, in HTTPS_PROXY"
     if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
         return f"{text} The whole answer did not arrive within request_timeout."
     return text
 
 
-def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
+def _tls_error(request: str, error: urllib3.exceptions.SSLError) -> Exception:
     if "CERTIFICATE_VERIFY_FAILED" not in str(error):
         return RetryableError(f"{request}: {_reason(error)}")
     return ConfigError(
@@ -502,7 +479,7 @@ def _tls_error(request: str, error: requests.exceptions.SSLError) -> Exception:
     )
 
 
-def _save(response: requests.Response, file: BinaryIO, timeout: float) -> None:
+def _save(response: Response, file: BinaryIO, timeout: float) -> None:
     """Write the raw body to a file. Raises a retryable error if it is incomplete.
 
     It may take longer than the timeout, but each part of it may not.
@@ -512,17 +489,17 @@ def _save(response: requests.Response, file: BinaryIO, timeout: float) -> None:
     file.seek(0)
     file.truncate()
     end_of_part = part
-    for piece in response.raw.stream(piece_bytes, decode_content=False):
+    for piece in response.stream(piece_bytes, decode_content=False):
         file.write(piece)
         if file.tell() >= end_of_part:
             end_of_part = file.tell() + part
             renew_deadline(response)
     expected = response.headers.get("Content-Length")
     if expected is not None and expected.isdecimal() and int(expected) != file.tell():
-        raise requests.ConnectionError(f"received {file.tell()} of {expected} bytes")
+        raise urllib3.exceptions.ProtocolError(f"received {file.tell()} of {expected} bytes")
     file.seek(0)
     if _is_page(file.read(DOWNLOAD_BYTES)):
-        raise requests.ConnectionError(f"a web page instead of the file; {CHECK_THE_WAY}")
+        raise urllib3.exceptions.ProtocolError(f"a web page instead of the file; {CHECK_THE_WAY}")
 
 
 def _is_page(content: bytes) -> bool:
@@ -530,14 +507,14 @@ def _is_page(content: bytes) -> bool:
     return content.lstrip()[:1] == b"<"
 
 
-def _waits_for_a_job(response: requests.Response, content: bytes) -> bool:
+def _waits_for_a_job(response: Response, content: bytes) -> bool:
     """Whether an answer reports pending export jobs, which no rate limit window ends."""
     return bool(JOBS_PENDING.search(_error_of(response, content)[1]))
 
 
-def _check_status(request: str, response: requests.Response, content: bytes) -> None:
+def _check_status(request: str, response: Response, content: bytes) -> None:
     """Raise the exception for a non-2xx response."""
-    status = response.status_code
+    status = response.status
     if 200 <= status < 300:
         return
     if _waits_for_a_job(response, content) or _is_of_failed_job(status, content):
@@ -553,13 +530,13 @@ def _check_status(request: str, response: requests.Response, content: bytes) -> 
     raise _refused(request, response, content)
 
 
-def _is_of_intercom(response: requests.Response, content: bytes) -> bool:
+def _is_of_intercom(response: Response, content: bytes) -> bool:
     """Whether Intercom's API made a refusal: its form of an error, or JSON with its headers.
 
     A load balancer, firewall or proxy in between answers with its own page, JSON or nothing. That
     says nothing about permissions or records (API-C2). Redirects have no body to check.
     """
-    if response.status_code < 400:
+    if response.status < 400:
         return True
     try:
         body = parse(content).value
@@ -580,18 +557,18 @@ def _is_of_failed_job(status: int, content: bytes) -> bool:
         return False
 
 
-def _refusal(response: requests.Response, content: bytes) -> str:
+def _refusal(response: Response, content: bytes) -> str:
     """Return the refusal in one line: status, Intercom's code, message and request id.
 
     The body may be JSON, HTML or empty.
     """
     code, message, request_id = _error_of(response, content)
-    parts = [str(response.status_code), code, request_id and f"request {request_id}"]
+    parts = [str(response.status), code, request_id and f"request {request_id}"]
     text = ", ".join(part for part in parts if part)
     return f"{text}: {message}" if message else text
 
 
-def _error_of(response: requests.Response, content: bytes) -> tuple[str, str, str]:
+def _error_of(response: Response, content: bytes) -> tuple[str, str, str]:
     """Return code, message and request id of an error body (API-C3), each "" if missing."""
     try:
         body = parse(content).value
@@ -605,7 +582,7 @@ def _error_of(response: requests.Response, content: bytes) -> tuple[str, str, st
         return "", "", response.headers.get("X-Request-Id", "")
 
 
-def _refused(request: str, response: requests.Response, content: bytes) -> Exception:
+def _refused(request: str, response: Response, content: bytes) -> Exception:
     text = f"{request} was refused ({_refusal(response, content)})"
     if "Location" in response.headers:
         host = _host_of(response.headers["Location"])
@@ -613,9 +590,9 @@ def _refused(request: str, response: requests.Response, content: bytes) -> Excep
     code = _error_of(response, content)[0]
     if code == "intercom_version_invalid":
         text += "; set api_version to one that has this endpoint"
-    if response.status_code in (401, 402, 403):
-        return AuthError(text, response.status_code, code)
-    return ResponseError(text, response.status_code, code, response.headers.get("Link", ""))
+    if response.status in (401, 402, 403):
+        return AuthError(text, response.status, code)
+    return ResponseError(text, response.status, code, response.headers.get("Link", ""))
 
 
 def _host_of(location: str) -> str:

@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import requests
 import urllib3
@@ -25,6 +25,9 @@ from tap_intercom import log
 from tap_intercom.errors import ConfigError
 from tap_intercom.settings import Settings, is_loopback
 
+Params = Mapping[str, Any] | None
+
+CONNECT_TIMEOUT_SECONDS = 30
 # Names of this machine in the hosts files of common systems, and in RFC 6761.
 _LOCAL_NAME = re.compile(r"(.+\.)?localhost6?(\.localdomain6?)?|ip6-(localhost|loopback)", re.I)
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
@@ -35,54 +38,79 @@ LOOKS_AT_DEADLINE = 0.1
 _SHORTEST_HIDDEN = 4
 
 
-def open_session(settings: Settings) -> requests.Session:
-    """Return a session for all requests of a client, with its proxy and common headers.
+class Connection:
+    """Sends requests to Intercom; safe to use from many threads.
 
-    Raises ConfigError for a proxy in the environment that cannot be used.
+    requests prepares the pool of connections once, with its proxy and certificates. Each request
+    then goes to the pool, since a session costs more processor time than a whole page of records.
+
+    Raises ConfigError for a base_url, a proxy or certificates that cannot be used.
     """
-    proxy = _proxy_for(settings.base_url)
-    session = _Session()
-    try:
-        adapter = _Adapter(proxy, pool_maxsize=settings.concurrency + 1)
-    except requests.exceptions.InvalidSchema:
-        raise ConfigError("a SOCKS proxy needs the package PySocks") from None
-    session.mount(settings.base_url, adapter)
-    if settings.access_token:
-        session.auth = _BearerToken(settings.access_token)
-    session.headers.update(
-        {
+
+    def __init__(self, settings: Settings) -> None:
+        self._pool = _open_pool(settings)
+        self._path = urlsplit(settings.base_url).path
+        self._headers = {
             "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
             "Content-Type": "application/json",
             "Intercom-Version": settings.api_version,
             "User-Agent": settings.user_agent,
         }
-    )
-    # The environment is read once here: trust_env would read it for each request.
-    session.trust_env = False
-    if proxy is not None:
-        session.proxies["all"] = proxy.url
+        if settings.access_token:
+            self._headers["Authorization"] = f"Bearer {settings.access_token}"
+        self._timeout = urllib3.Timeout(
+            connect=min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout),
+            read=settings.request_timeout,
+        )
+
+    def send(
+        self, method: str, path: str, params: Params, body: bytes | None
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request and return its whole answer. A redirect is an answer like any other.
+
+        Raises HTTPError of urllib3.
+        """
+        return self._urlopen(method, path, params, body=body, headers=self._headers)
+
+    def download(self, method: str, path: str, params: Params) -> urllib3.BaseHTTPResponse:
+        """Send one request and return its answer, whose body the caller reads.
+
+        Raises HTTPError of urllib3.
+        """
+        headers = {**self._headers, "Accept": "application/octet-stream"}
+        return self._urlopen(method, path, params, headers=headers, preload_content=False)
+
+    def _urlopen(
+        self, method: str, path: str, params: Params, **more: Any
+    ) -> urllib3.BaseHTTPResponse:
+        target = self._path + path
+        if params:
+            target += "?" + urlencode(params, doseq=True)
+        answer: urllib3.BaseHTTPResponse = self._pool.urlopen(
+            method, target, redirect=False, retries=False, timeout=self._timeout, **more
+        )
+        return answer
+
+
+def _open_pool(settings: Settings) -> Any:
+    proxy = _proxy_for(settings.base_url)
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if bundle:
-        session.verify = bundle
-    return session
-
-
-class _Session(requests.Session):
-    """A session that ignores redirects, since their address may be unreadable."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
-
-
-class _BearerToken(requests.auth.AuthBase):
-    """Sends the token as the only credentials: requests would let .netrc replace a header."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+    try:
+        adapter = _Adapter(proxy, pool_maxsize=settings.concurrency + 1)
+        request = requests.Request("GET", settings.base_url).prepare()
+        proxies = {} if proxy is None else {"all": proxy.url}
+        pool = adapter.get_connection_with_tls_context(request, bundle or True, proxies=proxies)
+        adapter.cert_verify(pool, request.url, bundle or True, cert=None)  # type: ignore[no-untyped-call]
+    except requests.exceptions.InvalidSchema:
+        raise ConfigError("a SOCKS proxy needs the package PySocks") from None
+    except requests.RequestException as error:
+        raise ConfigError(f"{error}; check base_url and proxies") from error
+    except OSError:
+        raise ConfigError(
+            f"{bundle}: cannot be read; check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+        ) from None
+    return pool
 
 
 # -- Proxies -------------------------------------------------------------------------------------
@@ -220,9 +248,9 @@ class _Response(http.client.HTTPResponse):
         self._reader.renew()
 
 
-def renew_deadline(response: requests.Response) -> None:
+def renew_deadline(response: Any) -> None:
     """Give the rest of an answer the full timeout again."""
-    answer = response.raw._original_response
+    answer = response._original_response
     assert isinstance(answer, _Response)
     answer.renew_deadline()
 

@@ -78,7 +78,7 @@ def detection(
 ) -> Callable[..., Detection]:
     def begin(workspace: Workspace | None = None, **settings: Any) -> Detection:
         clock = Clock()
-        sandbox = start_sandbox(workspace or small_workspace(), clock=clock, rate_limit=None)
+        sandbox = start_sandbox(workspace or small_workspace(), clock=clock, rate_limit=1_000_000)
         settings = {"detect_deletes": "table", **settings}
         return Detection(clock, sandbox, tmp_path, warm_tap, plain_catalog, **settings)
 
@@ -599,7 +599,7 @@ def test_a_target_that_fails_has_the_rows_in_the_next_run(
 ) -> None:
     """With `tap-intercom run`, whose target confirms a state after the tap has ended."""
     clock = Clock()
-    sandbox = start_sandbox(small_workspace(), clock=clock, rate_limit=None)
+    sandbox = start_sandbox(small_workspace(), clock=clock, rate_limit=1_000_000)
     config = {
         "access_token": sandbox.token,
         "start_date": START_DATE,

@@ -325,7 +325,7 @@ def test_a_date_that_is_ahead_does_not_pass_what_changes_later(
     warm_tap: WarmTap,
     plain_catalog: Catalog,
 ) -> None:
-    sandbox = start_sandbox(Workspace(), rate_limit=None)
+    sandbox = start_sandbox(Workspace(), rate_limit=1_000_000)
     runs = Runs(sandbox, tmp_path, warm_tap, plain_catalog)
 
     def ahead(call: Any) -> tuple[int, dict[str, str], bytes]:

@@ -30,7 +30,7 @@ def begin(
     """Starts runs on a workspace: `begin(workspace, **settings)`."""
 
     def start(workspace: Workspace, **settings: Any) -> TableRuns:
-        sandbox = start_sandbox(workspace, clock=Clock(), rate_limit=None)
+        sandbox = start_sandbox(workspace, clock=Clock(), rate_limit=1_000_000)
         return TableRuns(sandbox, tmp_path, warm_tap, plain_catalog, **settings)
 
     return start

@@ -362,6 +362,17 @@ def test_a_password_that_something_else_says_is_hidden(runs: Runs, warm_tap: War
     assert "Who is *** or ***?" in output.last_log_line
 
 
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_that_cannot_be_read_are_named(
+    tmp_path: Path, warm_tap: WarmTap, name: str
+) -> None:
+    environment = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": "", name: "/no/such.pem"}
+    output = run_against("https://intercom.example", tmp_path, warm_tap, environment=environment)
+    assert output.code == 2, output.log
+    assert "CRITICAL /no/such.pem: " in output.last_log_line
+    assert name in output.last_log_line
+
+
 def assert_hidden(output: Output, *secrets: str) -> None:
     for secret in secrets:
         assert secret not in output.log

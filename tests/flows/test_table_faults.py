@@ -174,7 +174,7 @@ class Faulty(TableRuns):
 
 @pytest.fixture(scope="module")
 def shared_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(of_every_kind(), clock=Clock(), rate_limit=None, **OPTIONS) as sandbox:
+    with Sandbox(of_every_kind(), clock=Clock(), rate_limit=1_000_000, **OPTIONS) as sandbox:
         yield sandbox
 
 

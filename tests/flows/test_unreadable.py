@@ -30,7 +30,7 @@ def runs(
     start_sandbox: Callable[..., Any], tmp_path: Path, warm_tap: WarmTap, plain_catalog: Catalog
 ) -> Begin:
     def begin(workspace: Workspace, **options: Any) -> TableRuns:
-        sandbox = start_sandbox(workspace, clock=Clock(), rate_limit=None, **options)
+        sandbox = start_sandbox(workspace, clock=Clock(), rate_limit=1_000_000, **options)
         return TableRuns(sandbox, tmp_path, warm_tap, plain_catalog, max_retry_seconds=0)
 
     return begin

@@ -160,3 +160,13 @@ def test_a_line_that_cannot_be_made_stops_nothing(lines: Lines) -> None:
 def test_a_log_that_is_text_in_a_file_is_not_watched(lines: Lines) -> None:
     log.set_up()
     assert not log.is_watched()
+
+
+@pytest.mark.parametrize("style", log.STYLES)
+def test_nothing_follows_the_line_that_says_why_a_process_ends(lines: Lines, style: str) -> None:
+    log.set_up(style)
+    log.LOGGER.info("first")
+    log.LOGGER.critical("the reason", extra=log.LAST_LINE)
+    log.LOGGER.info("late")
+    logging.getLogger("urllib3").warning("later")
+    assert [line for line in lines() if "first" not in line and "the reason" not in line] == []
