@@ -22,6 +22,7 @@ from dbt_truth import (
     NO_END,
     expected_table,
     first_responses,
+    instant,
     is_active,
     load_by_hour,
     monday,
@@ -62,6 +63,12 @@ SUPPORT_MODELS = (
     "reopened_by_week",
     "load_by_teammate_and_hour",
 )
+ATTRIBUTES = [
+    "Plan",
+    "seats",
+    {"name": "is beta user", "type": "boolean"},
+    {"name": "trial_ends_at", "type": "timestamp"},
+]
 DAY = 86_400
 # A Monday.
 BEGIN = int(datetime(2026, 3, 2, 9, tzinfo=timezone.utc).timestamp())
@@ -363,6 +370,21 @@ def active_rows_are_what_intercom_has(loaded: Loaded) -> None:
             assert found == values, (table, key)
 
 
+def custom_attributes_are_columns(loaded: Loaded) -> None:
+    truth = {each["id"]: each["custom_attributes"] for each in loaded.sandbox.truth("contacts")}
+    rows = {row["id"]: row for row in loaded.rows["contact_history"]}
+    for contact_id, attributes in truth.items():
+        row = rows[contact_id]
+        seats, trial_ends_at = attributes.get("seats"), attributes.get("trial_ends_at")
+        assert row["custom_plan"] == attributes.get("Plan")
+        assert row["custom_is_beta_user"] == attributes.get("is beta user")
+        # What does not fit its type is kept in the column of text.
+        assert row["custom_seats"] == (None if seats is None else str(seats))
+        if not isinstance(trial_ends_at, str):
+            assert normal(row["custom_trial_ends_at"], "timestamp") == instant(trial_ends_at)
+    assert "twelve" in {row["custom_seats"] for row in rows.values()}
+
+
 def what_is_gone_is_marked(loaded: Loaded) -> None:
     gone = loaded.gone
     inactive = {
@@ -498,7 +520,7 @@ def test_tables_and_answers_are_those_of_intercom(
         gone = edit(sandbox.workspace, tag)
         # The views are there now: the target has to load beside them.
         warehouse.load(sandbox)
-        warehouse.build()
+        warehouse.build(tap_intercom_contact_attributes=ATTRIBUTES)
         loaded = Loaded(
             warehouse,
             sandbox,
@@ -508,6 +530,7 @@ def test_tables_and_answers_are_those_of_intercom(
         )
         every_column_is_there_with_its_type(loaded)
         active_rows_are_what_intercom_has(loaded)
+        custom_attributes_are_columns(loaded)
         what_is_gone_is_marked(loaded)
         history_begins_with_the_last_change_and_ends_with_the_deletion(loaded)
         links_beyond_ten_are_complete(loaded)
