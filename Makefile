@@ -84,7 +84,7 @@ release-check: .venv-release/.installed ## build, install and sync with each Pyt
 demo: .venv/.installed .venv-targets/duckdb/.installed ## sync from the sandbox into a database, without an account
 	$(BIN)/python scripts/demo.py
 
-bench: .venv/.installed ## measure time, memory and requests against the sandbox
+bench: .venv/.installed targets ## measure time, memory and requests against the sandbox
 	$(BIN)/python bench/run.py
 
 soak: .venv/.installed ## test 5,000 random histories of edits, faults and killed runs

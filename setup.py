@@ -22,8 +22,11 @@ SANDBOX_REQUIREMENTS = [
     "aiohttp>=3.10.11,<4",
     "Faker>=30.0.0",
 ]
+# The user adds the package of the store: s3fs, gcsfs, adlfs.
+REMOTE_REQUIREMENTS = ["fsspec>=2025.2.0"]
 DEVELOPMENT_REQUIREMENTS = [
     *SANDBOX_REQUIREMENTS,
+    *REMOTE_REQUIREMENTS,
     "coverage>=7.10",
     "hypothesis>=6.100",
     "jsonschema-rs>=0.30",
@@ -67,7 +70,11 @@ setup(
     packages=find_packages(include=["tap_intercom*", "intercom_sandbox*"]),
     package_data={"tap_intercom": ["py.typed", "schemas/*.json"]},
     install_requires=REQUIREMENTS,
-    extras_require={"sandbox": SANDBOX_REQUIREMENTS, "dev": DEVELOPMENT_REQUIREMENTS},
+    extras_require={
+        "sandbox": SANDBOX_REQUIREMENTS,
+        "remote": REMOTE_REQUIREMENTS,
+        "dev": DEVELOPMENT_REQUIREMENTS,
+    },
     entry_points={"console_scripts": ["tap-intercom = tap_intercom.cli:run"]},
     zip_safe=False,
 )

@@ -1,4 +1,4 @@
-"""The figures of a workload, as text for the terminal and as Markdown for docs/performance.md."""
+"""The figures of a workload, as text for the terminal and as Markdown for the documentation."""
 
 from __future__ import annotations
 
@@ -19,6 +19,19 @@ HEADS = (
 )
 # A sandbox that computes for as much of a run may be what the run waits for.
 BUSY = 0.8
+
+LOAD_HEADS = (
+    "tap",
+    "target",
+    "rows",
+    "wall s",
+    "rows/s",
+    "CPU tap",
+    "CPU target",
+    "CPU database",
+    "target waits s",
+    "",
+)
 
 Workload = dict[str, Any]
 """What `workloads.Result.document` gives."""
@@ -45,10 +58,51 @@ def markdown(document: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def with_figures(page: str, document: dict[str, Any]) -> str:
-    """The page with what stands between `<!-- figures -->` and `<!-- /figures -->` made anew."""
+def with_figures(page: str, figures: str) -> str:
+    """The page with other figures between `<!-- figures -->` and `<!-- /figures -->`."""
     pattern = re.compile(r"(<!-- figures -->\n).*(<!-- /figures -->)", re.DOTALL)
-    return pattern.sub(lambda match: f"{match[1]}{markdown(document)}\n{match[2]}", page)
+    return pattern.sub(lambda match: f"{match[1]}{figures}\n{match[2]}", page)
+
+
+def loads_text(letter: str, workload: Workload) -> str:
+    lines = [f"\n({letter}) {workload['title']}"]
+    for row in (LOAD_HEADS, *map(load_cells, workload["rows"])):
+        figures = "".join(f"{figure:>15}" for figure in row[2:-1])
+        lines.append(f"  {row[0]:<9}{row[1]:<46}{figures}  {row[-1]}".rstrip())
+    return "\n".join(lines + [f"  {line}" for line in goal_lines(workload)])
+
+
+def loads_markdown(workload: Workload) -> str:
+    rows = [LOAD_HEADS, ("---", "---", *["---:"] * (len(LOAD_HEADS) - 3), "---")]
+    rows += map(load_cells, workload["rows"])
+    lines = [f"### {workload['title']}", ""]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines += ["", *(f"- {line}" for line in goal_lines(workload))]
+    lines += ["", f"{workload['date']}, Python {workload['python']}, {workload['machine']}."]
+    return "\n".join(lines)
+
+
+def load_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    if row["note"]:
+        return (row["tap"], row["target"], *[""] * (len(LOAD_HEADS) - 3), row["note"])
+    seconds = row["wall_seconds"]
+    return (
+        row["tap"],
+        row["target"],
+        f"{row['rows']:,}",
+        f"{seconds:.1f}",
+        f"{row['rows'] / seconds:,.0f}",
+        *(
+            f"{row[figure]:.1f}" if row[figure] else ""
+            for figure in (
+                "tap_cpu_seconds",
+                "target_cpu_seconds",
+                "database_cpu_seconds",
+                "waited_seconds",
+            )
+        ),
+        "",
+    )
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -70,12 +124,17 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def verdicts(workload: Workload) -> list[str]:
+    lines = goal_lines(workload)
+    if any((row["sandbox_cpu_share"] or 0) > BUSY for row in workload["rows"]):
+        lines.append("the sandbox was busy for most of a run: it may be the bottleneck")
+    return lines
+
+
+def goal_lines(workload: Workload) -> list[str]:
     lines = []
     for goal in workload["goals"]:
         verdict = {True: "met", False: "NOT MET", None: "not measured"}[goal["is_met"]]
         value = "-" if goal["value"] is None else f"{goal['value']:.2f}"
         bound = f"{'≥' if goal['at_least'] else '≤'} {goal['bound']:g}"
         lines.append(f"{goal['what']}: {value} (goal {bound}) {verdict}")
-    if any((row["sandbox_cpu_share"] or 0) > BUSY for row in workload["rows"]):
-        lines.append("the sandbox was busy for most of a run: it may be the bottleneck")
     return lines

@@ -42,6 +42,13 @@ def ticket_parts(workspace: Workspace) -> Rows:
 
 
 @_table
+def ticket_part_attachment(workspace: Workspace) -> Rows:
+    for part in ticket_parts(workspace):
+        owner = {name: part[name] for name in ("ticket_id", "ticket_updated_at")}
+        yield from _attachments(part.get("attachments"), owner | {"ticket_part_id": part["id"]})
+
+
+@_table
 def ticket_contact(workspace: Workspace) -> Rows:
     for ticket, owner in _owners("ticket", workspace.tickets):
         yield from _contacts(ticket, owner)
@@ -119,6 +126,22 @@ def conversation_teammate(workspace: Workspace) -> Rows:
 def conversation_link(workspace: Workspace) -> Rows:
     for conversation, owner in _owners("conversation", workspace.conversations):
         yield from _links(conversation, owner)
+
+
+@_table
+def conversation_attachment(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        yield from _attachments((conversation["source"] or {}).get("attachments"), owner)
+
+
+@_table
+def conversation_part_attachment(workspace: Workspace) -> Rows:
+    for conversation, owner in _owners("conversation", workspace.conversations):
+        for text in workspace.parts.get(conversation["id"], ()):
+            part = orjson.loads(text)
+            yield from _attachments(
+                part["attachments"], owner | {"conversation_part_id": part["id"]}
+            )
 
 
 @_table
@@ -228,6 +251,11 @@ def _owner(kind: str, record: Record) -> Record:
 def _contacts(record: Record, owner: Record) -> Rows:
     for each in (record["contacts"] or {}).get("contacts") or ():
         yield owner | {"contact_id": each["id"], "external_id": each.get("external_id")}
+
+
+def _attachments(attachments: list[Record] | None, owner: Record) -> Rows:
+    for position, each in enumerate(attachments or ()):
+        yield owner | {"position": position} | each
 
 
 def _links(record: Record, owner: Record) -> Rows:

@@ -212,6 +212,7 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
     from tap_intercom.state import State, read_state
     from tap_intercom.sync import Sync
 
+    _check_state(options.state)
     _suit_memory_to_pages()
     catalog = read_catalog(options.catalog, options.properties)
     state = State({}) if options.state is None else read_state(read_json("state", options.state))
@@ -223,6 +224,17 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
         Client(settings), settings, state, Messages(STDOUT), uninterrupted, options.progress_pipe
     )
     return sync.run(catalog)
+
+
+def _check_state(state: str | None) -> None:
+    """Refuse a URL: this command only reads its state, and its known ids have to be saved."""
+    from tap_intercom.commands.store import is_url, without_secrets
+
+    if state is not None and is_url(state):
+        raise ConfigError(
+            f"--state: {without_secrets(state)} is a URL, which only tap-intercom run takes, "
+            "because it saves the state too"
+        )
 
 
 def _print(text: str) -> None:

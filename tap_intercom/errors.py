@@ -3,10 +3,10 @@
 TapError
   ConfigError         the user edits settings, catalog, state or flags    exit 2
   AuthError           token refused, or a permission is missing           exit 3
-  UnavailableError    Intercom did not answer in time                     exit 4
+  UnavailableError    Intercom or the store did not answer in time        exit 4
   ContractError       a response that cannot be read safely               exit 5
     ResponseError     a refusal with its status, such as a record gone
-  BusyError           another run uses the same state file                exit 75
+  BusyError           another run uses the same state                     exit 75
   TargetMissingError  the target cannot be started                        exit 127
   TargetGoneError     the program that reads our output has ended         exit 141
 Stopped               a signal asked the run to end                       exit 130, 143
@@ -22,10 +22,10 @@ EXIT_CODES = {
     1: "A bug in this tap; please report it with the traceback.",
     2: "A setting, the catalog, the state or a flag is wrong; the message says which.",
     3: "Intercom refused the token, or the token lacks a permission; the message says which.",
-    4: "Intercom returned no usable answer within the time for retries.",
+    4: "Intercom or the store of the state gave no usable answer within the time for retries.",
     5: "An answer was not as expected; reading on could lose records.",
     6: "The target failed (`tap-intercom run`); the last line has its exit code and last error.",
-    75: "Another run uses the same state file (`tap-intercom run`); nothing was read.",
+    75: "Another run uses the same state (`tap-intercom run`); try again later.",
     127: "The target cannot be started (`tap-intercom run`): for example, it is not installed.",
     130: "Stopped by SIGINT, after the last safe STATE.",
     141: "The target ended before it read everything.",
@@ -93,7 +93,7 @@ class AuthError(TapError):
 
 
 class UnavailableError(TapError):
-    """Intercom returned no usable answer within the time for retries."""
+    """Intercom or the store of the state gave no usable answer within the time for retries."""
 
     exit_code = 4
 
@@ -125,7 +125,7 @@ class ResponseError(ContractError):
 
 
 class BusyError(TapError):
-    """Another run uses the same state file; 75 is EX_TEMPFAIL of sysexits.h."""
+    """Another run uses the same state; 75 is EX_TEMPFAIL of sysexits.h."""
 
     exit_code = 75
 

@@ -28,14 +28,21 @@ def read_json(what: str, path: str | Path) -> Any:
     Raises ConfigError that names the file and its fault.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{what}: {path} is not UTF-8 (byte {error.start})") from None
+        content = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         hint = ""
         if isinstance(error, FileNotFoundError):
             hint = FIRST_FILES.get(what, "")
         raise ConfigError(f"{what}: {why_unreadable(path, error)}{hint}") from None
+    return parse_json(what, path, content)
+
+
+def parse_json(what: str, path: str | Path, content: bytes) -> Any:
+    """Do the same with the content of a file that was read elsewhere; path: what to call it."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what}: {path} is not UTF-8 (byte {error.start})") from None
     if not text.strip():
         hint = (
             "write {} into it for a first run" if what == "state" else "create one with --discover"

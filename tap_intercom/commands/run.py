@@ -27,9 +27,9 @@ from typing import Any
 
 from tap_intercom import log
 from tap_intercom.bar import Bar, View, sent_views, shown_bar
-from tap_intercom.commands.lock import locked, release
 from tap_intercom.commands.process_log import ProcessLog
 from tap_intercom.commands.run_result import RunResult
+from tap_intercom.commands.state_unit import StateUnit, is_missing, opened_unit
 from tap_intercom.commands.target_secrets import hide_secrets_of
 from tap_intercom.commands.written_states import WrittenStates, states_in
 from tap_intercom.descriptors import (
@@ -59,16 +59,16 @@ RECORD_LINE = b'{"type":"RECORD"'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "%(prog)s --state FILE --config FILE [--catalog FILE] [--wait SECONDS] -- TARGET ..."
+        "%(prog)s --state FILE --config FILE [--catalog FILE] [--wait SECONDS] [--no-lock] "
+        "-- TARGET ..."
     )
     parser.add_argument(
         "-s",
         "--state",
         required=True,
-        type=Path,
         metavar="FILE",
-        help="state file, created if it is missing; FILE.previous keeps its content from before "
-        "this run",
+        help="state file, created if it is missing, or a URL such as s3://bucket/state.json; "
+        "FILE.previous keeps its content from before this run",
     )
     parser.add_argument(
         "-c",
@@ -90,6 +90,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long to wait for another run with the same state file (default: 0)",
     )
     parser.add_argument(
+        "--no-lock",
+        action="store_true",
+        help="run even if the place of the state has no lock, so nothing keeps two runs apart",
+    )
+    parser.add_argument(
         "target", nargs="+", metavar="TARGET", help="the target and its arguments, after --"
     )
 
@@ -98,22 +103,19 @@ def run(options: argparse.Namespace) -> int:
     """Run both to their ends, log how they ended, and return the exit code of the run."""
     log.add_times()
     hide_secrets_of(options.target, options.config, os.environ)
-    if not _is_missing(options.state):
-        # Before a lock is created beside a file that is not a state.
-        read_state(read_json("state", options.state))
-    with stopping(), locked(options.state, options.wait) as lock:
-        state = StateFile(options.state)
+    with stopping(), opened_unit(options.state, options.wait, not options.no_lock) as unit:
+        state = StateFile(unit)
         with _passing_on_signals() as signals, _screen() as screen:
-            target = Target(options.target, lock)
+            target = Target(options.target, unit.lock)
             try:
-                tap = _start("tap", _tap_command(options, screen), pass_fds=screen.pass_fds)
+                command = _tap_command(options, unit.path, screen)
+                tap = _start("tap", command, pass_fds=screen.pass_fds)
                 screen.leave_to_tap()
                 signals.started(tap, target.process)
+                unit.guard(tap, target.process)
                 result = _run(tap, target, state, options.log_format, screen, signals.passed)
             finally:
-                if target.process.returncode is not None:
-                    # Processes that it left running have inherited the lock, and may never end.
-                    release(lock)
+                unit.close(is_target_gone=target.process.returncode is not None)
         result.log()
     return result.exit_code
 
@@ -168,9 +170,11 @@ class StateFile:
     kept: its content. has_changed: whether this run has replaced it.
     """
 
-    def __init__(self, path: Path) -> None:
-        if _is_missing(path):
+    def __init__(self, unit: StateUnit) -> None:
+        path = unit.path
+        if is_missing(path):
             replace_file("state", path, b"{}\n")
+        self.unit = unit
         self.path = path
         self.kept: dict[str, Any] = read_json("state", path)
         read_state(self.kept)
@@ -188,6 +192,7 @@ class StateFile:
         replace_file("state", self.path, json.dumps(state).encode() + b"\n")
         self.kept = state
         self.has_changed = True
+        self.unit.changed()
 
 
 class Target:
@@ -311,13 +316,15 @@ def _run(
     has_taken_all = not is_target_gone and feed.is_whole and target.has_read_all
     if has_taken_all and target_code == 0 and not has_confirmed and written.last is not None:
         state.keep(written.last)
+    state.unit.finish()
     return RunResult(
         records=feed.records,
         tap=tap_code,
         target=target_code,
         has_taken_all=has_taken_all,
         signals=signals,
-        state=state.path,
+        state=state.unit.name,
+        store_error=state.unit.error,
         has_new_state=state.has_changed,
         has_last_state=has_taken_all and state.kept == written.last,
         tap_error=tap_log.last_error,
@@ -374,17 +381,6 @@ def _seconds(text: str) -> float:
 _seconds.__name__ = "seconds"  # the name that argparse shows
 
 
-def _is_missing(path: Path) -> bool:
-    """Whether there is no such file. Reading it reports any other fault."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
-
-
 def _start(role: str, command: Sequence[str], **how: Any) -> Process:
     """Start a process in its own session: Ctrl-C reaches it only through us."""
     try:
@@ -419,14 +415,14 @@ def _why_not_started(program: str, error: OSError | ValueError) -> str:
     )
 
 
-def _tap_command(options: argparse.Namespace, screen: Screen) -> list[str]:
+def _tap_command(options: argparse.Namespace, state: Path, screen: Screen) -> list[str]:
     """Return the command of the tap: this interpreter, with the modules in use here."""
     # An early SIGINT ends it as SIGTERM does, not with Python's traceback.
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
         f"sys.path[:] = {sys.path}; from tap_intercom.cli import run; run()"
     )
-    command = [sys.executable, "-c", program, "--state", str(options.state)]
+    command = [sys.executable, "-c", program, "--state", str(state)]
     command += ["--log-format", options.log_format]
     if screen.pipe is not None:
         command += ["--progress-pipe", str(screen.pipe)]

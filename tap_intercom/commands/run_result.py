@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
 from typing import Any
 
-from tap_intercom.errors import TARGET_FAILED, TargetGoneError
+from tap_intercom.errors import TARGET_FAILED, TapError, TargetGoneError
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -30,6 +29,7 @@ class RunResult:
     has_new_state: whether the state file changed.
     has_last_state: whether it holds the last state that the tap wrote.
     tap_error, target_error: the last lines that may say why the process failed.
+    store_error: why the state could not be saved at its URL, or None.
     """
 
     records: int
@@ -37,15 +37,18 @@ class RunResult:
     target: int
     has_taken_all: bool
     signals: Collection[int]
-    state: Path
+    state: str
     has_new_state: bool
     has_last_state: bool
     tap_error: str = ""
     target_error: str = ""
+    store_error: TapError | None = None
 
     @property
     def exit_code(self) -> int:
-        """The tap's own failure first, then the target's, then what ended the run early."""
+        """The store's failure first, then the tap's own, the target's, and what ended it early."""
+        if self.store_error is not None:
+            return self.store_error.exit_code
         if self._has_tap_failed:
             return self.tap
         if self._is_target_stopped:
@@ -102,6 +105,11 @@ class RunResult:
 
     @property
     def _state_text(self) -> str:
+        if self.store_error is not None:
+            return (
+                f"{self.state} holds a state from before, and the next run continues from it: "
+                f"{self.store_error}"
+            )
         if not self.has_new_state:
             return f"the state in {self.state} is the same as before the run"
         if self.has_last_state:
@@ -114,8 +122,9 @@ class RunResult:
     @property
     def _document(self) -> dict[str, Any]:
         return {
-            **asdict(self),
+            **{each.name: getattr(self, each.name) for each in fields(self)},
             "state": str(self.state),
+            "store_error": "" if self.store_error is None else str(self.store_error),
             "signals": list(self.signals),
             "tap_error": self.tap_error if self.tap else "",
             "target_error": self.target_error if self.target else "",

@@ -226,6 +226,7 @@ class EmbeddedStream(Stream):
     from_parent: the fields of the parent that each row repeats, by column.
     nested_list: the list in the parent's record that holds the rows.
     select: the fields of a row to take, by column; all of them if empty.
+    position_field: the column with the place of a row in the list, from 0, for rows without an id.
     """
 
     path = ""
@@ -233,12 +234,17 @@ class EmbeddedStream(Stream):
     from_parent: ClassVar[Mapping[str, str]]
     nested_list: ClassVar[NestedList]
     select: ClassVar[Mapping[str, str]] = {}
+    position_field: ClassVar[str | None] = None
 
     def child_records(self, parent: Record) -> list[Record]:
         """Return the rows inside a parent's record, with the fields that they repeat from it."""
         repeated = {column: parent.get(name) for column, name in self.from_parent.items()}
         entries = self.nested_list.rows(parent)
-        return [columns_of(entry, self.select) | repeated for entry in entries]
+        rows = [columns_of(entry, self.select) | repeated for entry in entries]
+        if self.position_field is not None:
+            for position, row in enumerate(rows):
+                row[self.position_field] = position
+        return rows
 
     def count(self, answer: Answer) -> int | None:
         """Return None: the probe belongs to the parent."""

@@ -64,6 +64,29 @@ LINKS = NestedList("linked_objects", limit=1000)
 TOPICS = NestedList("topics", ("topics", "data"))
 CONTENT_SOURCES = NestedList("ai_agent.content_sources", ("content_sources", "data"))
 NOTES_OF_COMPANY = NestedList("company.notes", ("data", "notes"))
+ATTACHMENTS = NestedList("attachments", is_bare=True)
+ATTACHMENTS_OF_SOURCE = NestedList("source.attachments", is_bare=True)
+FILE = {name: name for name in ("type", "name", "url", "content_type", "filesize")}
+FILE |= {name: name for name in ("width", "height")}
+
+
+class ConversationPartAttachment(EmbeddedStream):
+    """Source: GET /conversations/{id}."""
+
+    summary = "One record per file of the parts of each conversation that changed."
+    name = "conversation_part_attachment"
+    permission = READ_CONVERSATIONS
+    request_cost = "those of conversation_parts, shared"
+    key_properties = ("conversation_part_id", "position")
+    replication_key = "conversation_updated_at"
+    from_parent = {
+        "conversation_part_id": "id",
+        "conversation_id": "conversation_id",
+        "conversation_updated_at": "conversation_updated_at",
+    }
+    nested_list = ATTACHMENTS
+    select = FILE
+    position_field = "position"
 
 
 class ConversationParts(ChildStream):
@@ -76,6 +99,7 @@ class ConversationParts(ChildStream):
     request_cost = "1 per changed conversation, plus those of conversations"
     from_parent = OF_CONVERSATION
     replication_key = "updated_at"
+    embedded = (ConversationPartAttachment(),)
     is_selected_by_default = True
 
     def covers(self, opening: Opening) -> frozenset[str]:
@@ -281,6 +305,20 @@ class ConversationLink(EmbeddedStream):
     select = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
 
 
+class ConversationAttachment(EmbeddedStream):
+    """Source: POST /conversations/search."""
+
+    summary = "One record per file of the first message of each conversation that changed."
+    name = "conversation_attachment"
+    permission = READ_CONVERSATIONS
+    key_properties = ("conversation_id", "position")
+    replication_key = "conversation_updated_at"
+    from_parent = OF_CONVERSATION
+    nested_list = ATTACHMENTS_OF_SOURCE
+    select = FILE
+    position_field = "position"
+
+
 class Conversations(SearchStream):
     """Source: POST /conversations/search."""
 
@@ -317,6 +355,7 @@ class Conversations(SearchStream):
         ConversationTag(),
         ConversationTeammate(),
         ConversationLink(),
+        ConversationAttachment(),
     )
     children = (
         ConversationParts(),

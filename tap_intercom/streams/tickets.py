@@ -6,8 +6,8 @@ from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeRecord
 from tap_intercom.reading.search import SearchStream
 from tap_intercom.reading.stream import EmbeddedStream, OlderColumn
-from tap_intercom.reading.stream_run import Opening
-from tap_intercom.streams.conversations import part_types
+from tap_intercom.reading.stream_run import Opening, Record
+from tap_intercom.streams.conversations import ATTACHMENTS, FILE, part_types
 from tap_intercom.times import DAY_SECONDS
 
 READ_TICKETS = "Read tickets"
@@ -70,6 +70,30 @@ class TicketLink(EmbeddedStream):
     select = {"linked_object_type": "type", "linked_object_id": "id", "category": "category"}
 
 
+class TicketPartAttachment(EmbeddedStream):
+    """Source: POST /tickets/search."""
+
+    summary = "One record per file of the parts of each ticket that changed."
+    name = "ticket_part_attachment"
+    permission = READ_TICKETS
+    first_version = (2, 10)
+    key_properties = ("ticket_part_id", "position")
+    replication_key = "ticket_updated_at"
+    from_parent = {
+        "ticket_part_id": "id",
+        "ticket_id": "ticket_id",
+        "ticket_updated_at": "ticket_updated_at",
+    }
+    nested_list = ATTACHMENTS
+    select = FILE
+    position_field = "position"
+
+    def child_records(self, parent: Record) -> list[Record]:
+        """Return the files of all parts of a ticket."""
+        rows_of = super().child_records
+        return [row for part in TicketParts().child_records(parent) for row in rows_of(part)]
+
+
 class Tickets(SearchStream):
     """Source: POST /tickets/search."""
 
@@ -99,7 +123,7 @@ class Tickets(SearchStream):
     lookback_seconds = DAY_SECONDS
     lookback_reason = "a ticket may get a part without a new updated_at"
     lists = (PARTS, CONTACTS, LINKS)
-    embedded = (TicketParts(), TicketContact(), TicketLink())
+    embedded = (TicketParts(), TicketContact(), TicketLink(), TicketPartAttachment())
 
 
 class TicketTypeAttributes(EmbeddedStream):

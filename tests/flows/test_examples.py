@@ -32,11 +32,13 @@ BEYOND_THE_CORE = sorted(
 NOT_SHOWN = {
     "company_contact",
     "conversation_link",
+    "conversation_part_attachment",
     "event_summaries",
     "events",
     "fin_voice_calls",
     "newsfeed_items",
     "ticket_link",
+    "ticket_part_attachment",
 }
 
 COUNTED = "contact_tag: 24 entries of tags that no endpoint returns"
@@ -71,15 +73,16 @@ def serve(sandbox: Sandbox, number: int, is_of_children: bool) -> None:
         method, path = endpoint.split(" ")
         if is_of_children and not ("{" in path or path in ("/events", "/calls/search")):
             continue
-        if path in ("/companies/scroll", "/companies/list", "/conversations/{conversation_id}"):
-            # A scroll would not end; parts of conversations are not beyond the core.
-            continue
+        if path in ("/companies/scroll", "/companies/list"):
+            continue  # a scroll would not end
         body = json.dumps(answers[number % len(answers)]).encode()
 
         def answer(call: object, body: bytes = body) -> Answer:
             return 200, {"Content-Type": "application/json"}, body
 
-        pattern = "^" + re.sub(r"\{[^}]+\}", "[^/]+", path) + "$"
+        # Beside conversations by their id are lists with a name.
+        pattern = path.replace("{conversation_id}", "[0-9]+")
+        pattern = "^" + re.sub(r"\{[^}]+\}", "[^/]+", pattern) + "$"
         sandbox.faults.add("answer", pattern, method, times=None, answer=answer)
 
 

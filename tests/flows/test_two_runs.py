@@ -1,4 +1,4 @@
-"""Two runs at once, by accident: they share a state and the one scroll of the workspace."""
+"""Two runs at once: by accident, with one scroll of the workspace; or to share the work."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from conftest import Tap
 from runs import Catalog, Runs
 from warm_tap import WarmTap
 
-from intercom_sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace, generate
 
 STREAMS = ("companies", "contacts", "tags")
+# A parent and the streams that are read with it stay together.
+SHARES = (
+    ("companies", "contacts", "segments", "tags"),
+    ("conversations", "conversation_parts"),
+)
 PATIENCE_SECONDS = 60
 
 
@@ -51,9 +57,9 @@ def in_the_scroll(sandbox: Sandbox, seconds: float) -> Event:
     return asked
 
 
-def assert_whole(runs: Runs) -> None:
+def assert_whole(runs: Runs, *streams: str) -> None:
     assert runs.outputs[-1].code == 0, runs.outputs[-1].log
-    assert list(runs.lost(*STREAMS)) == []
+    assert list(runs.lost(*streams or STREAMS)) == []
 
 
 def test_second_run_waits_for_the_scroll_of_the_first(
@@ -88,3 +94,38 @@ def test_second_run_ends_clearly_when_the_first_takes_too_long_and_harms_nothing
     assert "companies" not in second.bookmarks
     second.run(*STREAMS)
     assert_whole(second)
+
+
+def test_a_workspace_that_two_runs_share_arrives_whole_and_one_run_can_go_on(
+    start_sandbox: Callable[..., Sandbox],
+    tmp_path: Path,
+    warm_tap: WarmTap,
+) -> None:
+    workspace = generate(seed=7, contacts=30, companies=8, conversations=12, parts=40, days=60)
+    sandbox = start_sandbox(workspace)
+    catalog = Tap(sandbox, tmp_path).discover()
+    halves = []
+    for number, streams in enumerate(SHARES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        runs = Runs(sandbox, folder, warm_tap, catalog, rate_limit_share=0.45)
+        halves.append((runs, streams))
+    for _ in range(2):
+        begun = [runs.start(*streams) for runs, streams in halves]
+        for (runs, streams), run in zip(halves, begun, strict=True):
+            runs.take(run.wait())
+            assert_whole(runs, *streams)
+        workspace.update_contact(workspace.truth("contacts")[0]["id"])
+        workspace.reply(workspace.truth("conversations")[0]["id"])
+    (first, _), (second, _) = halves
+    assert first.bookmarks.keys().isdisjoint(second.bookmarks)
+
+    everything = Runs(sandbox, tmp_path, warm_tap, catalog)
+    everything.state = {"bookmarks": {**first.bookmarks, **second.bookmarks}}
+    for runs, _ in halves:
+        everything.target.tables.update(runs.target.tables)
+    streams = (*SHARES[0], *SHARES[1])
+    output = everything.run(*streams)
+    assert_whole(everything, *streams)
+    for stream in ("contacts", "conversations"):
+        assert 0 < len(output.records(stream)) < len(workspace.truth(stream))

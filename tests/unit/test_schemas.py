@@ -55,6 +55,7 @@ REPLICATION_KEYS = {
 }
 
 # Tables of links, and the like: what each of their columns is in the official description.
+FILE = ("type", "name", "url", "content_type", "filesize", "width", "height")
 LINKS = {
     "activity_log_event_types": {"event_type": "activity_log_event_type_list.event_types[]"},
     "call_transcripts": {
@@ -102,6 +103,17 @@ LINKS = {
         "tag_id": "contact.tags.data[].id",
         "contact_updated_at": "contact.updated_at",
     },
+    "conversation_attachment": {
+        "conversation_id": "conversation_list_item.id",
+        "conversation_updated_at": "conversation_list_item.updated_at",
+        **{each: f"conversation_list_item.source.attachments[].{each}" for each in FILE},
+    },
+    "conversation_part_attachment": {
+        "conversation_part_id": "conversation_part.id",
+        "conversation_id": "conversation_list_item.id",
+        "conversation_updated_at": "conversation_list_item.updated_at",
+        **{each: f"conversation_part.attachments[].{each}" for each in FILE},
+    },
     "conversation_contact": {
         "conversation_id": "conversation_list_item.id",
         "contact_id": "conversation_list_item.contacts.contacts[].id",
@@ -133,6 +145,12 @@ LINKS = {
     },
     "deletions": {"id": "contact.id", "merged_into": "contact.id"},
     "team_admin": {"team_id": "team.id", "admin_id": "admin.id"},
+    "ticket_part_attachment": {
+        "ticket_part_id": "ticket_part.id",
+        "ticket_id": "ticket.id",
+        "ticket_updated_at": "ticket.updated_at",
+        **{each: f"ticket_part.attachments[].{each}" for each in FILE},
+    },
     "ticket_contact": {
         "ticket_id": "ticket.id",
         "contact_id": "ticket.contacts.contacts[].id",
@@ -282,6 +300,10 @@ def undescribed_ticket_type(path: str) -> dict[str, str]:
 
 # Fields of real answers that the description lacks, and our own.
 UNDESCRIBED = {
+    # Attachments have no id, so the tap counts them.
+    "conversation_attachment": {"position": "integer"},
+    "conversation_part_attachment": {"position": "integer"},
+    "ticket_part_attachment": {"position": "integer"},
     "custom_object_instances": {"other_attributes": "string"},
     "article_statistics": {"article_id": "string", "conversations": "integer"},
     "article_versions": {"article_updated_at": "date-time"},

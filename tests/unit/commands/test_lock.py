@@ -82,3 +82,12 @@ def test_a_file_system_may_have_one_kind_of_lock(
     monkeypatch.setattr(fcntl, "lockf", refuse)
     with pytest.raises(ConfigError, match="cannot be locked: No locks available"):
         take(state)
+    entered = False
+    with locked(state, wait_seconds=0, is_optional=True):
+        entered = True
+    assert entered
+
+
+def test_a_lock_that_another_run_holds_is_not_optional(state: Path) -> None:
+    with locked(state, wait_seconds=0), pytest.raises(BusyError, match="another run uses the URL"):
+        locked(state, wait_seconds=0, name="the URL", is_optional=True).__enter__()

@@ -176,6 +176,7 @@ def coerced(column: Any, value: Any) -> tuple[Any, list[str]]:
         ({"anyOf": [{"type": "null"}, {"type": "string"}]}, 5, "5", []),
         ({"anyOf": [OPEN, STRING]}, {"a": 1}, {"a": 1}, []),
         ({"anyOf": [OPEN, STRING]}, [1], "[1]", [KEPT_AS_TEXT]),
+        (TIME_OR_TEXT, [1], "[1]", [KEPT_AS_TEXT]),
         ({"anyOf": [OPEN, STRINGS]}, [1], ["1"], []),
         ({"type": ["null", "integer", "string"]}, 1.5, "1.5", [KEPT_AS_TEXT]),
         ({"type": ["null", "integer", "string"]}, 5, 5, []),

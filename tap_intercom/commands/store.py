@@ -1,0 +1,236 @@
+"""The objects of a state at a URL, such as s3://bucket/workspace/state.json, through fsspec.
+
+Each call tries again for some time, then raises UnavailableError. A fault that no wait fixes, such
+as a missing permission, is a ConfigError at once. Both name the URL without its secrets.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from tap_intercom import log
+from tap_intercom.errors import ConfigError, TapError, UnavailableError
+
+LOGGER = logging.getLogger("tap_intercom")
+T = TypeVar("T")
+
+RETRY_SECONDS = 30.0
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 8.0
+# A shorter text would be part of common words, which the log would then hide.
+SHORTEST_HIDDEN = 4
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_LASTING_KINDS = (PermissionError, IsADirectoryError, NotADirectoryError, NotImplementedError)
+# Libraries of stores have their own classes of errors, which we do not import.
+_LASTING_NAMES = re.compile(
+    "Credential|Authentication|ParamValidation|InvalidRegion|ProfileNotFound|RefreshError"
+)
+_LASTING_ERRNOS = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG, errno.EROFS)
+_LASTING_STATUSES = (400, 401, 403, 404, 405)
+
+
+def is_url(text: str) -> bool:
+    return _URL.match(text) is not None
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL without user, password and query, and hide these in every later log line."""
+    match = _URL.match(url)
+    if match is None:
+        return url
+    scheme, rest = match.groups()
+    place, _, query = rest.partition("?")
+    # A password may contain slashes, and a path an @.
+    user, at, after = place.rpartition("@")
+    if at and ":" in user:
+        place = f"***@{after}"
+        password = user.partition(":")[2]
+        # A store may quote the part up to a slash.
+        for each in (password, *password.split("/")):
+            _hide(each)
+    for each in query.split("&"):
+        _hide(each.partition("=")[2])
+    return f"{scheme}://{place}"
+
+
+def _hide(text: str) -> None:
+    if len(text) >= SHORTEST_HIDDEN:
+        log.hide(text, unquote(text))
+
+
+class Store:
+    """A state at a URL, and the objects beside it. Each is named by what follows the URL.
+
+    name: the URL without secrets.
+    FOLDER: what follows the URL in the names of our own objects.
+    """
+
+    FOLDER = ".files/"
+
+    def __init__(self, url: str) -> None:
+        self.name = without_secrets(url)
+        # Without any handler, Python would print what libraries log. Our errors say it.
+        logging.getLogger().addHandler(logging.NullHandler())
+        self._files, self._path = _file_system(url, self.name)
+
+    @property
+    def creates_exclusively(self) -> bool:
+        """Whether fsspec has code for this store that creates an object only if it is missing.
+
+        The code that stores without such a request share looks first and then writes.
+        """
+        from fsspec import AbstractFileSystem
+
+        # Asynchronous ones do not share it.
+        is_shared = type(self._files).pipe_file is AbstractFileSystem.pipe_file
+        return bool(self._files.async_impl or not is_shared)
+
+    def read(self, key: str) -> bytes | None:
+        """Return the content of an object, or None if it does not exist."""
+        try:
+            content: bytes = self._try("read", lambda: self._files.cat_file(self._path + key))
+        except FileNotFoundError:
+            return None
+        return content
+
+    def write(self, key: str, content: bytes) -> None:
+        """Create or replace an object."""
+        self._put(key, content)
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Create an object, and return False if it existed.
+
+        After a lost answer, it may have been this call that created it.
+        """
+        try:
+            self._put(key, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            self._try("written", lambda: self._files.rm_file(self._path + key))
+
+    def names(self) -> list[str]:
+        """Return the names of the objects in FOLDER."""
+        folder = self._path + self.FOLDER.rstrip("/")
+
+        def listed() -> list[str]:
+            self._files.invalidate_cache()
+            return [str(path) for path in self._files.ls(folder, detail=False)]
+
+        try:
+            paths = self._try("read", listed)
+        except FileNotFoundError:
+            return []
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
+
+    def _put(self, key: str, content: bytes, **how: Any) -> None:
+        path = self._path + key
+
+        def put() -> None:
+            try:
+                self._files.pipe_file(path, content, **how)
+            except FileNotFoundError:
+                folder = path.rpartition("/")[0]
+                # Not an object store: there, this could create a bucket.
+                if self._files.async_impl or "/" not in folder:
+                    raise
+                self._files.makedirs(folder, exist_ok=True)
+                self._files.pipe_file(path, content, **how)
+
+        try:
+            self._try("written", put)
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"--state: {self.name} cannot be written: its bucket or folder does not exist"
+            ) from error
+
+    def _try(self, what: str, call: Callable[[], T]) -> T:
+        deadline = time.monotonic() + RETRY_SECONDS
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                return call()
+            except (FileNotFoundError, FileExistsError, TapError):
+                raise
+            except Exception as error:
+                text = f"--state: {self.name} cannot be {what}: {_reason(error)}"
+                if _is_lasting(error):
+                    raise ConfigError(text) from error
+                if time.monotonic() + wait > deadline:
+                    raise UnavailableError(text) from error
+                if wait == FIRST_WAIT_SECONDS:
+                    LOGGER.warning("%s; trying again for %g s", text, RETRY_SECONDS)
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+
+def _file_system(url: str, name: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it."""
+    protocol = url.partition("://")[0]
+    try:
+        from fsspec.core import url_to_fs
+        from fsspec.registry import get_filesystem_class, known_implementations
+    except ImportError:
+        raise ConfigError(
+            f"--state: {name} is a URL, which needs the extra `remote`: install it with "
+            "pip install fsspec"
+        ) from None
+    if "::" in url:
+        raise ConfigError(f"--state: {name} joins several URLs with ::, which is not supported")
+    try:
+        get_filesystem_class(protocol)
+    except ValueError:
+        raise ConfigError(
+            f"--state: {name}: {protocol} is not a scheme of fsspec, such as s3, gs or az"
+        ) from None
+    except ImportError as error:
+        package = known_implementations[protocol]["class"].partition(".")[0]
+        missing = f"{package}: pip install {package}" if package != "fsspec" else str(error)
+        raise ConfigError(f"--state: {name} needs {missing}") from None
+    try:
+        files, path = url_to_fs(url, skip_instance_cache=True)
+    except Exception as error:
+        raise ConfigError(f"--state: {name} cannot be opened: {_reason(error)}") from error
+    inside = str(path).strip("/")
+    is_bucket = files.async_impl and "/" not in inside
+    if is_bucket or not inside or url.endswith("/"):
+        raise ConfigError(
+            f"--state: {name} is not the URL of a file; give one such as "
+            f"{name.rstrip('/')}/state.json"
+        )
+    return files, str(path)
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether trying again cannot help: the URL, the credentials or their permissions are wrong."""
+    if isinstance(error, _LASTING_KINDS) or _LASTING_NAMES.search(type(error).__name__):
+        return True
+    if isinstance(error, (ValueError, TypeError, AttributeError, ImportError)):
+        return True
+    status = getattr(error, "status_code", getattr(error, "code", None))
+    if str(status).isdecimal() and int(str(status)) in _LASTING_STATUSES:
+        return True
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in _LASTING_ERRNOS or str(error).startswith("Forbidden")
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, with the second one if that explains it."""
+    text = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return first.rstrip(".")
