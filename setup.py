@@ -24,6 +24,7 @@ SANDBOX_REQUIREMENTS = [
 ]
 # The user adds the package of the store: s3fs, gcsfs, adlfs.
 REMOTE_REQUIREMENTS = ["fsspec>=2025.2.0"]
+DAGSTER_REQUIREMENTS = ["dagster>=1.13,<2"]
 DEVELOPMENT_REQUIREMENTS = [
     *SANDBOX_REQUIREMENTS,
     *REMOTE_REQUIREMENTS,
@@ -73,6 +74,7 @@ setup(
     extras_require={
         "sandbox": SANDBOX_REQUIREMENTS,
         "remote": REMOTE_REQUIREMENTS,
+        "dagster": DAGSTER_REQUIREMENTS,
         "dev": DEVELOPMENT_REQUIREMENTS,
     },
     entry_points={"console_scripts": ["tap-intercom = tap_intercom.cli:run"]},

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_stdout()
         if options.test:
             return _test(options)
-        with stopping() as uninterrupted:
+        with stopping(None if options.discover else STDOUT) as uninterrupted:
             return _run(options, uninterrupted)
     except Stopped as stopped:
         LOGGER.warning(

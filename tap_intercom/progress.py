@@ -222,12 +222,21 @@ class Progress:
         }
 
     def _requests(self, row: _Row) -> int:
-        """Return the requests for a stream: a child's to its own path, the rest for its root."""
+        """Return the requests for a stream: a child's to its own path, the rest for its root.
+
+        Children with the same path share their requests, and the first one counts them.
+        """
         requests = self._client.requests
+        paths = [
+            (each, stream_of(each.name).path)
+            for each in self._rows.values()
+            if each.root == row.root != each.name
+        ]
+        firsts = {path: each.name for each, path in reversed(paths)}
         if row.name != row.root:
-            return requests.count(row.root, stream_of(row.name).path)
-        others = [each for each in self._rows.values() if each.root == row.name != each.name]
-        return requests.count(row.root) - sum(self._requests(each) for each in others)
+            path = stream_of(row.name).path
+            return requests.count(row.root, path) if firsts[path] == row.name else 0
+        return requests.count(row.root) - sum(requests.count(row.root, path) for path in firsts)
 
     def _tell(self) -> None:
         # A terminal, or the process that has it, may end at any time; that only ends the bar.

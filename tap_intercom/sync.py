@@ -70,6 +70,7 @@ class Sync:
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
         self._has_begun = False
+        self._has_written_rows = False
 
     def run(self, catalog: Any = None) -> int:
         """Read the streams that the catalog selects, or the default ones without a catalog.
@@ -181,6 +182,11 @@ class Sync:
         for name in batch.failed:
             self._fail(name, run.given_up[name])
         self._progress.wrote(batch)
+        if batch.lines and not self._has_written_rows:
+            # Some targets load each table when it has enough rows, and take the first STATE for
+            # loaded. So the first one covers no row.
+            self._has_written_rows = True
+            self._messages.state(self._state.document)
         self._messages.records(batch.lines, sum(batch.counts.values()))
         for name, reached in batch.reached.items():
             if name in self._failures:

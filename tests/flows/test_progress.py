@@ -28,6 +28,7 @@ from tap_intercom.reading.stream_run import Batch
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
 from tap_intercom.state import State
+from tap_intercom.streams import STREAMS as EVERY_STREAM
 
 Catalog = dict[str, Any]
 
@@ -70,7 +71,7 @@ def summary(output: Output) -> dict[str, dict[str, str]]:
     lines = [line.removeprefix("INFO ") for line in output.log.splitlines()]
     (at,) = [number for number, line in enumerate(lines) if line.startswith("stream ")]
     head, *rows = lines[at:]
-    rows = [row for row in rows if row.split()[0] in STREAMS]
+    rows = [row for row in rows if row.split()[0] in EVERY_STREAM]
     table = {}
     for row in rows:
         cells = re.split(r" {2,}", row)
@@ -366,6 +367,17 @@ def test_the_table_tells_what_was_written_and_asked(
         path in ("/conversations/search", "/tickets/search") for path in paths
     )
     assert output.last_log_line.startswith("INFO done: ")
+
+
+def test_tables_of_one_path_share_their_requests(
+    tap: Tap, warm_tap: WarmTap, plain_catalog: Catalog
+) -> None:
+    catalog = selecting(plain_catalog, "contacts", "events", "event_summaries", "contact_notes")
+    output = warm_tap.run(*tap.arguments(catalog=catalog))
+    requests = {name: int(row["requests"]) for name, row in summary(output).items()}
+    paths = [request.path for request in tap.sandbox.requests]
+    assert requests["events"] + requests["event_summaries"] == paths.count("/events") > 0
+    assert sum(requests.values()) + paths.count("/me") == len(paths)
 
 
 def test_the_table_tells_where_bookmarks_went(

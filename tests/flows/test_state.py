@@ -931,11 +931,24 @@ def test_states_are_at_most_one_for_a_hundred_records(long_run: Output) -> None:
         if message["type"] == "STATE":
             counts.append(0)
         counts[-1] += message["type"] == "RECORD"
-    *on_the_way, _, after_the_last = counts
+    before_the_first, *on_the_way, _, after_the_last = counts
+    assert before_the_first == 0
     assert len(on_the_way) > 10
     assert min(on_the_way) >= 100
     assert after_the_last == 0
     assert long_run.messages[-1]["type"] == "STATE"
+
+
+def test_the_first_state_is_that_of_the_start(long_run: Output) -> None:
+    """A target that loads tables apart may take it for loaded, whatever row came before."""
+    assert long_run.states[0]["bookmarks"] == OTHERS
+
+
+def test_a_run_without_a_row_has_one_state(start_tap_on: Callable[..., Tap]) -> None:
+    """Such a target prints the first one of a run that has nothing to load."""
+    output = start_tap_on(Workspace()).sync("contacts", "conversations")
+    assert output.count("RECORD") == 0
+    assert len(output.states) == 1
 
 
 def test_states_tell_what_is_being_read_until_all_is(long_run: Output) -> None:
@@ -1048,8 +1061,8 @@ def test_what_is_missing_is_gone_on_with_where_it_was_stopped(
     process = start_tap(*arguments)
     assert process.stdout is not None
     lines: list[bytes] = []
-    # Two pages, each with a state; the third one never comes.
-    while sum(b'"STATE"' in line for line in lines) < 2:
+    # The first state, and two pages, each with a state; the third one never comes.
+    while sum(b'"STATE"' in line for line in lines) < 3:
         lines.append(process.stdout.readline())
     process.send_signal(signal.SIGTERM)
     rest, log = process.communicate(timeout=60)

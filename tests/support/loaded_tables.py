@@ -105,8 +105,11 @@ def rows_of_postgresql(
     return _rows([str(python), "-c", _READ_POSTGRESQL, json.dumps(server), schema], tables)
 
 
-def rows_of_duckdb(database: Path, tables: list[str]) -> dict[str, list[Row]]:
-    python = target_bin("duckdb") / "python"
+def rows_of_duckdb(
+    database: Path, tables: list[str], python: Path | None = None
+) -> dict[str, list[Row]]:
+    """The rows of tables; python: the program of an environment with another DuckDB."""
+    python = python or target_bin("duckdb") / "python"
     return _rows([str(python), "-c", _READ_DUCKDB, str(database)], tables)
 
 

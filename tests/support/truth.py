@@ -38,6 +38,8 @@ FULL_TABLE = ("admins", "company_attributes", "contact_attributes", "tags", "tea
 HASHED = ("company_attributes", "contact_attributes")
 PARTS_LIMIT = 500
 FAULTS_SHOWN = 10
+# PostgreSQL cuts names beyond 63 bytes; `custom_attributes__` comes before this one.
+LONGEST_NAME_BYTES = 44
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _UNWRAPPED = {
@@ -343,7 +345,8 @@ def split_attributes(
 def has_column(name: str, types: Mapping[str, str]) -> bool:
     """Whether a custom attribute has a column: no other has its name in other letters."""
     twins = sum(each.casefold() == name.casefold() for each in types)
-    return types.get(name) in _ATTRIBUTE_TYPES and twins == 1 and '"' not in name
+    can_be_a_name = '"' not in name and len(name.encode()) <= LONGEST_NAME_BYTES
+    return types.get(name) in _ATTRIBUTE_TYPES and twins == 1 and can_be_a_name
 
 
 _ATTRIBUTE_TYPES: Mapping[str, tuple[type, ...]] = {

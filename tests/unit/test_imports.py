@@ -26,6 +26,8 @@ LAYERS = [
     ["sync"],
     ["commands"],
     ["cli"],
+    ["orchestration"],
+    ["dagster"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

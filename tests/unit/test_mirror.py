@@ -22,6 +22,7 @@ TESTED_BY_RUNS = {
     "commands/run.py": "two processes and their pipes: flows/test_pipeline.py",
     "commands/run_result.py": "the last line of two processes: flows/test_pipeline.py",
     "commands/target_secrets.py": "hides what a target says: flows/test_pipeline.py",
+    "dagster.py": "runs of a real engine: e2e/test_dagster.py",
     "discovery.py": "asks Intercom for attributes: flows/test_discover.py",
     "intercom/connection.py": "sockets, proxies and TLS: flows/test_network.py",
     "progress.py": "lines and bars of a run: flows/test_progress.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -35,6 +36,29 @@ def test_a_signal_waits_for_the_outermost_message() -> None:
     with pytest.raises(Stopped):
         write()
     assert done == ["inner", "outer"]
+
+
+def test_a_reader_that_ends_stops_the_run_while_it_waits() -> None:
+    reader, writer = os.pipe()
+    with pytest.raises(Stopped) as stopped, stopping(writer):
+        wait_after_closing(reader)
+    assert stopped.value.exit_code == 141
+    os.close(writer)
+
+
+def test_a_signal_after_the_end_of_the_reader_is_the_first_one() -> None:
+    """An export job is still cancelled."""
+    reader, writer = os.pipe()
+    with stopping(writer):
+        with pytest.raises(Stopped):
+            wait_after_closing(reader)
+        signal.raise_signal(signal.SIGTERM)
+    os.close(writer)
+
+
+def wait_after_closing(reader: int) -> None:
+    os.close(reader)
+    Event().wait(60)
 
 
 def test_an_error_while_a_message_is_written_is_not_hidden() -> None:

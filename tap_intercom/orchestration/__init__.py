@@ -1,0 +1,1 @@
+"""Many workspaces on an engine: what every engine needs, and nothing of a particular one."""
