@@ -33,6 +33,9 @@ ABOUT: dict[str, dict[str, str]] = {
 }
 # The parts of keys that are not text.
 KEY_TYPES = {
+    ("conversation_attachment", "position"): "integer",
+    ("conversation_part_attachment", "position"): "integer",
+    ("ticket_part_attachment", "position"): "integer",
     ("content_export_completion", "completed_at"): "date-time",
     ("content_export_dismissal", "dismissed_at"): "date-time",
     ("content_export_goal_success", "goal_hit_at"): "date-time",
