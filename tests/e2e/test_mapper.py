@@ -143,8 +143,9 @@ def test_a_stream_that_a_mapper_drops_still_gets_its_version(
     output = tap.sync("tags")
     done = subprocess.run(command, input=output.stdout, stdout=subprocess.PIPE, check=True)
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [message["type"] for message in found] == ["SCHEMA", "ACTIVATE_VERSION", "STATE"]
-    assert not found[0].get("key_properties")
+    schema, version = [message for message in found if message["type"] != "STATE"]
+    assert (schema["type"], version["type"]) == ("SCHEMA", "ACTIVATE_VERSION")
+    assert not schema.get("key_properties")
 
 
 def test_a_mapper_with_a_wrong_configuration_is_named(mapped: Mapped) -> None:
@@ -154,7 +155,7 @@ def test_a_mapper_with_a_wrong_configuration_is_named(mapped: Mapped) -> None:
     assert "the mapper with 1, the target with 0; the mapper ended before it read" in last
     assert "last error of the mapper: " in last
     assert "no_such_function" in last
-    assert json.loads(mapped.state.read_text()) == {}
+    assert not json.loads(mapped.state.read_text()).get("bookmarks")
     code, log = mapped.run(stream_maps={})
     assert code == 0, log
     assert len(mapped.rows("contacts")) == len(mapped.tap.sandbox.truth("contacts"))
