@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-FOLDERS = ("tap_intercom", "intercom_sandbox", "tests", "scripts", "docs", "bench")
+FOLDERS = (
+    *("tap_intercom", "intercom_sandbox", "tests", "scripts", "docs", "bench"),
+    *("examples", "plugin"),
+)
 GENERATED = {"README.md", "docs/streams.md", "docs/streams/workspace.md", "tests/about.json"}
 
 STREAMS = "tap_intercom/streams/workspace.py"

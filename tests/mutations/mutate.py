@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 MUTATIONS = Path(__file__).with_name("mutations.json")
 COPIED = (
-    *("tap_intercom", "intercom_sandbox", "tests", "scripts", "docs"),
+    *("tap_intercom", "intercom_sandbox", "tests", "scripts", "docs", "examples", "plugin"),
     *("pyproject.toml", "setup.py", "README.md"),
 )
 PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")

@@ -195,7 +195,7 @@ class Loads:
 
     def command(self, *flags: str) -> list[str]:
         """The command of a run. flags: those of `fed_target.py`."""
-        fed = [sys.executable, str(SUPPORT / "fed_target.py"), *flags, "--"]
+        fed = [sys.executable, str(SUPPORT / "fed_target.py"), *flags]
         files = ["--state", str(self.state), "--config", self.config]
         files += ["--catalog", self.tap.write("catalog.json", self.catalog)]
         # A target that outlives its runner keeps the lock until it has loaded what it has.

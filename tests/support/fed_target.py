@@ -1,7 +1,7 @@
 """Starts a target in its own place, feeds it line by line, and kills a process of the run on cue.
 
     fed_target.py [--count FILE] [--kill tap|target|runner --after LINES
-                  [--once-changed FILE]] -- TARGET ...
+                  [--once-changed FILE]] TARGET ...
 
 The target takes over this process, so `run` watches, and a kill hits, the target itself. A child
 feeds it. The cue is a number of lines, and then that a file, such as the state, has changed.
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--after", type=int, default=0, help="how many lines the target gets first")
     parser.add_argument("--once-changed", type=Path, help="a file that must have changed too")
     parser.add_argument("--count", type=Path, help="file for the number of lines")
-    parser.add_argument("target", nargs="+")
+    parser.add_argument("target", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     runner, target = os.getppid(), os.getpid()
     victims = {"runner": runner, "target": target}
