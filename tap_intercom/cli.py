@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tap_intercom import DISTRIBUTION, __version__, log
 from tap_intercom.descriptors import patient
-from tap_intercom.errors import ConfigError, Stopped, TapError
+from tap_intercom.errors import ConfigError, Stopped, TapError, TargetGoneError
 from tap_intercom.files import read_catalog, read_json
 from tap_intercom.signals import Uninterrupted, stopping
 
@@ -55,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stopping(None if options.discover else STDOUT) as uninterrupted:
             return _run(options, uninterrupted)
     except Stopped as stopped:
+        if stopped.exit_code == TargetGoneError.exit_code:
+            LOGGER.critical(
+                "stdout: nobody reads it any more; the target has ended", extra=log.LAST_LINE
+            )
+            return stopped.exit_code
         LOGGER.warning(
             "stopped by a signal; the next run continues from the last state", extra=log.LAST_LINE
         )

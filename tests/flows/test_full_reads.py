@@ -53,7 +53,7 @@ def full(
 ) -> Begin:
     def begin(workspace: Workspace | None = None, options: Any = None, **settings: Any) -> Full:
         clock = Clock()
-        how = {"clock": clock, "rate_limit": None, "scroll_ttl": 0.0, **(options or {})}
+        how = {"clock": clock, "rate_limit": 1_000_000, "scroll_ttl": 0.0, **(options or {})}
         sandbox = start_sandbox(workspace or of_six_days(), **how)
         return Full(clock, sandbox, tmp_path, warm_tap, plain_catalog, **settings)
 

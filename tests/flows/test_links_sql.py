@@ -90,6 +90,9 @@ def linked(making: Making) -> None:
         workspace.add_contact_note(key)
         workspace.subscribe_contact(key, subscription)
         workspace.add_conversation(id=key, contacts=[key], teammates=teammates)
+        source = workspace.conversations.get(key)["source"]
+        file = {"type": "upload", "name": "bill.pdf", "url": "https://files.example/1"}
+        workspace.update_conversation(key, source=source | {"attachments": [file]})
         workspace.tag_conversation(key, tag)
         workspace.add_ticket(id=f"10{key}", contacts=[key])
         workspace.link_ticket(f"10{key}", key)
@@ -113,6 +116,7 @@ def cut(making: Making) -> None:
         contacts={"type": "contact.list", "contacts": []},
         tags={"type": "tag.list", "tags": []},
         teammates={"type": "admin.list", "admins": []},
+        source=workspace.conversations.get("1")["source"] | {"attachments": []},
     )
 
 

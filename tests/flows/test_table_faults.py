@@ -197,7 +197,7 @@ def start(
     """Starts runs on a sandbox of their own: `start(workspace, **options)`."""
 
     def begin(workspace: Workspace, **options: Any) -> Faulty:
-        options = {"rate_limit": None, "clock": Clock(), **OPTIONS, **options}
+        options = {"rate_limit": 1_000_000, "clock": Clock(), **OPTIONS, **options}
         sandbox = start_sandbox(workspace, **options)
         return Faulty(sandbox, tmp_path, warm_tap, plain_catalog, **SETTINGS)
 

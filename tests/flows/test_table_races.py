@@ -59,7 +59,7 @@ def race(
 
     def begin(workspace: Workspace, **options: Any) -> Race:
         clock = Clock()
-        options = {"rate_limit": None, "most_rows": 2, "scroll_page_size": 2, **options}
+        options = {"rate_limit": 1_000_000, "most_rows": 2, "scroll_page_size": 2, **options}
         sandbox = start_sandbox(workspace, clock=clock, **options)
         return Race(clock, sandbox, tmp_path, warm_tap, plain_catalog, page_size=2)
 
@@ -390,6 +390,7 @@ def test_run_that_is_killed_after_any_line_is_made_up_for(
         begun.kill(signal.SIGKILL)
         some = b"".join(taken.splitlines(keepends=True)[:end])
         run.take(begun.wait(stdout=some))
+        run.clock.instant += 1  # the scroll of the killed run ends
         run.run(*names, **settings)
         run.assert_nothing_is_lost(*names)
 
