@@ -257,7 +257,9 @@ def test_a_run_that_is_killed_during_an_upload_leaves_one_unit(
     if (call, place) == ("written", r"state\.json$"):
         assert runs.kept != before
     else:
-        assert (runs.kept, runs.kept_ids()) == (before, ids_before)
+        # A first state without new ids may have been uploaded before them.
+        assert runs.kept == before or place == r"files/ids-"
+        assert runs.kept_ids() == ids_before
 
     runs.faults.unlink()
     runs.sandbox.options.clock_offset_seconds = 7200
