@@ -19,7 +19,7 @@ from tap_intercom.signals import start_thread
 
 SEPARATOR = "--"
 TARGET = "target"
-# How long to read the output of processes that a mapper left running.
+# How long to read the output of processes that a mapper or the target left running.
 LEFT_BEHIND_SECONDS = 3.0
 # How long a mapper may stay after the target has ended.
 STAYING_SECONDS = 10.0

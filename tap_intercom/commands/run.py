@@ -27,7 +27,13 @@ from typing import Any
 
 from tap_intercom import log
 from tap_intercom.bar import Bar, View, sent_views, shown_bar
-from tap_intercom.commands.pipeline import Chain, Stage, commands_in, exit_code
+from tap_intercom.commands.pipeline import (
+    LEFT_BEHIND_SECONDS,
+    Chain,
+    Stage,
+    commands_in,
+    exit_code,
+)
 from tap_intercom.commands.process_log import ProcessLog
 from tap_intercom.commands.run_result import RunResult
 from tap_intercom.commands.state_unit import StateUnit, is_missing, opened_unit
@@ -50,8 +56,6 @@ LOGGER = logging.getLogger("tap_intercom")
 
 Process = subprocess.Popen[bytes]
 
-# How long to read the output of processes that the target left running.
-LEFT_BEHIND_SECONDS = 3
 # A state is much shorter. A target may print anything, even without an end of line.
 LONGEST_LINE_BYTES = 4_194_304
 STATE_LINE = b'{"type":"STATE"'
@@ -61,8 +65,7 @@ RECORD_LINE = b'{"type":"RECORD"'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         "%(prog)s --state FILE --config FILE [--catalog FILE] [--wait SECONDS] [--no-lock] "
-        "[-- MAPPER ...] "
-        "-- TARGET ..."
+        "[-- MAPPER ...] -- TARGET ..."
     )
     parser.add_argument(
         "-s",

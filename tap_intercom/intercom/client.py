@@ -300,10 +300,11 @@ class Client:
                     content = response.data
                 else:
                     response = self._connection.download(method, path, params)
-                    is_file = 200 <= response.status < 300
-                    content = b"" if is_file else response.read(decode_content=True)
-                    if is_file:
+                    if 200 <= response.status < 300:
+                        content = b""
                         _save(response, file, self._request_timeout)
+                    else:
+                        content = response.read(decode_content=True)
                 status = response.status
             except urllib3.exceptions.SSLError as error:
                 raise _tls_error(request, error) from error

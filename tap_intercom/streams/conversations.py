@@ -66,8 +66,9 @@ CONTENT_SOURCES = NestedList("ai_agent.content_sources", ("content_sources", "da
 NOTES_OF_COMPANY = NestedList("company.notes", ("data", "notes"))
 ATTACHMENTS = NestedList("attachments", is_bare=True)
 ATTACHMENTS_OF_SOURCE = NestedList("source.attachments", is_bare=True)
-FILE = {name: name for name in ("type", "name", "url", "content_type", "filesize")}
-FILE |= {name: name for name in ("width", "height")}
+FILE = {
+    name: name for name in ("type", "name", "url", "content_type", "filesize", "width", "height")
+}
 
 
 class ConversationPartAttachment(EmbeddedStream):
