@@ -73,6 +73,8 @@ def main() -> None:
                 os._exit(7)
         rows.writelines(held)
     if options.stays:
+        # Python would not notice a signal that comes just before the pause.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         print(f"the target stays: {os.getpid()}", file=sys.stderr, flush=True)
         signal.alarm(60)  # no longer than any test
         signal.pause()

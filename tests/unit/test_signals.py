@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 from threading import Event
 
 import pytest
@@ -91,16 +93,46 @@ with stopping() as uninterrupted, uninterrupted():
     assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "")
 
 
-def test_a_thread_leaves_signals_to_the_main_thread() -> None:
-    blocked: set[object] = set()
-    is_done = Event()
+def test_a_signal_that_another_thread_takes_ends_the_wait_of_the_main_thread() -> None:
+    """Like one that comes just before the wait: Python notes it, and nothing wakes the thread."""
+    waits: list[bool] = []
 
-    def note() -> None:
-        blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-        is_done.set()
+    def wait() -> None:
+        start_thread(lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+        waits.append(Event().wait(20))
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    start_thread(note)
-    assert is_done.wait(10)
-    assert blocked >= set(SIGNALS)
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    with pytest.raises(Stopped), stopping():
+        wait()
+    assert waits == []
+
+
+def test_a_handler_that_is_set_meanwhile_is_called_during_a_wait() -> None:
+    called: list[int] = []
+    reader, writer = os.pipe()
+
+    def end_the_wait(number: int, frame: object) -> None:
+        called.append(number)
+        os.close(writer)
+
+    with stopping():
+        before = signal.signal(signal.SIGINT, end_the_wait)
+        start_thread(lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT))
+        poller = select.poll()
+        poller.register(reader)
+        assert poller.poll(20_000)
+        signal.signal(signal.SIGINT, before)
+    os.close(reader)
+    assert called == [signal.SIGINT]
+
+
+def test_nothing_is_left_behind() -> None:
+    threads = threading.active_count()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    reader, writer = os.pipe()
+    with pytest.raises(Stopped), stopping(writer):
+        signal.raise_signal(signal.SIGTERM)
+    os.close(reader)
+    os.close(writer)
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert signal.set_wakeup_fd(-1) == -1
