@@ -76,12 +76,24 @@ EXCEPTIONS = {
         "the name of a thing that the company set up",
     ),
     **dict.fromkeys(
-        ("*event_name", "event_summaries.*", "*status_name", "email_settings.domain"),
+        (
+            "*event_name",
+            "event_summaries.*",
+            "*status_name",
+            "email_settings.domain",
+        ),
         "the name of a kind of event, a status or a domain of the company",
     ),
     "*social_profiles.data.name": "the name of the network",
     **dict.fromkeys(
-        ("*type", "*_label", "*.attribute.label", "*.delivered_as", "*.channel", "*.source"),
+        (
+            "*type",
+            "*_label",
+            "*.attribute.label",
+            "*.delivered_as",
+            "*.channel",
+            "*.source",
+        ),
         "a type, or the label of a state or attribute: the same for many",
     ),
     "*id": "an id of Intercom's",
