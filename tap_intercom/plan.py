@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tap_intercom.attachments.keeper import Keeper
 from tap_intercom.errors import ConfigError, ContractError
 from tap_intercom.intercom.client import Client, Workspace
 from tap_intercom.intercom.export_jobs import ExportJobs
@@ -26,6 +27,7 @@ def plan_runs(
     ahead: ReadAhead,
     jobs: ExportJobs,
     shortfalls: Shortfalls,
+    keeper: Keeper | None = None,
 ) -> list[StreamRun]:
     """Return one run for each group of streams that are read together, in order.
 
@@ -57,6 +59,7 @@ def plan_runs(
                 workspace_id=workspace.id,
                 jobs=jobs,
                 shared=shared,
+                keeper=keeper if any(stream_of(name).rows_of for name in names) else None,
                 covers=covers,
                 error=error,
             )

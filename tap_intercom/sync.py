@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from tap_intercom.catalog import select
+from tap_intercom.attachments.keeper import Keeper, open_keeper
+from tap_intercom.attachments.storage import open_storage
+from tap_intercom.catalog import select, selects
 from tap_intercom.discovery import discover
 from tap_intercom.errors import (
     AuthError,
@@ -25,6 +27,7 @@ from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import Messages
 from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
+from tap_intercom.reading.files import with_files
 from tap_intercom.reading.read_ahead import ReadAhead
 from tap_intercom.reading.stream_run import Batch, Selection, StreamRun
 from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES
@@ -33,6 +36,7 @@ from tap_intercom.shortfalls import IDS_SHOWN, Shortfalls
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import State
 from tap_intercom.streams import lineage, root_of, stream_of
+from tap_intercom.streams.conversations import Attachments
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -69,6 +73,7 @@ class Sync:
         self._progress = Progress(client, state, self._shortfalls, progress_pipe)
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
+        self._announced: set[str] = set()
         self._has_begun = False
         self._has_written_rows = False
 
@@ -107,6 +112,7 @@ class Sync:
 
     def _read(self, catalog: Any) -> dict[str, Selection]:
         """Write all selected streams, and return the selections."""
+        keeper = self._open_keeper(catalog)
         workspace = self._client.open_workspace()
         LOGGER.info("workspace %s (%s), region %s", workspace.name, workspace.id, workspace.region)
         if mismatch := workspace.mismatch(self._settings.region):
@@ -126,9 +132,25 @@ class Sync:
                 ahead=ahead,
                 jobs=self._jobs,
                 shortfalls=self._shortfalls,
+                keeper=keeper,
             )
         )
         return selections
+
+    def _open_keeper(self, catalog: Any) -> Keeper | None:
+        """Return what keeps files, if the catalog selects them. Raises ConfigError if it cannot."""
+        if catalog is None or not selects(catalog, Attachments.name):
+            return None
+        settings = self._settings
+        keeper = open_keeper(open_storage(settings.attachments_dir), settings)
+        if settings.body_format == "plaintext" and not settings.inline_images:
+            LOGGER.warning(
+                "%s: inline images of conversations are not stored, because body_format is "
+                "plaintext; set inline_images to true, at the cost of a second request for each "
+                "conversation",
+                Attachments.name,
+            )
+        return keeper
 
     def _read_all(self, runs: list[StreamRun]) -> None:
         if not runs:
@@ -154,6 +176,9 @@ class Sync:
 
     def _begin(self, run: StreamRun) -> None:
         for selection in run.selections.values():
+            if selection.name in self._announced:
+                continue  # several streams write rows of this table
+            self._announced.add(selection.name)
             replication_key = selection.replication_key
             if replication_key is not None and not selection.has(replication_key):
                 replication_key = None  # a catalog made by hand omits the column
@@ -300,7 +325,9 @@ class Sync:
     def _conclude(self, selections: dict[str, Selection]) -> int:
         """Report shortfalls, then failures in one last line, and return the exit code."""
         self._shortfalls.report()
-        for selection in selections.values():
+        for name, selection in selections.items():
+            if stream_of(name).rows_of not in ("", name):
+                continue  # they share the selection of their table
             for (field, kind), count in sorted(selection.coercions.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
         for name, selection in selections.items():
@@ -371,7 +398,11 @@ def _read(run: StreamRun, progress: Progress) -> Iterator[Batch]:
         if run.error is not None:
             raise run.error
         if has_work:
-            for batch in stream_of(root).batches(run):
+            batches = stream_of(root).batches(run)
+            if run.keeper is not None:
+                names = [name for name in run.selections if stream_of(name).rows_of]
+                batches = with_files(run, names, batches)
+            for batch in batches:
                 progress.read(run.selections, batch)
                 yield batch
     finally:
