@@ -29,7 +29,7 @@ from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.files import with_files
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream_run import Batch, Selection, StreamRun
+from tap_intercom.reading.stream_run import Batch, Selection, Shared, StreamRun
 from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import IDS_SHOWN, Shortfalls
@@ -74,6 +74,7 @@ class Sync:
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
         self._announced: set[str] = set()
+        self._shared: Shared | None = None
         self._has_begun = False
         self._has_written_rows = False
 
@@ -157,6 +158,7 @@ class Sync:
             LOGGER.warning("the catalog selects no streams")
             return
         self._has_begun = True
+        self._shared = runs[0].shared
         self._progress.planned([list(run.selections) for run in runs])
         reads = [partial(_read, run, self._progress) for run in runs]
         ahead = runs[0].ahead.run(reads, STREAMS_AT_ONCE, is_patient=True)
@@ -330,6 +332,13 @@ class Sync:
                 continue  # they share the selection of their table
             for (field, kind), count in sorted(selection.coercions.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
+        if self._shared is not None and self._shared.expiring_addresses:
+            LOGGER.info(
+                "%d addresses of files are in these records and expire half an hour after they "
+                "were read; select the stream %s and set attachments_dir to store the files",
+                self._shared.expiring_addresses,
+                Attachments.name,
+            )
         for name, selection in selections.items():
             _warn_of_unknown_attributes(name, selection)
         self._progress.log_summary()

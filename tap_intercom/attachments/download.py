@@ -31,6 +31,8 @@ MAX_REDIRECTS = 5
 CONNECT_SECONDS = 15.0
 # How long a connection may be silent.
 SILENT_SECONDS = 30.0
+# A timeout may not be 0.
+SHORTEST_SECONDS = 0.01
 # The time for all attempts of a file, and what a large one gets in addition.
 FILE_SECONDS = 300.0
 SLOWEST_BYTES_PER_SECOND = 50_000
@@ -156,8 +158,10 @@ class Downloader:
             if proxy is None:
                 raise
             address = place.host
-        silent = min(SILENT_SECONDS, deadline.left)
-        timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, deadline.left), read=silent)
+        left = max(deadline.left, SHORTEST_SECONDS)
+        timeout = urllib3.Timeout(
+            connect=min(CONNECT_SECONDS, left), read=min(SILENT_SECONDS, left)
+        )
         how: dict[str, Any] = {
             "redirect": False,
             "retries": False,

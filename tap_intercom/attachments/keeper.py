@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from queue import SimpleQueue
 
@@ -97,9 +97,11 @@ class Keeper:
         self._queue.put((wanted, future))
         return number
 
-    def is_done(self, number: int) -> bool:
+    def is_done(self, number: int, seconds: float = 0.0) -> bool:
+        """Whether it is known what became of a file; wait for that a while."""
         with self._lock:
-            return self._futures[number].done()
+            future = self._futures[number]
+        return future.done() or bool(seconds and wait([future], seconds).done)
 
     def result(self, number: int) -> Kept:
         """Wait for a file, and return what became of it, once.

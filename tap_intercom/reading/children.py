@@ -30,6 +30,9 @@ from tap_intercom.reading.unreadable import (
     read_again,
 )
 
+# Finding it costs less than a look at each record. A quote inside a text has a backslash before it.
+KEY_OF_A_FILE = b'"filesize"'
+
 
 class Parent(NamedTuple):
     """The fields of a record that its child rows repeat."""
@@ -170,6 +173,8 @@ class PageReader:
                 self._stream.post_process(record) for record in wanted(answer, self._stream.name)
             ]
 
+        if self._run.keeper is None and self._stream.counts_addresses(names):
+            self._run.shared.note_addresses(answer.content.count(KEY_OF_A_FILE))
         # Make rows first, since `post_process` changes a record.
         tables: list[tuple[str, Callable[[Answer], list[Record]]]] = [
             (stream.name, partial(rows, stream)) for stream in self._stream.embedded

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from tap_intercom.attachments.keeper import GONE, REFUSED, TOO_LARGE, Kept, Wanted
 from tap_intercom.attachments.links import Link
@@ -21,6 +21,7 @@ from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.times import rfc3339
 
 ROWS_AT_ONCE = 100
+WAIT_SECONDS = 0.5
 SHORTFALLS = {
     GONE: "files not stored, since their address is dead",
     TOO_LARGE: "files not stored, since they are larger than attachment_max_bytes",
@@ -98,7 +99,8 @@ def keep_files(
         return Batch(failed=frozenset([stream.name]))
 
 
-class _Reached(NamedTuple):
+@dataclass(frozen=True)
+class _Reached:
     """How far file streams are complete, once all files before this are."""
 
     instants: Mapping[str, int]
@@ -112,6 +114,7 @@ def with_files(run: StreamRun, names: Sequence[str], batches: Iterator[Batch]) -
 
     names: the file streams of the group. What they have reached is told after their rows.
     """
+    assert run.keeper is not None
     waiting: deque[_Entry] = deque()
     for batch in batches:
         waiting.extend(batch.files)
@@ -121,44 +124,48 @@ def with_files(run: StreamRun, names: Sequence[str], batches: Iterator[Batch]) -
             others = {name: at for name, at in batch.reached.items() if name not in names}
             batch = replace(batch, reached=others)
         yield replace(batch, files=()) if batch.files else batch
-        yield from _settled(run, names, waiting, waits=False)
-    yield from _settled(run, names, waiting, waits=True)
-
-
-def _settled(
-    run: StreamRun, names: Sequence[str], waiting: deque[_Entry], *, waits: bool
-) -> Iterator[Batch]:
-    """Yield the rows of the first files that are done, and what they complete."""
-    keeper = run.keeper
-    assert keeper is not None
+        yield from _settled(run, names, waiting)
     while waiting:
-        first = waiting[0]
-        if isinstance(first, _Reached):
+        yield from _settled(run, names, waiting)
+        first = waiting[0] if waiting else None
+        if isinstance(first, tuple) and not run.keeper.is_done(first[1], WAIT_SECONDS):
+            # So that nothing that was written before waits in a buffer.
+            yield Batch()
+
+
+def _settled(run: StreamRun, names: Sequence[str], waiting: deque[_Entry]) -> Iterator[Batch]:
+    """Yield the rows of the first files that are done, and what they complete."""
+    while waiting:
+        if isinstance(first := waiting[0], _Reached):
             waiting.popleft()
             yield Batch(reached=first.instants)
             continue
-        kept: list[Kept] = []
-        name = first[0]
-        while waiting and len(kept) < ROWS_AT_ONCE:
-            entry = waiting[0]
-            if isinstance(entry, _Reached) or entry[0] != name:
-                break
-            if not (waits and not kept) and not keeper.is_done(entry[1]):
-                break
-            waiting.popleft()
-            try:
-                kept.append(keeper.result(entry[1]))
-            except Exception as error:
-                # What was done before the failure is written, but completes nothing after it.
-                waiting.clear()
-                if kept:
-                    yield _rows(run, name, kept)
-                run.give_up(names, error)
-                yield Batch(failed=frozenset(names))
-                return
-        if not kept:
+        kept, error = _done(run, first[0], waiting)
+        if kept:
+            yield _rows(run, first[0], kept)
+        if error is not None:
+            # What was done before the failure is written, but completes nothing after it.
+            waiting.clear()
+            run.give_up(names, error)
+            yield Batch(failed=frozenset(names))
+        elif not kept:
             return
-        yield _rows(run, name, kept)
+
+
+def _done(run: StreamRun, name: str, waiting: deque[_Entry]) -> tuple[list[Kept], Exception | None]:
+    """Take the first files of a stream that are done, and return why no more can follow."""
+    assert run.keeper is not None
+    kept: list[Kept] = []
+    while waiting and len(kept) < ROWS_AT_ONCE:
+        entry = waiting[0]
+        if isinstance(entry, _Reached) or entry[0] != name or not run.keeper.is_done(entry[1]):
+            break
+        waiting.popleft()
+        try:
+            kept.append(run.keeper.result(entry[1]))
+        except Exception as error:
+            return kept, error
+    return kept, None
 
 
 def _rows(run: StreamRun, name: str, kept: Sequence[Kept]) -> Batch:

@@ -205,6 +205,10 @@ class Stream:
         """Return when each record changed."""
         return [self.instant(record) for record in records]
 
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        """Whether the files in its records count as the ones that a run of these streams reads."""
+        return False
+
     def is_among(self, names: Collection[str]) -> bool:
         """Whether this table, or one that comes with it, is among these streams."""
         return any(stream.name in names for stream in self.with_children())

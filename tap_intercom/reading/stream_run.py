@@ -246,8 +246,13 @@ class Shared:
         self.selections = selections
         self.written: dict[str, set[str]] = {}
         self.expiring_addresses = 0
+        self._lock = threading.Lock()
         self._ended = {name: threading.Event() for name in streams}
         self._left: dict[str, Any] = {}
+
+    def note_addresses(self, count: int) -> None:
+        with self._lock:
+            self.expiring_addresses += count
 
     def share(self, stream: str, what: Any) -> None:
         self._left[stream] = what

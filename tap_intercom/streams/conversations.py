@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -173,6 +173,9 @@ class ConversationParts(ChildStream):
             asked["include_translations"] = "true"
         return asked
 
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        return True
+
     def holders_of_files(self, answer: Answer) -> list[Record]:
         return [answer.body]
 
@@ -278,6 +281,9 @@ class SideConversations(ChildStream):
     lists = (PARTS_OF_SIDE_CONVERSATION,)
     embedded = (SideConversationParts(),)
     files = (AttachmentsOfSideConversations(),)
+
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        return True
 
     def instant(self, record: Record) -> int | None:
         """Return when its newest part was created."""
@@ -451,6 +457,10 @@ class Conversations(SearchStream):
         FinVoiceCalls(),
     )
     is_selected_by_default = True
+
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        # The answers for its parts have the files of the first message too.
+        return self.name in names and ConversationParts.name not in names
 
     def covers(self, opening: Opening) -> frozenset[str]:
         settings = opening.settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -147,6 +147,9 @@ class Tickets(SearchStream):
     lists = (PARTS, CONTACTS, LINKS)
     embedded = (TicketParts(), TicketContact(), TicketLink(), TicketPartAttachment())
     files = (AttachmentsOfTickets(),)
+
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        return True
 
 
 class TicketTypeAttributes(EmbeddedStream):

@@ -311,15 +311,17 @@ def test_a_host_that_is_down_ends_attachments_only(kept: Kept) -> None:
 def test_a_slow_file_delays_neither_requests_nor_rows_of_other_tables(kept: Kept) -> None:
     for number in range(8):
         kept.add_conversation(kept.add_file(b"%d" % number, name=f"{number}.txt"))
+        kept.clock.instant += 60
     kept.clock.instant += DAY
     kept.sandbox.faults.add("slow", "/0.txt", seconds=3600)
     run = kept.runs.start(*CONVERSATIONS, **kept.how({"numbers": SLOW}))
     run.read(lambda output: output.count(b'"stream":"conversations","time') == 8)
-    run.read(lambda output: b'"conversation_parts":{"updated_at":"2023-11-15' in output)
+    assert len([each for each in kept.sandbox.requests if "/conversations/" in each.path]) > 8
     run.kill(signal.SIGKILL)
     output = kept.runs.take(run.wait())
     assert output.code == -signal.SIGKILL
-    assert kept.behind()
+    assert "0.txt" not in {row["name"] for row in kept.rows.values()}
+    assert "attachments" not in kept.runs.bookmarks or kept.behind()
     kept.sandbox.faults.clear()
     kept.run()
     kept.check()
@@ -418,3 +420,170 @@ def test_a_folder_that_becomes_unwritable_ends_attachments_only(kept: Kept) -> N
     output = kept.run(code=4)
     assert "failed: Permission denied" in output.last_log_line
     incoming.chmod(stat.S_IRWXU)
+
+
+# -- Every place that holds files ----------------------------------------------------------------
+
+
+def image(file: dict[str, Any]) -> str:
+    return f'<p>Look: <img src="{file["url"]}" width="20"></p>'
+
+
+def names_of(kept: Kept) -> set[tuple[str, str, str]]:
+    return {(row["parent_stream"], row["kind"], row["name"]) for row in kept.rows.values()}
+
+
+def test_files_of_tickets_are_stored_in_the_same_table(kept: Kept) -> None:
+    files = {name: kept.add_file(name.encode(), name=name) for name in ("a", "b", "c", "d", "e")}
+    key = kept.workspace.add_ticket(
+        ticket_attributes={
+            "Screenshots": [files["a"]],
+            "Logs": [files["b"]],
+            "_default_description_": image(files["c"]),
+        }
+    )
+    kept.workspace.add_ticket_part(key, attachments=[files["d"]], body=image(files["e"]))
+    conversation = kept.add_conversation(kept.add_file(b"of a conversation", name="f"))
+    output = kept.run("tickets", "attachments")
+    kept.check()
+    assert names_of(kept) == {
+        ("tickets", "attachment", "a"),
+        ("tickets", "attachment", "b"),
+        ("tickets", "inline_image", "c"),
+        ("ticket_parts", "attachment", "d"),
+        ("ticket_parts", "inline_image", "e"),
+        ("conversations", "attachment", "f"),
+    }
+    row = kept.row(name="d")
+    assert (row["ticket_id"], row["conversation_id"]) == (key, None)
+    assert kept.row(name="f")["conversation_id"] == conversation
+    assert output.count("SCHEMA", "attachments") == 1
+    assert "attachments_of_tickets" in kept.runs.bookmarks
+    kept.sandbox.clear_requests()
+    kept.run("tickets", "attachments")
+    assert not kept.downloads()
+
+
+def test_files_of_tickets_are_not_read_without_a_table_of_tickets(kept: Kept) -> None:
+    kept.workspace.add_ticket(ticket_attributes={"Logs": [kept.add_file(b"log")]})
+    kept.run()
+    assert not kept.rows
+    kept.run("ticket_parts", "attachments")
+    assert list(kept.stored.values()) == [b"log"]
+
+
+def test_files_of_side_conversations_are_stored(kept: Kept) -> None:
+    key = kept.add_conversation()
+    one, two = kept.add_file(b"one", name="one"), kept.add_file(b"two", name="two")
+    kept.workspace.add_side_conversation(key, [{"attachments": [one], "body": image(two)}])
+    kept.run("side_conversation_parts", "attachments")
+    kept.check()
+    assert names_of(kept) == {
+        ("side_conversation_parts", "attachment", "one"),
+        ("side_conversation_parts", "inline_image", "two"),
+    }
+    assert {row["conversation_id"] for row in kept.rows.values()} == {key}
+
+
+def add_call(kept: Kept, **fields: Any) -> str:
+    """A call with a recording, which Intercom's API leads to."""
+    key = kept.workspace.add_record("calls", **fields)
+    kept.workspace.add_recording(key, content=b"sound")
+    url = f"https://api.intercom.io/calls/{key}/recording"
+    kept.workspace.update_record("calls", key, recording_url=url)
+    return key
+
+
+def test_recordings_of_calls_are_stored(kept: Kept) -> None:
+    key = add_call(kept, conversation_id="5")
+    kept.workspace.add_record("calls")
+    kept.run("calls", "attachments")
+    kept.check()
+    (row,) = kept.rows.values()
+    assert (row["parent_stream"], row["parent_id"], row["kind"]) == ("calls", key, "recording")
+    assert (row["conversation_id"], row["content_type"]) == ("5", "audio/wav")
+    assert row["url"] == f"https://api.intercom.io/calls/{key}/recording"
+    kept.sandbox.clear_requests()
+    kept.run("calls", "attachments")
+    assert not kept.downloads()
+
+
+def test_a_recording_that_is_no_more_is_gone(kept: Kept) -> None:
+    add_call(kept)
+    kept.workspace.recordings.clear()
+    kept.run("calls", "attachments")
+    assert kept.row(status="gone")["reason"] == "Intercom no longer has it"
+
+
+@pytest.mark.parametrize("settings", [{"body_format": "html"}, {"inline_images": True}])
+def test_inline_images_are_stored(kept: Kept, settings: dict[str, Any]) -> None:
+    one, two = kept.add_file(b"one", name="one.png"), kept.add_file(b"two", name="two.png")
+    key = kept.add_conversation(body=image(one))
+    kept.workspace.reply(key, image(two) + "<img src='data:image/png;base64,AAAA'>")
+    output = kept.run(**settings)
+    kept.check()
+    assert names_of(kept) == {
+        ("conversations", "inline_image", "one.png"),
+        ("conversation_parts", "inline_image", "two.png"),
+    }
+    assert kept.row(name="one.png")["width"] == 20
+    assert not output.log_lines("WARNING")
+    asked = [each for each in kept.sandbox.requests if each.path == f"/conversations/{key}"]
+    assert len(asked) == (2 if "inline_images" in settings else 1)
+
+
+def test_inline_images_cost_a_second_request_only_if_they_are_wanted(kept: Kept) -> None:
+    key = kept.add_conversation(body=image(kept.add_file(b"one")))
+    output = kept.run()
+    assert not kept.rows
+    assert len([each for each in kept.sandbox.requests if each.path.endswith(key)]) == 1
+    (line,) = output.log_lines("WARNING")
+    assert "inline images of conversations are not stored" in line
+    kept.run(inline_images=True)
+    assert list(kept.stored.values()) == [b"one"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://10.0.0.1/a.png", "http://example.com/a.png", "https://[::1]/a.png", "https://"],
+)
+def test_an_image_that_may_not_be_asked_for_is_refused(kept: Kept, url: str) -> None:
+    kept.add_conversation(body=f'<img src="{url}">')
+    kept.run(body_format="html")
+    assert kept.row(kind="inline_image")["status"] == "refused"
+    kept.check()
+
+
+def test_a_dead_address_of_each_kind_is_read_again(kept: Kept) -> None:
+    one, two, three = (kept.add_file(each) for each in (b"one", b"two", b"three"))
+    kept.workspace.add_ticket(ticket_attributes={"Logs": [one]})
+    key = kept.add_conversation(body=image(two))
+    kept.workspace.add_side_conversation(key, [{"attachments": [three]}])
+    add_call(kept)
+    for path in ("i/1/", "i/2/", "i/3/", "i/4/"):
+        kept.sandbox.faults.add("status", path, status=403)
+    streams = ("tickets", "side_conversation_parts", "calls", "attachments")
+    kept.run(*streams, body_format="html")
+    kept.check()
+    assert sorted(kept.stored.values()) == [b"one", b"sound", b"three", b"two"]
+    assert len(kept.downloads()) == 8
+
+
+# -- Without the stream --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("streams", "count"),
+    [(("conversations", "conversation_parts"), 3), (("conversations",), 1), (("tags",), 0)],
+)
+def test_a_run_without_attachments_says_how_many_addresses_expire(
+    kept: Kept, streams: tuple[str, ...], count: int
+) -> None:
+    kept.add_conversation(*(kept.add_file(b"%d" % number) for number in range(3)))
+    output = kept.run(*streams)
+    lines = [line for line in output.log_lines("INFO") if "addresses of files" in line]
+    assert len(lines) == bool(count)
+    if count:
+        assert lines[0].startswith(f"INFO {count} addresses of files are in these records")
+        assert "attachments_dir" in lines[0]
+    assert not kept.folder.exists()
