@@ -15,7 +15,7 @@ from .figures import count_members
 from .records import Record
 from .resource_sample import Sample
 from .resources import add_basic_samples, add_samples
-from .sample_details import DetailSample
+from .sample_details import FILE, DetailSample
 from .words import Words, all_words
 from .workspace import Workspace
 
@@ -60,6 +60,7 @@ def generate(
     tickets: int = 12,
     details: int = 200,
     datasets: int = 0,
+    files: bool = False,
     now: float | None = None,
     days: float = 365,
     timezone: str = "America/Los_Angeles",
@@ -70,6 +71,7 @@ def generate(
     tickets: number of tickets apart from conversations that are tickets.
     details: how many of the newest contacts, companies and conversations may have notes, events,
         calls and the like.
+    files: whether the attachments of conversations and tickets can be downloaded.
     datasets: number of rows in each dataset of the reporting export; 0 creates no datasets.
     """
     end = int(time.time() if now is None else now)
@@ -89,6 +91,9 @@ def generate(
     making.contacts(contacts)
     count_members(workspace)
     making.conversations(conversations, parts)
+    if files:
+        workspace.files.add_known(_ATTACHMENT)
+        workspace.files.add_known(FILE)
     if resources:
         add_samples(sample_of(random.Random(f"resources {seed}"), resources))
         add_export_rows(workspace, seed, 3 * resources, end, span)

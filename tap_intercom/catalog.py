@@ -74,13 +74,23 @@ def select(
                 f"{settings.api_version}; deselect it, or set another api_version"
             )
         selections[name] = _selection(stream, entry, marks, settings, version)
+    return selections
+
+
+def with_parts_of_tables(
+    selections: Mapping[str, Selection], settings: Settings
+) -> dict[str, Selection]:
+    """Return the selections and those of streams that write rows of a selected table.
+
+    They are read with their parents, if these or what comes with them are selected.
+    """
+    found = dict(selections)
     for stream in PARTS_OF_TABLES:
-        # They are read with their parents, if these or what comes with them are selected.
         assert stream.parent is not None
         is_read = stream_of(stream.parent).is_among(selections)
         if stream.rows_of in selections and is_read and stream.is_in(settings):
-            selections[stream.name] = selections[stream.rows_of]
-    return selections
+            found[stream.name] = selections[stream.rows_of]
+    return found
 
 
 def selects(catalog: Any, stream: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tap_intercom.attachments.keeper import Keeper, open_keeper
 from tap_intercom.attachments.storage import open_storage
-from tap_intercom.catalog import select, selects
+from tap_intercom.catalog import select, selects, with_parts_of_tables
 from tap_intercom.discovery import discover
 from tap_intercom.errors import (
     AuthError,
@@ -121,7 +121,8 @@ class Sync:
         if catalog is None:
             LOGGER.info("no catalog given; discovering and reading the default streams")
             catalog = discover(self._client, self._settings, is_only_default=True)
-        selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
+        selected = select(catalog, self._settings, version=int(self._client.now() * 1000))
+        selections = with_parts_of_tables(selected, self._settings)
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
         self._read_all(
             plan_runs(

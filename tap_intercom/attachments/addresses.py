@@ -23,7 +23,11 @@ class RefusedError(Exception):
 
 
 class UnknownHostError(Exception):
-    """The name of a host has no address at present."""
+    """The name of a host has no address at present. is_lasting: nobody has this name."""
+
+    def __init__(self, text: str, *, is_lasting: bool) -> None:
+        super().__init__(text)
+        self.is_lasting = is_lasting
 
 
 class Place(NamedTuple):
@@ -68,7 +72,9 @@ def checked_address(place: Place, *, allows_loopback: bool) -> str:
         raise RefusedError("the name of the host is not valid") from None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UnknownHostError(f"{place.host} has no address: {reason}") from error
+        text = f"{place.host} has no address: {reason}"
+        is_lasting = error.errno == socket.EAI_NONAME
+        raise UnknownHostError(text, is_lasting=is_lasting) from error
     addresses = [str(each[4][0]).partition("%")[0] for each in found]
     for address in addresses:
         if not is_public(address) and not (allows_loopback and is_loopback(address)):

@@ -63,12 +63,18 @@ class UnansweredError(Exception):
 
 
 class _RetryableError(Exception):
-    """An attempt failed; wait: what the host asks for, in seconds."""
+    """An attempt failed; wait: what the host asks for, in seconds.
 
-    def __init__(self, text: str, place: Place, wait: float = 0.0) -> None:
+    is_lasting: whether another attempt fails too.
+    """
+
+    def __init__(
+        self, text: str, place: Place, wait: float = 0.0, *, is_lasting: bool = False
+    ) -> None:
         super().__init__(text)
         self.root = _root(place)
         self.wait = wait
+        self.is_lasting = is_lasting
 
 
 class Downloaded(NamedTuple):
@@ -101,10 +107,14 @@ class Downloader:
         self._lock = threading.Lock()
         self._pools: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
-    def fetch(self, url: str, spool: Spool) -> Downloaded:
+    def fetch(self, url: str, spool: Spool, *, is_patient: bool = True) -> Downloaded:
         """Write a file to the spool, with as many attempts as its time allows.
 
         Raises RefusedError, DeadError, TooLargeError, UnansweredError, and StoreError of the spool.
+
+        Raises RefusedError, DeadError, TooLargeError, UnansweredError, and StoreError of the spool.
+
+        is_patient: whether there is more than one attempt.
         """
         deadline = _Deadline(FILE_SECONDS)
         wait = FIRST_WAIT_SECONDS
@@ -113,7 +123,7 @@ class Downloader:
                 return self._attempt(url, spool, deadline)
             except _RetryableError as error:
                 pause = max(error.wait, wait * random.uniform(0.5, 1.0))
-                if pause >= deadline.left:
+                if pause >= deadline.left or error.is_lasting or not is_patient:
                     raise UnansweredError(str(error), error.root) from error
             spool.restart()
             time.sleep(pause)
@@ -257,7 +267,7 @@ def _as_retryable(place: Place) -> Iterator[None]:
     try:
         yield
     except UnknownHostError as error:
-        raise _RetryableError(str(error), place) from error
+        raise _RetryableError(str(error), place, is_lasting=error.is_lasting) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         if isinstance(error, urllib3.exceptions.LocationParseError):
             raise RefusedError("the address is not a URL") from error
@@ -296,6 +306,14 @@ def _reason(error: BaseException) -> str:
 
 def _host_of(url: str) -> str:
     return urllib3.util.parse_url(url).host or ""
+
+
+def root_of(url: str) -> str:
+    """Return the address of the host of a URL, or "" if it is not a URL."""
+    try:
+        return _root(place_of(url, allows_loopback=True))
+    except RefusedError:
+        return ""
 
 
 def _root(place: Place) -> str:

@@ -21,6 +21,7 @@ from tap_intercom.attachments.download import (
     Downloader,
     TooLargeError,
     UnansweredError,
+    root_of,
 )
 from tap_intercom.attachments.links import INLINE_IMAGE, Link
 from tap_intercom.attachments.names import stored_path
@@ -159,11 +160,18 @@ class Keeper:
     def _download(self, wanted: Wanted, spool: Spool) -> Downloaded:
         """Download a file. A dead address is read again from Intercom, once."""
         try:
-            return self._downloader.fetch(_existing(wanted.address()), spool)
+            return self._fetch(wanted.link, wanted.address(), spool)
         except DeadError as error:
             LOGGER.debug("%s; reading its address again", error)
         spool.restart()
-        return self._downloader.fetch(_existing(wanted.again()), spool)
+        return self._fetch(wanted.link, wanted.again(), spool)
+
+    def _fetch(self, link: Link, address: str | None, spool: Spool) -> Downloaded:
+        if address is None:
+            raise DeadError("Intercom no longer has it")
+        # Mails show images of hosts that are no more. Such a host costs one long wait, not many.
+        is_known = link.kind == INLINE_IMAGE and root_of(address) in self._unanswered
+        return self._downloader.fetch(address, spool, is_patient=not is_known)
 
     def _unanswered_by(self, link: Link, error: UnansweredError) -> Kept:
         """Give up a file that does not come. Raises UnavailableError if its host is down.
@@ -176,12 +184,6 @@ class Keeper:
         if link.kind != INLINE_IMAGE and (is_down or not self._downloader.answers(error.root)):
             raise UnavailableError(f"attachments: {error}") from error
         return Kept(link, REFUSED, reason=str(error))
-
-
-def _existing(address: str | None) -> str:
-    if address is None:
-        raise DeadError("Intercom no longer has it")
-    return address
 
 
 def open_keeper(storage: Storage, settings: Settings) -> Keeper:

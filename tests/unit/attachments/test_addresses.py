@@ -112,8 +112,8 @@ def test_a_name_without_an_address_is_not_refused_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def look_up(*arguments: Any, **more: Any) -> list[Any]:
-        raise socket.gaierror(-2, "Name or service not known")
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    with pytest.raises(UnknownHostError, match="a.example has no address"):
+    with pytest.raises(UnknownHostError, match="has no address"):
         checked_address(PLACE, allows_loopback=False)
