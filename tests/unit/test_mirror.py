@@ -12,7 +12,6 @@ UNIT = TESTS / "unit"
 
 # Modules and packages that only whole runs show to be right, and the tests that do.
 TESTED_BY_RUNS = {
-    "attachments/download.py": "a server and its faults: flows/test_attachments.py",
     "attachments/keeper.py": "threads, a server and a store: flows/test_attachments.py",
     "bar.py": "the bar on a terminal: flows/test_progress.py",
     "cli.py": "arguments and exit codes of the process: flows/test_bad_input.py",
