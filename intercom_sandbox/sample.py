@@ -71,7 +71,8 @@ def generate(
     tickets: number of tickets apart from conversations that are tickets.
     details: how many of the newest contacts, companies and conversations may have notes, events,
         calls and the like.
-    files: whether the attachments of conversations and tickets can be downloaded.
+    files: whether the attachments of conversations and tickets, and the recordings of calls, can be
+        downloaded.
     datasets: number of rows in each dataset of the reporting export; 0 creates no datasets.
     """
     end = int(time.time() if now is None else now)
@@ -91,9 +92,6 @@ def generate(
     making.contacts(contacts)
     count_members(workspace)
     making.conversations(conversations, parts)
-    if files:
-        workspace.files.add_known(_ATTACHMENT)
-        workspace.files.add_known(FILE)
     if resources:
         add_samples(sample_of(random.Random(f"resources {seed}"), resources))
         add_export_rows(workspace, seed, 3 * resources, end, span)
@@ -103,8 +101,20 @@ def generate(
     details_sample.contacts(details)
     details_sample.companies(details)
     details_sample.conversations(details)
+    if files:
+        _add_files(workspace)
     workspace.clock = time.time
     return workspace
+
+
+def _add_files(workspace: Workspace) -> None:
+    """Add what the attachments and calls of the sample lead to."""
+    for attachment in (_ATTACHMENT, FILE):
+        workspace.files.add_known(attachment)
+    for call_id, call in workspace.calls.items():
+        for kind in ("recording", "fin_recording"):
+            if call[f"{kind}_url"] is not None:
+                workspace.add_recording(call_id, kind, content=f"{kind} of {call_id}".encode())
 
 
 class _Making:

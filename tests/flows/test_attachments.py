@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,10 @@ from typing import Any
 
 import pytest
 from conftest import Output
-from runs import Catalog, Clock, Runs
+from runs import NOW, Catalog, Clock, Runs
 from warm_tap import SMALL_WINDOWS, WarmTap
 
-from intercom_sandbox import Sandbox, Workspace
+from intercom_sandbox import Sandbox, Workspace, generate
 
 DAY = 86_400
 # Numbers that let a file fail in a moment.
@@ -328,6 +329,22 @@ def test_a_slow_file_delays_neither_requests_nor_rows_of_other_tables(kept: Kept
     assert len(kept.stored) == 8
 
 
+def test_a_signal_ends_a_run_that_waits_for_a_file(kept: Kept) -> None:
+    kept.add_conversation(kept.add_file(b"late"))
+    kept.clock.instant += DAY
+    kept.sandbox.faults.add("slow", "^/files/", seconds=3600)
+    run = kept.runs.start(*CONVERSATIONS, "tags", **kept.how({"numbers": SLOW}))
+    run.read(lambda output: b'"stream":"conversations","time' in output)
+    run.kill(signal.SIGTERM)
+    output = kept.runs.take(run.wait())
+    assert output.code == 128 + signal.SIGTERM
+    # Other tables do not wait for the file.
+    assert "tags: 0 records, complete" in output.log
+    kept.sandbox.faults.clear()
+    kept.run()
+    assert list(kept.stored.values()) == [b"late"]
+
+
 SLOW = {"attachments.download.FILE_SECONDS": 90.0}
 
 
@@ -587,3 +604,27 @@ def test_a_run_without_attachments_says_how_many_addresses_expire(
         assert lines[0].startswith(f"INFO {count} addresses of files are in these records")
         assert "attachments_dir" in lines[0]
     assert not kept.folder.exists()
+
+
+def test_every_file_of_the_sample_is_stored(
+    start_sandbox: Callable[..., Sandbox], tmp_path: Path, warm_tap: WarmTap, plain_catalog: Catalog
+) -> None:
+    sandbox = start_sandbox(generate(seed=2, now=NOW, files=True), clock=Clock(NOW + DAY))
+    runs = Runs(sandbox, tmp_path, warm_tap, plain_catalog)
+    kept = Kept(runs, tmp_path / "files", Clock())
+    kept.run("conversations", "tickets", "side_conversation_parts", "calls", "attachments")
+    kept.check()
+    workspace = sandbox.workspace
+    files = sum(
+        len(workspace.truth(table))
+        for table in (
+            "conversation_attachment",
+            "conversation_part_attachment",
+            "ticket_part_attachment",
+        )
+    )
+    by_stream = Counter(row["parent_stream"] for row in kept.rows.values())
+    assert by_stream["calls"] == len(workspace.recordings) > 0
+    held = by_stream["conversations"] + by_stream["conversation_parts"] + by_stream["ticket_parts"]
+    assert held == files
+    assert {row["status"] for row in kept.rows.values()} == {"stored"}
