@@ -149,6 +149,105 @@ def test_a_run_that_is_killed_anywhere_is_completed(
     check(runs, files_in(tmp_path / "files"), contents)
 
 
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "status", "status": 503, "times": 3},
+    {"kind": "status", "status": 429, "headers": {"Retry-After": "0"}, "times": 2},
+    {"kind": "truncated", "times": 2},
+    {"kind": "reset_midway", "times": 2},
+    {"kind": "reset_before", "times": 2},
+    {"kind": "slow", "seconds": 0.3, "times": 3},
+    # Once: an address that is dead twice is gone.
+    {"kind": "status", "status": 403, "times": 1},
+)
+
+
+@dataclass
+class History:
+    """A random history of a workspace with files, while runs are killed and files fail."""
+
+    workspace: Workspace
+    chance: random.Random
+    conversations: list[str] = field(default_factory=list)
+
+    def file(self) -> dict[str, Any]:
+        content = self.chance.randbytes(self.chance.choice((0, 10, 5_000, 300_000)))
+        return self.workspace.add_file(content=content, name=self.chance.choice(NAMES))
+
+    def files(self) -> list[dict[str, Any]]:
+        return [self.file() for _ in range(self.chance.randrange(4))]
+
+    def edit(self) -> None:
+        kind = self.chance.randrange(5)
+        if kind == 0 or not self.conversations:
+            source = {"type": "conversation", "body": "<p>Hi</p>", "attachments": self.files()}
+            self.conversations.append(self.workspace.add_conversation(source=source))
+        elif kind == 1:
+            key = self.workspace.add_ticket()
+            self.workspace.add_ticket_part(key, attachments=self.files())
+        else:
+            key = self.chance.choice(self.conversations)
+            self.workspace.reply(key, attachments=self.files())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_random_history_ends_with_every_file(
+    start_sandbox: Start, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    history = History(Workspace(), chance)
+    sandbox = start_sandbox(history.workspace)
+    runs = Runs(Tap(sandbox, tmp_path), str(tmp_path / "files"))
+    for _ in range(4):
+        for _ in range(chance.randrange(1, 8)):
+            history.edit()
+        sandbox.faults.clear()
+        for fault in chance.sample(FAULTS, 2):
+            sandbox.faults.add(path="^/files/", after=chance.randrange(4), **fault)
+        process = runs.start()
+        base, busy = len(sandbox.requests), chance.random() < 0.5
+        place = chance.choice((None, chance.randrange(3, 30)))
+
+        def happen(
+            sandbox: Sandbox,
+            method: str,
+            path: str,
+            number: int,
+            process: subprocess.Popen[bytes] = process,
+            base: int = base,
+            busy: bool = busy,
+            place: int | None = place,
+        ) -> None:
+            made = len(sandbox.requests) - base
+            if busy and made % 7 == 6:
+                history.edit()
+            if place is not None and made >= place:
+                process.send_signal(signal.SIGKILL)
+
+        sandbox._hooks[:] = [happen]
+        runs.finish(process)
+    sandbox._hooks.clear()
+    sandbox.faults.clear()
+    runs.run()
+    truth = {
+        (table, str(row[f"{table[:-1]}_id"]), row["position"]): row["url"]
+        for table, links in (
+            ("conversations", "conversation_attachment"),
+            ("conversation_parts", "conversation_part_attachment"),
+            ("ticket_parts", "ticket_part_attachment"),
+        )
+        for row in history.workspace.truth(links)
+    }
+    rows = {
+        (row["parent_stream"], row["parent_id"], row["position"]): row for row in runs.rows.values()
+    }
+    assert rows.keys() == truth.keys()
+    stored = files_in(tmp_path / "files")
+    for key, url in truth.items():
+        assert rows[key]["status"] == "stored", rows[key]
+        assert stored[rows[key]["path"]] == history.workspace.files.content(url)
+    assert stored.keys() == {row["path"] for row in rows.values()}
+
+
 # -- S3 ------------------------------------------------------------------------------------------
 
 
