@@ -33,6 +33,7 @@ REASONS = {
     "refused": "its address was refused",
     "too_large": "larger than the limit",
 }
+TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z$")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$")
 LONGEST_NAME = 100
 
@@ -64,8 +65,7 @@ def shown_pairs(record: Record, names: Iterable[str]) -> list[tuple[str, str]]:
         value = record.get(name)
         if value in (None, "", [], {}):
             continue
-        text = shown_time(value) if name.endswith("_at") else shown_value(value)
-        found.append((name.replace("_", " "), text))
+        found.append((name.replace("_", " "), shown_value(value)))
     return found
 
 
@@ -76,7 +76,7 @@ def shown_value(value: Any) -> str:
         return ", ".join(f"{name}: {shown_value(each)}" for name, each in value.items() if each)
     if isinstance(value, list):
         return ", ".join(map(shown_value, value))
-    return str(value)
+    return shown_time(value) if TIME.match(str(value)) else str(value)
 
 
 class FilesOf:
