@@ -28,6 +28,9 @@ LOADING = {
     "source": "file",
     "video": "video",
 }
+REPLACED = re.compile(rf"<(a|{'|'.join(LOADING)})[\s>]")
+# Where files are, seen from a page.
+FILES = "../files/"
 SPANS = {"td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"}}
 FIRST_ATTRIBUTES = {
     **SPANS,
@@ -70,43 +73,47 @@ def is_of_file_host(url: str) -> bool:
         return False
 
 
-def safe_html(body: str, find: Find, files: str) -> Markup:
-    """Clean a text. `find` gives the file of an address; `files` begins the links to files."""
-    first = nh3.clean(
-        body,
-        tags=TEXT | LOADING.keys(),
-        attributes=FIRST_ATTRIBUTES,
-        url_schemes=SCHEMES,
-        link_rel=None,
-    )
+def keep(tag: str, name: str, value: str) -> str | None:
+    """What the last cleaning leaves of an attribute."""
+    is_local = value.startswith(FILES) and ".." not in value[len(FILES) :].split("/")
+    if name == "src":
+        return value if is_local else None
+    if name == "href":
+        return value if is_local or is_web(value) else None
+    if name == "class":
+        return value if value == "missing" else None
+    return value
+
+
+FIRST = nh3.Cleaner(
+    tags=TEXT | LOADING.keys(),
+    attributes=FIRST_ATTRIBUTES,
+    url_schemes=SCHEMES,
+    link_rel=None,
+)
+LAST = nh3.Cleaner(
+    tags=TEXT | {"img"},
+    attributes=LAST_ATTRIBUTES,
+    attribute_filter=keep,
+    url_schemes=SCHEMES,
+    link_rel="noopener noreferrer",
+)
+
+
+def safe_html(body: str, find: Find) -> Markup:
+    """Clean a text. `find` gives the file of an address."""
+    clean = FIRST.clean(body)
+    if not REPLACED.search(clean):
+        return Markup(clean)
     replacing = Replacing(find)
-    replacing.feed(first)
+    replacing.feed(clean)
     replacing.close()
-
-    def keep(tag: str, name: str, value: str) -> str | None:
-        is_local = value.startswith(files) and ".." not in value[len(files) :].split("/")
-        if name == "src":
-            return value if is_local else None
-        if name == "href":
-            return value if is_local or is_web(value) else None
-        if name == "class":
-            return value if value == "missing" else None
-        return value
-
     # Last, so what is on the page is what the sanitizer wrote.
-    last = nh3.clean(
-        "".join(replacing.texts),
-        tags=TEXT | {"img"},
-        attributes=LAST_ATTRIBUTES,
-        attribute_filter=keep,
-        url_schemes=SCHEMES,
-        link_rel="noopener noreferrer",
-    )
-    return Markup(last)
+    return Markup(LAST.clean("".join(replacing.texts)))
 
 
 def is_web(url: str) -> bool:
-    return url.split(":")[0].lower() in SCHEMES and ":" in url
+    return ":" in url and url.split(":")[0].lower() in SCHEMES
 
 
 class Replacing(HTMLParser):

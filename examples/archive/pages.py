@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bodies import Place, address, last_part, safe_html
+from bodies import FILES, Place, address, last_part, safe_html
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from rows import Record, Rows, deletion_of, stored_file
@@ -19,7 +19,6 @@ HERE = Path(__file__).resolve().parent
 # A page of an index has at most this many lines.
 INDEX_SIZE = 500
 FOLDERS = ("articles", "companies", "contacts", "conversations", "indexes", "tickets")
-FILES = "../files/"
 IMAGES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
 # What a browser shows or saves, and never runs. It guesses the type of a file without an ending.
 PASSIVE = IMAGES | {
@@ -252,7 +251,7 @@ class Pages:
                 title = record.get("title") or f"Article {record['id']}"
                 self._note("articles", {**record, "id": record_id}, title, [])
                 translations = [
-                    (language, each, safe_html(each.get("body") or "", files.find, FILES))
+                    (language, each, safe_html(each.get("body") or "", files.find))
                     for language, each in sorted((record.get("translated_content") or {}).items())
                     if isinstance(each, dict) and each.get("body")
                 ]
@@ -263,7 +262,7 @@ class Pages:
                         "title": title,
                         "record": record,
                         "collections": self._collections(record),
-                        "body": safe_html(record.get("body") or "", files.find, FILES),
+                        "body": safe_html(record.get("body") or "", files.find),
                         "translations": translations,
                         "is_internal": stream == "internal_articles",
                     },
@@ -346,7 +345,7 @@ class Pages:
             "kind": str(record.get("part_type") or "").replace("_", " "),
             "is_note": record.get("part_type") == "note",
             "assigned": self._teammate(assigned) if assigned else "",
-            "body": safe_html(body, find, FILES),
+            "body": safe_html(body, find),
             "files": files.take(stream, record["id"], named, body),
         }
 
@@ -390,7 +389,7 @@ class Pages:
     def _notes(self, stream: str, field: str, record_id: str) -> list[tuple[Record, Markup]]:
         files = FilesOf([], self.folder / "files")
         return [
-            (each, safe_html(each.get("body") or "", files.find, FILES))
+            (each, safe_html(each.get("body") or "", files.find))
             for each in self.rows.where(stream, field, record_id)
         ]
 

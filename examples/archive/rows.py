@@ -64,8 +64,7 @@ class Rows:
         key = key_text(*(record.get(name) for name in keys))
         self.database.execute(
             f"insert or replace into {quoted(stream)} values (?, ?, ?)",
-            # ASCII, because SQLite refuses text with half of a surrogate pair.
-            (key, version, json.dumps(record)),
+            (key, version, line_of(record)),
         )
 
     def activate(self, stream: str, version: int) -> None:
@@ -76,10 +75,14 @@ class Rows:
         (number,) = self.database.execute(f"select count(*) from {quoted(stream)}").fetchone()
         return int(number)
 
+    def lines(self, stream: str) -> Iterator[str]:
+        """Each row as JSON text, in the order of the keys."""
+        query = f"select row from {quoted(stream)} order by key"
+        with closing(self.database.execute(query)) as found:
+            yield from (text for (text,) in found)
+
     def all(self, stream: str) -> Iterator[Record]:
-        """Each row, in the order of the keys."""
-        if self.has(stream):
-            yield from self._read(f"select row from {quoted(stream)} order by key")
+        return map(json.loads, self.lines(stream)) if self.has(stream) else iter(())
 
     def get(self, stream: str, *key: Any) -> Record | None:
         if not self.has(stream):
@@ -153,17 +156,20 @@ def write_json_lines(rows: Rows, folder: Path) -> dict[str, int]:
         path = folder / f"{stream}.jsonl"
         temporary = path.with_suffix(".part")
         with temporary.open("wb") as file:
-            for record in rows.all(stream):
-                file.write(line_of(record) + b"\n")
+            for line in rows.lines(stream):
+                file.write(line.encode() + b"\n")
         os.replace(temporary, path)
     return counts
 
 
-def line_of(record: Record) -> bytes:
+def line_of(record: Record) -> str:
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
     try:
-        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+        text.encode()
     except UnicodeEncodeError:
-        return json.dumps(record, separators=(",", ":")).encode()
+        # Half of a surrogate pair has no encoding, but an escape.
+        text = json.dumps(record, separators=(",", ":"))
+    return text
 
 
 # -- What Intercom no longer has -----------------------------------------------------------------
