@@ -231,6 +231,7 @@ OWN_FIELDS = {
 REDACTED = {
     "conversation_parts": "redacted",
     "conversations": "source.redacted",
+    "side_conversation_parts": "redacted",
     "ticket_parts": "redacted",
 }
 
