@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -213,6 +214,7 @@ def remove_deleted(rows: Rows, files: Path) -> None:
                 path = stored_file(record, files)
                 if path is not None:
                     path.unlink()
+                note_of(record, files).unlink(missing_ok=True)
             rows.remove_gone(FILES, field)
     for stream in rows.streams:
         for own, field in OWN_FIELDS.items():
@@ -238,6 +240,16 @@ REDACTED = {
 
 def note_gone(rows: Rows, field: str, value: str) -> None:
     rows.database.execute("insert into gone values (?, ?)", (field, value))
+
+
+def note_of(record: Record, files: Path) -> Path:
+    """What the tap notes of a file that it stored, with its name."""
+    key = str(record["id"])
+    return files / ".tap-intercom" / "stored" / safe(key[:2]) / f"{safe(key)}.json"
+
+
+def safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "_", text)
 
 
 def stored_file(record: Record, files: Path) -> Path | None:

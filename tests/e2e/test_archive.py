@@ -8,10 +8,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -320,7 +321,7 @@ def dom_in_browser(path: Path, profile: Path) -> str:
     return done.stdout
 
 
-def hostile(host: str) -> tuple[Workspace, str, str]:
+def hostile(host: str) -> tuple[Workspace, str]:
     """A workspace with hostile texts in every place that a page shows."""
     workspace = Workspace()
     texts = [*(text.format(host=host) for text in HOSTILE), *TEXTS]
@@ -343,14 +344,14 @@ def hostile(host: str) -> tuple[Workspace, str, str]:
     ticket_id = workspace.add_ticket()
     workspace.add_ticket_part(ticket_id, body=everything)
     workspace.add_record("articles", title=texts[0], body=everything, description=texts[1])
-    return workspace, conversation_id, ticket_id
+    return workspace, conversation_id
 
 
 def test_hostile_texts_neither_run_nor_load(
     archive_of: Callable[[Workspace], Archive], tmp_path: Path
 ) -> None:
     with listening() as (host, asked):
-        workspace, conversation_id, ticket_id = hostile(host)
+        workspace, conversation_id = hostile(host)
         archive = archive_of(workspace)
         archive.update()
         assert_whole(archive)
@@ -364,8 +365,8 @@ def test_hostile_texts_neither_run_nor_load(
         assert [tag for tag, _ in page.tags].count("main") == 1
         assert page.ids.count("first") == 1
 
-        for kind, record_id in (("conversations", conversation_id), ("tickets", ticket_id)):
-            dom = dom_in_browser(archive.page(kind, record_id).path, tmp_path / "profile")
+        for each in archive.pages():
+            dom = dom_in_browser(each.path, tmp_path / "profile")
             assert "<title>ran</title>" not in dom
             assert "</html>" in dom
         assert asked == []
@@ -483,6 +484,33 @@ def test_a_second_run_adds_what_changed(archive_of: Callable[[Workspace], Archiv
     for path in filter(Path.is_file, archive.folder.rglob("*")):
         assert b"secret word" not in path.read_bytes(), path
     assert_whole(archive)
+
+
+def test_a_killed_run_is_completed_by_the_next(sample: Sandbox, tmp_path: Path) -> None:
+    archive, whole = Archive(sample, tmp_path), Archive(sample, tmp_path, "whole")
+    whole.update()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def kill(sandbox: Sandbox, method: str, path: str, number: int) -> None:
+        if started and re.search(r"/conversations/\d+5$", path):
+            with suppress(ProcessLookupError):
+                os.killpg(started.pop().pid, signal.SIGKILL)
+
+    sample.before_request(kill)
+    command = [environment_bin("archive") / "python", EXAMPLE / "archive.py", archive.folder]
+    started.append(
+        subprocess.Popen(
+            [*command, "--config", tmp_path / "config.json"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    )
+    (process,) = started
+    assert process.wait() == -signal.SIGKILL
+    assert not (archive.folder / "index.html").exists()
+    archive.update()
+    assert archive.contents() == whole.contents()
 
 
 @pytest.mark.parametrize("removes", [False, True], ids=["marked", "removed"])
