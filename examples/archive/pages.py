@@ -172,7 +172,7 @@ class Pages:
             record_id = record["id"]
             source = record.get("source") or {}
             people = [each["id"] for each in record.get("contacts") or []]
-            title = text_of(record.get("title") or source.get("subject")) or self._names(people)
+            title = record.get("title") or text_of(source.get("subject")) or self._names(people)
             title = title or f"Conversation {record_id}"
             self._note("conversations", record, title, people)
             files = FilesOf(
@@ -208,7 +208,7 @@ class Pages:
             contacts = (record.get("contacts") or {}).get("contacts") or []
             people = [each["id"] for each in contacts]
             attributes = record.get("ticket_attributes") or {}
-            title = text_of(attributes.get("_default_title_"))
+            title = str(attributes.get("_default_title_") or "")
             title = title or f"Ticket {record.get('ticket_id') or record_id}"
             self._note("tickets", record, title, people)
             files = FilesOf(
@@ -216,7 +216,7 @@ class Pages:
             )
             description = self._message(
                 "tickets",
-                {"id": record_id, "body": text_of(attributes.get("_default_description_"))},
+                {"id": record_id, "body": str(attributes.get("_default_description_") or "")},
                 files,
             )
             parts = self._parts("ticket_parts", "ticket_id", record_id, files)
@@ -527,9 +527,8 @@ create temp table page (path text primary key);
 
 
 def text_of(value: Any) -> str:
-    """A title without tags: subjects are HTML in some answers."""
-    text = value if isinstance(value, str) else ""
-    return Markup(text).striptags() if "<" in text else text
+    """A subject, which is HTML, as text."""
+    return Markup(value).striptags() if isinstance(value, str) else ""
 
 
 def encodable(text: str) -> str:

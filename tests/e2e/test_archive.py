@@ -460,6 +460,41 @@ def test_files_are_linked_where_a_browser_may_open_them(
     assert "Files: 1 gone, 7 stored, 1 too_large." in Page(archive.folder / "index.html").text
 
 
+@pytest.mark.skipif(not hasattr(Workspace, "add_file"), reason="the sandbox serves no files")
+def test_files_are_stored_in_the_archive(archive_of: Callable[[Workspace], Archive]) -> None:
+    workspace: Any = Workspace()
+    image = workspace.add_file(content=b"an image", name="a shot.png")
+    inline = workspace.add_file(content=b"inline", name="inline.png")
+    table = workspace.add_file(content=b"a,b", name="table.csv", content_type="text/csv")
+    lost = workspace.add_file(content=b"lost", name="lost.txt", content_type="text/plain")
+    source = {"type": "conversation", "id": "1", "body": "<p>Hi</p>", "attachments": [image]}
+    conversation_id = workspace.add_conversation(source=source)
+    body = f"<p><img src='{inline['url']}'> <a href='{table['url']}'>the table</a></p>"
+    part_id = workspace.add_part(conversation_id, body=body, attachments=[table, lost])
+    ticket_id = workspace.add_ticket()
+    workspace.add_ticket_part(ticket_id, body="<p>Text</p>", attachments=[image])
+    workspace.files.remove(lost["url"])
+    archive = archive_of(workspace)
+    archive.update()
+    assert_whole(archive)
+    page = archive.page("conversations", conversation_id)
+    files = archive.folder / "files"
+    linked = {path for path in page.local_links if path.is_relative_to(files)}
+    assert {path.read_bytes() for path in linked} == {b"an image", b"inline", b"a,b"}
+    assert "lost.txt: not in the archive" in page.text
+    ticket = archive.page("tickets", ticket_id)
+    linked = {path for path in ticket.local_links if path.is_relative_to(files)}
+    assert {path.read_bytes() for path in linked} == {b"an image"}
+
+    workspace.redact_part(conversation_id, part_id)
+    archive.update("--remove-deleted")
+    assert_whole(archive)
+    stored = [path.read_bytes() for path in files.rglob("*") if path.is_file()]
+    assert stored.count(b"an image") == 2
+    assert not any(b"inline" in each or b"a,b" in each for each in stored)
+    assert not any(b"table.csv" in each for each in stored)
+
+
 # -- Later runs ----------------------------------------------------------------------------------
 
 
