@@ -97,11 +97,12 @@ def _open_pool(settings: Settings) -> Any:
     proxy = _proxy_for(settings.base_url)
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     try:
-        adapter = _Adapter(proxy, pool_maxsize=settings.concurrency + 1)
+        # The types of its methods depend on the version of requests.
+        adapter: Any = _Adapter(proxy, pool_maxsize=settings.concurrency + 1)
         request = requests.Request("GET", settings.base_url).prepare()
         proxies = {} if proxy is None else {"all": proxy.url}
         pool = adapter.get_connection_with_tls_context(request, bundle or True, proxies=proxies)
-        adapter.cert_verify(pool, request.url, bundle or True, cert=None)  # type: ignore[no-untyped-call]
+        adapter.cert_verify(pool, request.url, bundle or True, cert=None)
     except requests.exceptions.InvalidSchema:
         raise ConfigError("a SOCKS proxy needs the package PySocks") from None
     except requests.RequestException as error:
