@@ -102,7 +102,7 @@ LAST = nh3.Cleaner(
 
 def safe_html(body: str, find: Find) -> Markup:
     """Clean a text. `find` gives the file of an address."""
-    clean = FIRST.clean(body)
+    clean = FIRST.clean(encodable(body))
     if not REPLACED.search(clean):
         return Markup(clean)
     replacing = Replacing(find)
@@ -110,6 +110,11 @@ def safe_html(body: str, find: Find) -> Markup:
     replacing.close()
     # Last, so what is on the page is what the sanitizer wrote.
     return Markup(LAST.clean("".join(replacing.texts)))
+
+
+def encodable(text: str) -> str:
+    """A text without halves of surrogate pairs, which neither pages nor SQLite can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_web(url: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bodies import FILES, Place, address, last_part, safe_html
+from bodies import FILES, Place, address, encodable, last_part, safe_html
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from rows import Record, Rows, deletion_of, stored_file
@@ -244,14 +244,10 @@ class Pages:
         for stream in ("articles", "internal_articles"):
             for record in self.rows.all(stream):
                 record_id = f"{stream[:-1]}-{record['id']}".replace("_", "-")
-                files = FilesOf(
-                    self.rows.where("attachments", "parent_id", record["id"]),
-                    self.folder / "files",
-                )
                 title = record.get("title") or f"Article {record['id']}"
                 self._note("articles", {**record, "id": record_id}, title, [])
                 translations = [
-                    (language, each, safe_html(each.get("body") or "", files.find))
+                    (language, each, safe_html(each.get("body") or "", no_file))
                     for language, each in sorted((record.get("translated_content") or {}).items())
                     if isinstance(each, dict) and each.get("body")
                 ]
@@ -262,7 +258,7 @@ class Pages:
                         "title": title,
                         "record": record,
                         "collections": self._collections(record),
-                        "body": safe_html(record.get("body") or "", files.find),
+                        "body": safe_html(record.get("body") or "", no_file),
                         "translations": translations,
                         "is_internal": stream == "internal_articles",
                     },
@@ -278,7 +274,7 @@ class Pages:
             into = (deletion or {}).get("merged_into")
             self.database.executemany(
                 "insert or ignore into member_of values (?, ?, ?)",
-                [(company, title, record_id) for company in companies],
+                [(company, encodable(title), record_id) for company in companies],
             )
             yield (
                 record_id,
@@ -387,9 +383,8 @@ class Pages:
         return [str(each.get("name")) for each in found if each]
 
     def _notes(self, stream: str, field: str, record_id: str) -> list[tuple[Record, Markup]]:
-        files = FilesOf([], self.folder / "files")
         return [
-            (each, safe_html(each.get("body") or "", files.find))
+            (each, safe_html(each.get("body") or "", no_file))
             for each in self.rows.where(stream, field, record_id)
         ]
 
@@ -531,8 +526,8 @@ def text_of(value: Any) -> str:
     return Markup(value).striptags() if isinstance(value, str) else ""
 
 
-def encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+def no_file(url: str) -> None:
+    """Articles and notes have no stored files."""
 
 
 def contact_name(record: Record) -> str:

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 
 # The fields by which pages find the rows that belong to them.
 LOOKUPS = {
-    "attachments": ("conversation_id", "ticket_id", "parent_id"),
+    "attachments": ("conversation_id", "ticket_id"),
     "company_notes": ("company_id",),
     "contact_notes": ("contact_id",),
     "conversation_parts": ("conversation_id",),

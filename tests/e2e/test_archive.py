@@ -662,6 +662,21 @@ def test_ids_are_safe_names(archive_of: Callable[[Workspace], Archive]) -> None:
     assert_whole(archive)
 
 
+def test_half_of_a_surrogate_pair_is_no_obstacle(
+    archive_of: Callable[[Workspace], Archive],
+) -> None:
+    archive, text = archive_of(Workspace()), "half \ud83d a pair"
+    person = {"id": "1", "name": text, "companies": [{"id": "2"}], "updated_at": None}
+    archive.take("contacts", ["id"], person)
+    archive.take("companies", ["id"], {"id": "2", "name": text, "updated_at": None})
+    talk = {"id": "3", "title": text, "contacts": [{"id": "1"}], "source": {"body": f"<p>{text}"}}
+    archive.take("conversations", ["id"], {**talk, "updated_at": None})
+    assert_whole(archive)
+    assert archive.rows("contacts") == [person]
+    for kind, record_id in (("contacts", "1"), ("companies", "2"), ("conversations", "3")):
+        assert archive.page(kind, record_id).text.count("half ? a pair") >= 2
+
+
 # -- Around it -----------------------------------------------------------------------------------
 
 
