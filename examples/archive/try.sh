@@ -6,7 +6,7 @@ data=${DATA:-archive-example}
 
 mkdir -p "$data"
 rm -f "$data/config.json"
-tap-intercom sandbox --write-config "$data/config.json" &
+tap-intercom sandbox --files --write-config "$data/config.json" &
 sandbox=$!
 trap 'kill $sandbox' EXIT
 trap 'exit 1' INT TERM
