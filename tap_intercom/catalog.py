@@ -9,11 +9,13 @@ from singer import metadata
 
 from tap_intercom.breadcrumbs import Breadcrumb, dotted, fields_of
 from tap_intercom.errors import ConfigError
+from tap_intercom.reading.schema_notes import annotated_schema
 from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import Selection
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.other_attributes import OtherAttributes
+from tap_intercom.records.privacy import Private, Rules, mark_of_column, private
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
 from tap_intercom.streams import PARTS_OF_TABLES, STREAMS, stream_of
@@ -249,13 +251,20 @@ def _selection(
         "nested": stream.nested,
         "html_fields": stream.html_fields if settings.body_format == "plaintext" else (),
     }
+    pruned = prune_schema(schema, is_selected)
+    transform = compile_record(compiled, is_selected, coercions, key_properties=key, **rules)
+    changed = _private(stream, pruned, settings, [*always, *stream.key_properties])
+    if changed is not None:
+        pruned = changed.schema
+        transform = _both(transform, changed.apply)
     return Selection(
         name=entry.get("stream") or stream.name,
-        schema=prune_schema(schema, is_selected),
+        schema=pruned,
         key_properties=key,
         replication_key=replication_key,
         version=version if is_full else None,
-        transform=compile_record(compiled, is_selected, coercions, key_properties=key, **rules),
+        transform=transform,
+        private=None if changed is None else changed.apply,
         parser=PageParser(
             compiled,
             is_selected,
@@ -273,6 +282,35 @@ def _selection(
             if is_selected(("properties", name))
         },
     )
+
+
+def _private(
+    stream: Stream, schema: Schema, settings: Settings, keys: Collection[str]
+) -> Private | None:
+    """Return what becomes of personal fields; None if all of them stay as they are."""
+    rules = Rules(
+        settings.personal_data,
+        settings.hash_key or "",
+        settings.hash_fields.get(stream.name, ()),
+        settings.keep_fields.get(stream.name, ()),
+    )
+    if not rules.is_active:
+        return None
+    if isinstance(stream, ReportingDataset):
+        marks = {"properties": {name: mark_of_column(name) for name in schema["properties"]}}
+    else:
+        marks = annotated_schema(stream.name)
+    return private(schema, marks, rules, keys=keys, attributes_field=stream.attributes_field)
+
+
+def _both(
+    first: Callable[[dict[str, Any]], dict[str, Any]], then: Callable[[Any], Any]
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def transform(record: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = then(first(record))
+        return found
+
+    return transform
 
 
 def _other_attributes(

@@ -4,6 +4,8 @@ references: the column that an id is of; or each column that it may be of, with 
     fields that say so.
 copy_of: the table that has the content of a field, or of all fields of a table.
 since: the first API version that fills a field.
+x-personal: what a field says of a person: identifier, contact, name, text, location, device or
+    file.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import orjson
 from tap_intercom.breadcrumbs import Breadcrumb
 from tap_intercom.records.coerce import without_keywords
 
-NOTES = frozenset({"references", "copy_of", "since"})
+NOTES = frozenset({"references", "copy_of", "since", "x-personal"})
 
 Schema = dict[str, Any]
 

@@ -66,6 +66,7 @@ class Selection:
     parser: parses pages that no other table uses.
     other_attributes: keeps the custom attributes without a column; None if none are selected.
     attributes: Intercom's names for the columns of a dataset that discovery found.
+    private: hashes or empties personal fields of records that fit the schema; None keeps them.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Selection:
     coercions: Coercions
     other_attributes: OtherAttributes | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    private: Callable[[Any], Any] | None = None
 
     def has(self, property_name: str) -> bool:
         return property_name in self.schema["properties"]
@@ -202,7 +204,10 @@ class StreamRun:
                 selection.other_attributes.fill(record)
         if records and isinstance(records[0], TypedRecord):
             typed = cast("Sequence[TypedRecord]", records)
-            lines = typed_record_lines(prefix, (record.coerce() for record in typed))
+            coerced: Iterable[TypedRecord] = (record.coerce() for record in typed)
+            if selection.private is not None:
+                coerced = map(selection.private, coerced)
+            lines = typed_record_lines(prefix, coerced)
         else:
             lines = b"".join([record_line(prefix, transform(record)) for record in records])
         if (written := self.shared.written.get(selection.name)) is not None:

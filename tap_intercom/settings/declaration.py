@@ -26,6 +26,7 @@ from tap_intercom.settings.kinds import (
     LAST_VERSION,
     LOOKBACK,
     NAMES,
+    PATTERNS,
     SEARCH_FILTERS,
     SECONDS,
     SHARE,
@@ -198,6 +199,25 @@ class Settings:
         "Client secret of your OAuth app, for login.", TEXT, secret=True
     )
     redirect_uri: str | None = _setting("Redirect URL of your OAuth app, for login.", TEXT)
+    personal_data: str = _setting(
+        "What becomes of personal fields: keep, hash (identifiers, addresses and names become "
+        "hashes, all else null), or drop (null).",
+        choice("keep", "hash", "drop"),
+        "keep",
+    )
+    hash_key: str | None = _setting(
+        "Key of the hashes; required when anything is hashed.", TEXT, secret=True
+    )
+    hash_fields: Mapping[str, Sequence[str]] = _setting(
+        "Fields to hash, for each stream, whatever personal_data says.",
+        PATTERNS,
+        MappingProxyType({}),
+    )
+    keep_fields: Mapping[str, Sequence[str]] = _setting(
+        "Personal fields to keep, for each stream; a custom attribute is personal otherwise.",
+        PATTERNS,
+        MappingProxyType({}),
+    )
     strict: bool = _setting(
         "Fail with exit code 5 if Intercom sends fewer records than it counts.", BOOLEAN, False
     )
@@ -339,6 +359,8 @@ def load(
     if faults:
         raise ConfigError("config: " + "; ".join(faults))
     settings = Settings(**values)
+    if (settings.personal_data == "hash" or settings.hash_fields) and not settings.hash_key:
+        raise ConfigError("config: hash_key: missing, but personal_data or hash_fields needs it")
     _warn_of_two_regions(settings, given)
     return settings
 
@@ -363,9 +385,11 @@ def _check_together(
         raise Reason("is in the future")
     if name == "end_date" and value <= values.get("start_date", -1):
         raise Reason("is not after start_date")
-    if name == "lookback_seconds" and isinstance(value, Mapping) and stream_names is not None:
+    by_stream = ("lookback_seconds", "hash_fields", "keep_fields")
+    if name in by_stream and isinstance(value, Mapping) and stream_names is not None:
         for stream in value:
-            if stream not in stream_names:
+            is_dataset = name != "lookback_seconds" and stream.startswith("reporting_")
+            if not is_dataset and stream not in stream_names:
                 hint = did_you_mean(stream, stream_names)
                 raise Reason(f"names {stream!r}, which is not a stream{hint}")
 

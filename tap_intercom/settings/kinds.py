@@ -181,6 +181,10 @@ def _names(value: Any) -> Sequence[str]:
     return tuple(_text(each) for each in value)
 
 
+def _patterns(value: Any) -> Mapping[str, Sequence[str]]:
+    return {stream: _names(patterns) for stream, patterns in _object(value).items()}
+
+
 def _lookback(value: Any) -> int | Mapping[str, int]:
     def seconds(number: Any) -> int:
         whole = _whole_number(number)
@@ -278,6 +282,11 @@ NAMES = Kind(
     "a list of strings, or one string with commas",
     _names,
     {"type": ["array", "string"], "items": _TEXT},
+)
+PATTERNS = Kind(
+    "an object {stream: list of field patterns}",
+    _patterns,
+    {"type": "object", "additionalProperties": {"type": "array", "items": _TEXT}},
 )
 SHARE = _numbers(
     _number,

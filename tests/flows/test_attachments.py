@@ -397,6 +397,18 @@ def test_a_place_that_cannot_be_used_ends_the_run_before_a_request(
     assert not kept.sandbox.requests
 
 
+def test_files_are_stored_without_their_names_only_if_the_settings_say_so(kept: Kept) -> None:
+    kept.add_conversation(kept.add_file(b"x"))
+    output = kept.run(code=2, personal_data="drop")
+    assert "files are personal data, and personal_data is drop" in output.last_log_line
+    assert not kept.sandbox.requests
+    kept.run(personal_data="drop", keep_fields={"attachments": ["path"]})
+    assert len(kept.stored) == 1
+    (row,) = kept.rows.values()
+    assert row["path"] in kept.stored
+    assert (row["name"], row["url"], row["status"]) == (None, None, "stored")
+
+
 def test_a_full_disk_ends_attachments_only(kept: Kept) -> None:
     kept.add_conversation(kept.add_file(b"x" * 200_000))
     output = kept.run(code=4, largest_file=100_000)

@@ -1,0 +1,285 @@
+"""Hash or empty what says something of a person, in records that already fit their schema."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import orjson
+
+from tap_intercom.breadcrumbs import Breadcrumb, dotted
+from tap_intercom.records.parsing import exact_json
+from tap_intercom.records.typed_records import TypedRecord, as_plain
+from tap_intercom.times import utc_text
+
+Schema = Mapping[str, Any]
+Action = Callable[[Any], Any]
+HASHED_KINDS = frozenset({"identifier", "contact", "name"})
+# What a catalog has and no schema file describes, such as a custom attribute.
+UNDESCRIBED = "text"
+OTHER_ATTRIBUTES = "other_attributes"
+RECORD_HASH = "_sdc_record_hash"
+_BLOCK = 64
+
+
+# Columns of datasets have no marks, as each workspace has its own.
+_PERSONAL_COLUMN = re.compile(
+    r"(^|_)(e?mail|phone|name|title|subject|text|remark|comment|city|region|country|location|ip"
+    r"|browser|os|device|url|external_id|custom|attribute)(_|$)"
+)
+
+
+def mark_of_column(name: str) -> dict[str, str]:
+    """Return the mark that a column of a dataset gets for its name."""
+    return {"x-personal": UNDESCRIBED} if _PERSONAL_COLUMN.search(name) else {}
+
+
+class Rules(NamedTuple):
+    """What to do with the personal fields of one stream.
+
+    mode: keep, hash or drop.
+    hashed, kept: patterns of dotted names.
+    """
+
+    mode: str
+    key: str = ""
+    hashed: Collection[str] = ()
+    kept: Collection[str] = ()
+
+    def keeps(self, name: str) -> bool:
+        """Whether a field is named in keep_fields."""
+        return any(fnmatchcase(name, pattern) for pattern in self.kept)
+
+    def reach_into(self, name: str) -> bool:
+        """Whether a pattern may name fields inside this one."""
+        return any(
+            pattern.startswith((f"{name}.", "*", "?")) for pattern in (*self.hashed, *self.kept)
+        )
+
+    @property
+    def is_active(self) -> bool:
+        return self.mode != "keep" or bool(self.hashed)
+
+    def fate(self, name: str, kind: str | None) -> str:
+        """Return what becomes of a field: keep, hash or drop."""
+        if any(fnmatchcase(name, pattern) for pattern in self.hashed):
+            return "hash"
+        if self.keeps(name):
+            return "keep"
+        if kind is None or self.mode == "keep":
+            return "keep"
+        return "hash" if self.mode == "hash" and kind in HASHED_KINDS else "drop"
+
+
+class Hasher:
+    """Makes HMAC-SHA256 texts. The state after the key is made once and copied for each value."""
+
+    def __init__(self, key: str) -> None:
+        block = key.encode()
+        if len(block) > _BLOCK:
+            block = hashlib.sha256(block).digest()
+        block = block.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def text(self, text: str) -> str:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+    def value(self, value: Any) -> Any:
+        """Return the hash of a value; of each entry of a list."""
+        if value is None:
+            return None
+        if isinstance(value, list):
+            return [self.value(each) for each in value]
+        if isinstance(value, datetime):
+            value = utc_text(value)
+        if not isinstance(value, str):
+            value = exact_json(as_plain(value), sort_keys=True).decode()
+        return self.text(value.strip())
+
+    def contact(self, value: Any) -> Any:
+        """Return the hash of a mail address in lower case, or of the digits of a phone number."""
+        if isinstance(value, str):
+            value = normal_contact(value)
+        elif isinstance(value, list):
+            return [self.contact(each) for each in value]
+        return self.value(value)
+
+
+def normal_contact(text: str) -> str:
+    """Return an address as it is hashed. Numbers are compared without + and separators."""
+    if "@" not in text:
+        digits = "".join(character for character in text if character in "0123456789")
+        # A domain has no @ either, but letters.
+        if digits and not any(map(str.isalpha, text)):
+            return digits
+    return text.strip().lower()
+
+
+def _emptied(value: Any) -> None:
+    return None
+
+
+class Private(NamedTuple):
+    """The schema that a stream's records get, and the function that changes them in place."""
+
+    schema: dict[str, Any]
+    apply: Callable[[Any], Any]
+
+
+def private(
+    schema: Schema,
+    marks: Schema,
+    rules: Rules,
+    *,
+    keys: Collection[str],
+    attributes_field: str = "custom_attributes",
+) -> Private:
+    """Compile the rules for a schema that may come from any catalog, with selected fields only.
+
+    marks: the schema file of the stream; a field that it does not have is personal.
+    keys: columns that stay, whatever they hold.
+    attributes_field: the field whose other values are in `other_attributes`.
+    """
+    compiler = _Compiler(rules, keys, attributes_field)
+    changed, apply = compiler.object(schema, marks, (), None)
+    return Private(changed, apply)
+
+
+class _Compiler:
+    def __init__(self, rules: Rules, keys: Collection[str], attributes_field: str) -> None:
+        self._rules = rules
+        self._keys = keys
+        self._attributes_field = attributes_field
+        self._hasher = Hasher(rules.key)
+
+    def object(
+        self, schema: Schema, marks: Schema, place: Breadcrumb, inherited: str | None
+    ) -> tuple[dict[str, Any], Action]:
+        """Return the schema of an object after the change, and what changes it in place.
+
+        inherited: the mark of the object, if the fields inside have none of their own.
+        """
+        known = marks.get("properties", {})
+        properties: dict[str, Any] = {}
+        actions: dict[str, Action] = {}
+        for name, field in schema.get("properties", {}).items():
+            properties[name] = field
+            if place or not (name in self._keys or name.startswith("_sdc_")):
+                inner = (*place, "properties", name)
+                properties[name], action = self._field(field, known.get(name), inner, inherited)
+            else:
+                action = self._action_of_key(name)
+            if action is not None:
+                actions[name] = action
+        names = frozenset(properties)
+        # Such a file names what an object holds, and says nothing personal is among it.
+        is_public = inherited is None and bool(marks.get("additionalProperties"))
+
+        def change(value: Any) -> Any:
+            if not isinstance(value, (dict, TypedRecord)):
+                return None
+            for name, action in actions.items():
+                found = value.get(name)
+                if found is not None:
+                    value[name] = action(found)
+            if type(value) is dict and not is_public and not value.keys() <= names:
+                for name in value.keys() - names:
+                    self._change_unknown(value, name, place)
+            return value
+
+        changed = {**schema, "properties": properties}
+        if isinstance(required := schema.get("required"), list):
+            changed["required"] = [name for name in required if name not in actions]
+        return changed, change
+
+    def _action_of_key(self, name: str) -> Action | None:
+        """A hash of a record may be guessed from what it is of, unless a key is part of it."""
+        return self._hasher.value if name == RECORD_HASH and self._rules.key else None
+
+    def _change_unknown(self, value: dict[str, Any], name: str, place: Breadcrumb) -> None:
+        fate = self._rules.fate(dotted((*place, "properties", name)), UNDESCRIBED)
+        if fate == "drop":
+            del value[name]
+        elif fate == "hash":
+            value[name] = self._hasher.value(value[name])
+
+    def _field(
+        self, field: Schema, mark: Schema | None, place: Breadcrumb, inherited: str | None
+    ) -> tuple[Any, Action | None]:
+        kind = inherited or (UNDESCRIBED if mark is None else mark.get("x-personal"))
+        mark = mark or {}
+        fate = self._rules.fate(dotted(place), kind)
+        if place == ("properties", OTHER_ATTRIBUTES):
+            return field, self._other_attributes
+        if fate == "hash":
+            is_contact = kind == "contact"
+            return _hashed(field), self._hasher.contact if is_contact else self._hasher.value
+        if self._rules.keeps(dotted(place)):
+            return field, None
+        if "properties" in field and (kind is None or self._rules.reach_into(dotted(place))):
+            changed, action = self.object(field, mark, place, kind)
+            return changed, action
+        items = field.get("items")
+        if isinstance(items, Mapping) and "properties" in items and kind is None:
+            changed, action = self.object(items, mark.get("items", {}), (*place, "items"), None)
+            return {**field, "items": changed}, _on_each(action)
+        # A catalog made by hand may not say what is inside.
+        if fate == "keep" and (kind is not None or not _has_marks(mark)):
+            return field, None
+        if self._rules.mode == "keep":
+            return field, None
+        return _with_null(field), _emptied
+
+    def _other_attributes(self, text: Any) -> str | None:
+        """Return the JSON text of custom attributes with only what the rules let through."""
+        kept = {}
+        for name, value in orjson.loads(text).items():
+            fate = self._rules.fate(f"{self._attributes_field}.{name}", UNDESCRIBED)
+            if fate != "drop":
+                kept[name] = value if fate == "keep" else self._hasher.value(value)
+        return exact_json(kept).decode() if kept else None
+
+
+def _has_marks(mark: Any) -> bool:
+    if not isinstance(mark, Mapping):
+        return False
+    inside = [*mark.get("properties", {}).values(), mark.get("items")]
+    return "x-personal" in mark or any(map(_has_marks, inside))
+
+
+def _hashed(field: Schema) -> dict[str, Any]:
+    text = {"description": field["description"]} if "description" in field else {}
+    types = field.get("type", ())
+    if "array" in ([types] if isinstance(types, str) else types):
+        return {"type": ["null", "array"], "items": {"type": ["null", "string"]}, **text}
+    return {"type": ["null", "string"], **text}
+
+
+def _nullable(field: Schema) -> list[str]:
+    types = field.get("type", [])
+    names = [types] if isinstance(types, str) else types
+    return ["null", *(name for name in names if name != "null")]
+
+
+def _with_null(field: Schema) -> dict[str, Any]:
+    if "type" in field:
+        return {**field, "type": _nullable(field)}
+    return {"anyOf": [{"type": "null"}, field]} if field else {}
+
+
+def _on_each(action: Action) -> Action:
+    def change(values: Any) -> Any:
+        for value in values:
+            if isinstance(value, (dict, TypedRecord)):
+                action(value)
+        return values
+
+    return change
