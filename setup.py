@@ -24,6 +24,8 @@ SANDBOX_REQUIREMENTS = [
 ]
 # The user adds the package of the store: s3fs, gcsfs, adlfs.
 REMOTE_REQUIREMENTS = ["fsspec>=2025.2.0"]
+# The same for the store of attachments.
+FILES_REQUIREMENTS = REMOTE_REQUIREMENTS
 DAGSTER_REQUIREMENTS = ["dagster>=1.13,<2"]
 DEVELOPMENT_REQUIREMENTS = [
     *SANDBOX_REQUIREMENTS,
@@ -74,6 +76,7 @@ setup(
     extras_require={
         "sandbox": SANDBOX_REQUIREMENTS,
         "remote": REMOTE_REQUIREMENTS,
+        "files": FILES_REQUIREMENTS,
         "dagster": DAGSTER_REQUIREMENTS,
         "dev": DEVELOPMENT_REQUIREMENTS,
     },

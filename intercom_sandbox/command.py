@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"number of {name} (default: {size})",
         )
     parser.add_argument("--days", type=float, default=365, help="days of data (default: 365)")
+    parser.add_argument(
+        "--files",
+        action="store_true",
+        help="serve the attachments of conversations and tickets; their addresses expire after "
+        "30 minutes",
+    )
     parser.add_argument("--seed", type=int, default=1, help="random seed of the data (default: 1)")
     parser.add_argument(
         "--latency", type=float, default=0.0, metavar="S", help="delay of each answer, in seconds"
@@ -93,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         tickets=args.tickets,
         datasets=_DATASET_ROWS,
         days=args.days,
+        files=args.files,
     )
     rate_limit = args.rate_limit or None
     sandbox = Sandbox(

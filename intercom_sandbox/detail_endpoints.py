@@ -59,6 +59,16 @@ class DetailEndpoints:
                 since=(2, 16),
             ),
             Route("POST", "/calls/search", self.search_calls, conversations, since=(2, 14)),
+            *(
+                Route(
+                    "GET",
+                    f"/calls/{{id}}/{kind}",
+                    partial(self.recording, kind),
+                    conversations,
+                    since=(2, 14),
+                )
+                for kind in ("recording", "fin_recording")
+            ),
             Route(
                 "GET",
                 "/fin_voice/conversation/{id}",
@@ -231,6 +241,13 @@ class DetailEndpoints:
             if each["conversation_id"] in wanted
         ]
         return json_answer({"type": "list", "data": calls})
+
+    def recording(self, kind: str, call: Call, call_id: str) -> Answer:
+        """Redirect to the file of a recording, whose address works for a while."""
+        address = self.workspace.recordings.get(f"/calls/{call_id}/{kind}")
+        if address is None:
+            raise RefusalError(404, "not_found", "Call recording not found")
+        return Answer(b"", 302, {"Location": address})
 
     def fin_voice_calls(self, call: Call, conversation_id: str) -> Answer:
         self._check_conversation(conversation_id)

@@ -15,7 +15,7 @@ from .figures import count_members
 from .records import Record
 from .resource_sample import Sample
 from .resources import add_basic_samples, add_samples
-from .sample_details import DetailSample
+from .sample_details import FILE, DetailSample
 from .words import Words, all_words
 from .workspace import Workspace
 
@@ -60,6 +60,7 @@ def generate(
     tickets: int = 12,
     details: int = 200,
     datasets: int = 0,
+    files: bool = False,
     now: float | None = None,
     days: float = 365,
     timezone: str = "America/Los_Angeles",
@@ -70,6 +71,8 @@ def generate(
     tickets: number of tickets apart from conversations that are tickets.
     details: how many of the newest contacts, companies and conversations may have notes, events,
         calls and the like.
+    files: whether the attachments of conversations and tickets, and the recordings of calls, can be
+        downloaded.
     datasets: number of rows in each dataset of the reporting export; 0 creates no datasets.
     """
     end = int(time.time() if now is None else now)
@@ -98,8 +101,20 @@ def generate(
     details_sample.contacts(details)
     details_sample.companies(details)
     details_sample.conversations(details)
+    if files:
+        _add_files(workspace)
     workspace.clock = time.time
     return workspace
+
+
+def _add_files(workspace: Workspace) -> None:
+    """Add what the attachments and calls of the sample lead to."""
+    for attachment in (_ATTACHMENT, FILE):
+        workspace.files.add_known(attachment)
+    for call_id, call in workspace.calls.items():
+        for kind in ("recording", "fin_recording"):
+            if call[f"{kind}_url"] is not None:
+                workspace.add_recording(call_id, kind, content=f"{kind} of {call_id}".encode())
 
 
 class _Making:

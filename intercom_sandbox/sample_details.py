@@ -24,7 +24,7 @@ _TYPES = (
     ("55", "Outage", "Tracker"),
 )
 _SEVERITIES = ("Low", "High")
-_FILE = {
+FILE = {
     "type": "upload",
     "name": "error.png",
     "url": "https://downloads.example.com/i/o/2/error.png?expires=1700000000&signature=00fe",
@@ -144,7 +144,7 @@ class DetailSample:
                 "Amount": maybe(round(chance.uniform(1, 500), 2)),
                 "Urgent": maybe(chance.random() < 0.5),
                 "Due": maybe(updated_at + _DAY),
-                "Screenshots": [_FILE] if number % 5 == 0 else [],
+                "Screenshots": [FILE] if number % 5 == 0 else [],
                 "Old code": maybe("x1", 0.1),
             },
         )
@@ -188,7 +188,7 @@ class DetailSample:
                     },
                 }
             case _:
-                fields |= {"part_type": "note", "body": self.text(), "attachments": [_FILE]}
+                fields |= {"part_type": "note", "body": self.text(), "attachments": [FILE]}
         return fields
 
     # Contacts and companies

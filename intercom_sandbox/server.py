@@ -253,7 +253,9 @@ class Sandbox:
         for hook in self._hooks:
             hook(self, call.method, call.path, self._number)
         faults = self.faults.due(call.method, call.path)
-        limited = self._limited()
+        # The store of the files is another service, with no limit.
+        is_file = call.path.startswith("/files/")
+        limited = None if is_file else self._limited()
         limit_headers = self._limit_headers()
         options = self.options
         seconds = options.latency + random.uniform(0, options.latency_jitter)
@@ -267,7 +269,7 @@ class Sandbox:
             if "edit" in each.details:
                 each.details["edit"](self.workspace)
         fault = next((each for each in faults if each.kind not in ("slow", "edit")), None)
-        answer = self._answer(call, fault)
+        answer = self._answer(call, fault, request.rel_url.raw_path)
         if answer is not None:
             answer = self._with_headers(answer, limit_headers)
         if answer is None or (fault and fault.kind in ("reset_midway", "truncated")):
@@ -278,15 +280,29 @@ class Sandbox:
         self._note(call, answer.status)
         return _response(answer)
 
-    def _answer(self, call: Call, fault: Fault | None) -> Answer | None:
+    def _answer(self, call: Call, fault: Fault | None, raw_path: str) -> Answer | None:
         """Return the answer, or None for no answer at all."""
         answer = _instead(call, fault) if fault else None
         if fault and (answer is not None or fault.kind == "reset_before"):
             if call.path == "/companies/scroll" and (answer is None or answer.status >= 500):
                 self.api.break_scroll()
             return answer
-        answer = self.api.answer(call)
+        answer = self._usual_answer(call, raw_path)
         return _spoilt(call, answer, fault) if fault else answer
+
+    def _usual_answer(self, call: Call, raw_path: str) -> Answer:
+        files = self.workspace.files
+        if not files:
+            return self.api.answer(call)
+        if call.path.startswith("/files/"):
+            return files.answer(call, raw_path, self.clock())
+        answer = self.api.answer(call)
+        now = self.clock()
+        headers = {
+            name: files.signed(value.encode(), self.url, now).decode()
+            for name, value in answer.headers.items()
+        }
+        return replace(answer, body=files.signed(answer.body, self.url, now), headers=headers)
 
     def _limited(self) -> Answer | None:
         """Count this request, and return the refusal if it exceeds the limit."""

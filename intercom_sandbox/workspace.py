@@ -14,6 +14,7 @@ from .children import TABLES
 from .details import Details, note, subscription_type
 from .export_groups import CONTENT_PREFIX, GROUPS
 from .figures import conversation_statistics
+from .files import Files
 from .records import NESTED_LIMIT, PARTS_LIMIT, Record, update
 from .resource_store import ResourceStore
 from .tables import json_text
@@ -75,6 +76,20 @@ class Workspace(Tickets, Details):
         self._full_lists: dict[str, dict[str, Record]] = {}
         self._company_note_lists: dict[str, list[str]] = {}
         self._plain_parts: dict[str, bytes] = {}
+        self.files = Files()
+        # Addresses of files, by the path of a recording.
+        self.recordings: dict[str, str] = {}
+
+    def add_file(self, **fields: Any) -> Record:
+        """Keep a file, and return the attachment that a record may show; see `Files.add`."""
+        return self.files.add(**fields)
+
+    def add_recording(self, call_id: str, kind: str = "recording", **fields: Any) -> Record:
+        """Keep the recording of a call, and return its file."""
+        file = self.add_file(name=f"{kind}.wav", content_type="audio/wav", **fields)
+        with self.lock:
+            self.recordings[f"/calls/{call_id}/{kind}"] = file["url"]
+        return file
 
     def index_now(self) -> None:
         """Show every edit to search immediately, without its lag."""

@@ -18,7 +18,7 @@ from tap_intercom.records.other_attributes import OtherAttributes
 from tap_intercom.records.privacy import Private, Rules, mark_of_column, private
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
-from tap_intercom.streams import STREAMS, stream_of
+from tap_intercom.streams import PARTS_OF_TABLES, STREAMS, stream_of
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
 from tap_intercom.streams.reporting import ReportingDataset
 
@@ -77,6 +77,30 @@ def select(
             )
         selections[name] = _selection(stream, entry, marks, settings, version)
     return selections
+
+
+def with_parts_of_tables(
+    selections: Mapping[str, Selection], settings: Settings
+) -> dict[str, Selection]:
+    """Return the selections and those of streams that write rows of a selected table.
+
+    They are read with their parents, if these or what comes with them are selected.
+    """
+    found = dict(selections)
+    for stream in PARTS_OF_TABLES:
+        assert stream.parent is not None
+        is_read = stream_of(stream.parent).is_among(selections)
+        if stream.rows_of in selections and is_read and stream.is_in(settings):
+            found[stream.name] = selections[stream.rows_of]
+    return found
+
+
+def selects(catalog: Any, stream: str) -> bool:
+    """Whether a catalog selects a stream. Raises ConfigError if it is not a catalog."""
+    return any(
+        name == stream and is_selected(name, all_marks_of(name, entry), ())
+        for name, entry in entries(catalog)
+    )
 
 
 def entries(catalog: Any) -> Iterator[tuple[str, Entry]]:

@@ -36,6 +36,8 @@ BUG_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130
 GARBAGE_THRESHOLD = 200_000
 M_ARENA_MAX = -8
+# Most pages need less. A thread that is interrupted keeps its page in memory meanwhile.
+SWITCH_SECONDS = 0.05
 STDOUT = 1
 
 
@@ -260,6 +262,7 @@ def _suit_memory_to_pages() -> None:
     import gc
 
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+    sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 

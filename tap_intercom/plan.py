@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tap_intercom.attachments.keeper import Keeper
 from tap_intercom.errors import ConfigError, ContractError
 from tap_intercom.intercom.client import Client, Workspace
 from tap_intercom.intercom.export_jobs import ExportJobs
@@ -26,6 +27,7 @@ def plan_runs(
     ahead: ReadAhead,
     jobs: ExportJobs,
     shortfalls: Shortfalls,
+    keeper: Keeper | None = None,
 ) -> list[StreamRun]:
     """Return one run for each group of streams that are read together, in order.
 
@@ -57,6 +59,7 @@ def plan_runs(
                 workspace_id=workspace.id,
                 jobs=jobs,
                 shared=shared,
+                keeper=keeper if _has_files(names) else None,
                 covers=covers,
                 error=error,
             )
@@ -68,12 +71,13 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
     """Return the groups of streams that are read together, in order.
 
     A child is in its parent's group. The stream in which a run was interrupted comes first. A
-    stream that uses the results of another comes after it.
+    stream that uses the results of another comes after it. Tables whose files are stored come last,
+    so others do not wait for a slow file.
     """
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(root_of(name), []).append(name)
-    ordered = sorted(found, key=lambda root: first not in found[root])
+    ordered = sorted(found, key=lambda root: (first not in found[root], _has_files(found[root])))
     for root in list(ordered):
         place = ordered.index(root)
         before = [ordered.index(each) for each in stream_of(root).after if each in ordered]
@@ -81,6 +85,10 @@ def groups(names: list[str], first: str | None) -> list[list[str]]:
         if last > place:
             ordered.insert(last, ordered.pop(place))
     return [sorted(found[root], key=lambda name: name != root) for root in ordered]
+
+
+def _has_files(names: Sequence[str]) -> bool:
+    return any(stream_of(name).rows_of for name in names)
 
 
 def _covers(names: Sequence[str], opening: Opening) -> dict[str, frozenset[str] | None]:

@@ -147,13 +147,12 @@ class Progress:
         """Note that the writing of streams that are read together begins."""
         LOGGER.info("%s: reading", " and ".join(selections))
         root = _root(selections)
-        rows = {
-            selection.name: _Row(name, root, self._state.updated_at(name))
-            for name, selection in selections.items()
-        }
+        rows = {name: _Row(name, root, self._state.updated_at(name)) for name in selections}
         first = len(self._rows) + 1
-        self._rows.update({row.name: row for row in rows.values()})
-        self._written.update(rows)
+        self._rows.update(rows)
+        # Several streams may write rows of one table; the first one counts them.
+        for name, selection in reversed(list(selections.items())):
+            self._written[selection.name] = rows[name]
         self._current = _Current(rows, first, _Pace(time.monotonic()))
 
     def wrote(self, batch: Batch) -> None:

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from tap_intercom.catalog import select
+from tap_intercom.attachments.keeper import Keeper, open_keeper
+from tap_intercom.attachments.storage import open_storage
+from tap_intercom.catalog import select, selects, with_parts_of_tables
 from tap_intercom.discovery import discover
 from tap_intercom.errors import (
     AuthError,
+    ConfigError,
     Stopped,
     TapError,
     TargetGoneError,
@@ -25,14 +28,17 @@ from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import Messages
 from tap_intercom.plan import plan_runs
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
+from tap_intercom.reading.files import with_files
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream_run import Batch, Selection, StreamRun
+from tap_intercom.reading.stream_run import Batch, Selection, Shared, StreamRun
 from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES
+from tap_intercom.records.privacy import Rules
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import IDS_SHOWN, Shortfalls
 from tap_intercom.signals import Uninterrupted
 from tap_intercom.state import State
 from tap_intercom.streams import lineage, root_of, stream_of
+from tap_intercom.streams.conversations import Attachments
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -69,6 +75,8 @@ class Sync:
         self._progress = Progress(client, state, self._shortfalls, progress_pipe)
         self._failures: dict[str, Exception] = {}
         self._jobs = ExportJobs(state.export_job)
+        self._announced: set[str] = set()
+        self._shared: Shared | None = None
         self._has_begun = False
         self._has_written_rows = False
 
@@ -107,6 +115,7 @@ class Sync:
 
     def _read(self, catalog: Any) -> dict[str, Selection]:
         """Write all selected streams, and return the selections."""
+        keeper = self._open_keeper(catalog)
         workspace = self._client.open_workspace()
         LOGGER.info("workspace %s (%s), region %s", workspace.name, workspace.id, workspace.region)
         if mismatch := workspace.mismatch(self._settings.region):
@@ -114,7 +123,8 @@ class Sync:
         if catalog is None:
             LOGGER.info("no catalog given; discovering and reading the default streams")
             catalog = discover(self._client, self._settings, is_only_default=True)
-        selections = select(catalog, self._settings, version=int(self._client.now() * 1000))
+        selected = select(catalog, self._settings, version=int(self._client.now() * 1000))
+        selections = with_parts_of_tables(selected, self._settings)
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
         self._read_all(
             plan_runs(
@@ -126,15 +136,38 @@ class Sync:
                 ahead=ahead,
                 jobs=self._jobs,
                 shortfalls=self._shortfalls,
+                keeper=keeper,
             )
         )
         return selections
+
+    def _open_keeper(self, catalog: Any) -> Keeper | None:
+        """Return what keeps files, if the catalog selects them. Raises ConfigError if it cannot."""
+        if catalog is None or not selects(catalog, Attachments.name):
+            return None
+        settings = self._settings
+        rules = Rules(settings.personal_data, kept=settings.keep_fields.get(Attachments.name, ()))
+        if rules.mode != "keep" and not rules.keeps("path"):
+            raise ConfigError(
+                f"{Attachments.name}: files are personal data, and personal_data is {rules.mode}: "
+                "deselect the stream, or name its field path in keep_fields"
+            )
+        keeper = open_keeper(open_storage(settings.attachments_dir), settings)
+        if settings.body_format == "plaintext" and not settings.inline_images:
+            LOGGER.warning(
+                "%s: inline images of conversations are not stored, because body_format is "
+                "plaintext; set inline_images to true, at the cost of a second request for each "
+                "conversation",
+                Attachments.name,
+            )
+        return keeper
 
     def _read_all(self, runs: list[StreamRun]) -> None:
         if not runs:
             LOGGER.warning("the catalog selects no streams")
             return
         self._has_begun = True
+        self._shared = runs[0].shared
         self._progress.planned([list(run.selections) for run in runs])
         reads = [partial(_read, run, self._progress) for run in runs]
         ahead = runs[0].ahead.run(reads, STREAMS_AT_ONCE, is_patient=True)
@@ -154,6 +187,9 @@ class Sync:
 
     def _begin(self, run: StreamRun) -> None:
         for selection in run.selections.values():
+            if selection.name in self._announced:
+                continue  # several streams write rows of this table
+            self._announced.add(selection.name)
             replication_key = selection.replication_key
             if replication_key is not None and not selection.has(replication_key):
                 replication_key = None  # a catalog made by hand omits the column
@@ -300,9 +336,18 @@ class Sync:
     def _conclude(self, selections: dict[str, Selection]) -> int:
         """Report shortfalls, then failures in one last line, and return the exit code."""
         self._shortfalls.report()
-        for selection in selections.values():
+        for name, selection in selections.items():
+            if stream_of(name).rows_of not in ("", name):
+                continue  # they share the selection of their table
             for (field, kind), count in sorted(selection.coercions.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)
+        if self._shared is not None and self._shared.expiring_addresses:
+            LOGGER.info(
+                "%d addresses of files are in these records and expire half an hour after they "
+                "were read; select the stream %s and set attachments_dir to store the files",
+                self._shared.expiring_addresses,
+                Attachments.name,
+            )
         for name, selection in selections.items():
             _warn_of_unknown_attributes(name, selection)
         self._progress.log_summary()
@@ -371,7 +416,11 @@ def _read(run: StreamRun, progress: Progress) -> Iterator[Batch]:
         if run.error is not None:
             raise run.error
         if has_work:
-            for batch in stream_of(root).batches(run):
+            batches = stream_of(root).batches(run)
+            if run.keeper is not None:
+                names = [name for name in run.selections if stream_of(name).rows_of]
+                batches = with_files(run, names, batches)
+            for batch in batches:
                 progress.read(run.selections, batch)
                 yield batch
     finally:

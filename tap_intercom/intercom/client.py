@@ -195,6 +195,12 @@ class Client:
         """Send a GET request and return the answer."""
         return self._send_until_answered("GET", path, params)
 
+    def redirect(self, path: str) -> str | None:
+        """Return where a GET request leads to, without going there; None if it leads nowhere."""
+        answer = self._send_until_answered("GET", path, None, leads=True)
+        location = answer.body.get("location")
+        return location if isinstance(location, str) else None
+
     def post(
         self, path: str, body: Mapping[str, Any], params: Params = None, *, parse: Parse = parse
     ) -> Answer:
@@ -286,6 +292,7 @@ class Client:
         *,
         urgent: bool = False,
         file: BinaryIO | None = None,
+        leads: bool = False,
         parse: Parse = parse,
     ) -> Answer:
         """Make one attempt: send one request in its turn, and interpret its answer."""
@@ -322,6 +329,8 @@ class Client:
                 status=429,
             )
         self._rate_limit.learn(response.headers)
+        if leads and 300 <= response.status < 400:
+            return Answer(b"", {"location": response.headers.get("Location")}, "")
         # Parsers learn from what they parse, and the clock is set once.
         with self._one_at_a_time:
             _check_status(request, response, content)

@@ -94,14 +94,15 @@ class Connection:
 
 
 def _open_pool(settings: Settings) -> Any:
-    proxy = _proxy_for(settings.base_url)
+    proxy = proxy_for(settings.base_url)
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     try:
-        adapter = _Adapter(proxy, pool_maxsize=settings.concurrency + 1)
+        # The types of its methods depend on the version of requests.
+        adapter: Any = _Adapter(proxy, pool_maxsize=settings.concurrency + 1)
         request = requests.Request("GET", settings.base_url).prepare()
         proxies = {} if proxy is None else {"all": proxy.url}
         pool = adapter.get_connection_with_tls_context(request, bundle or True, proxies=proxies)
-        adapter.cert_verify(pool, request.url, bundle or True, cert=None)  # type: ignore[no-untyped-call]
+        adapter.cert_verify(pool, request.url, bundle or True, cert=None)
     except requests.exceptions.InvalidSchema:
         raise ConfigError("a SOCKS proxy needs the package PySocks") from None
     except requests.RequestException as error:
@@ -117,14 +118,14 @@ def _open_pool(settings: Settings) -> Any:
 
 
 @dataclass(frozen=True)
-class _Proxy:
+class Proxy:
     """A proxy. Its credentials are in the header, not in the URL, which errors may quote."""
 
     url: str
     authorization: str | None
 
 
-def _proxy_for(base_url: str) -> _Proxy | None:
+def proxy_for(base_url: str) -> Proxy | None:
     """Return the proxy that the environment names for a URL.
 
     There is no proxy for this machine: over http:// the token would reach it unencrypted. Raises
@@ -146,8 +147,8 @@ def _proxy_for(base_url: str) -> _Proxy | None:
         )
     if url.scheme and url.scheme.startswith("socks"):
         # SOCKS has no headers, so its credentials can only be in the URL.
-        return _Proxy(url.url, None)
-    return _Proxy(url._replace(auth=None).url, _basic_authorization(url.auth))
+        return Proxy(url.url, None)
+    return Proxy(url._replace(auth=None).url, _basic_authorization(url.auth))
 
 
 def _parsed(value: str) -> Url | None:
@@ -258,7 +259,7 @@ def renew_deadline(response: Any) -> None:
 class _Adapter(HTTPAdapter):
     """Sends requests over connections whose answers have a deadline."""
 
-    def __init__(self, proxy: _Proxy | None, **how: Any) -> None:
+    def __init__(self, proxy: Proxy | None, **how: Any) -> None:
         self._proxy = proxy
         super().__init__(**how)
         _bound(self.poolmanager)

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from typing import Any, ClassVar, NamedTuple, cast
 
 from tap_intercom.errors import ResponseError, TapError
 from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
+from tap_intercom.reading.files import FileStream, keep_files
 from tap_intercom.reading.nested import Found
 from tap_intercom.reading.nested_reader import Cases, Cut, NestedReader, Places
 from tap_intercom.reading.passes import read_until_whole
@@ -28,6 +29,9 @@ from tap_intercom.reading.unreadable import (
     may_be_of_one_record,
     read_again,
 )
+
+# Finding it costs less than a look at each record. A quote inside a text has a backslash before it.
+KEY_OF_A_FILE = b'"filesize"'
 
 
 class Parent(NamedTuple):
@@ -65,6 +69,7 @@ class PageReader:
         self._run = run
         self._nested = NestedReader(stream, run)
         self.children = cast("Sequence[ChildStream]", stream.children)
+        self._files = cast("Sequence[FileStream]", stream.files)
 
     def places(self, records: Sequence[Record]) -> Places:
         """Return the records that each stream's plan wants, for a table without its own filter."""
@@ -133,7 +138,14 @@ class PageReader:
         records = self._stream.parse_response(answer)
         cases = self._nested.cases(records, places, lists) if lists else {}
         parents = self._parents(records, places) if self.children else {}
-        return RenderedPage(self.render(answer, wanted, places, cases), parents)
+        # First, since rendering changes records.
+        files = [
+            keep_files(self._run, each, wanted(answer, each.name))
+            for each in self._files
+            if each.name in places
+        ]
+        rendered = self.render(answer, wanted, places, cases)
+        return RenderedPage(joined([rendered, *files]), parents)
 
     def render(
         self,
@@ -161,6 +173,8 @@ class PageReader:
                 self._stream.post_process(record) for record in wanted(answer, self._stream.name)
             ]
 
+        if self._run.keeper is None and self._stream.counts_addresses(names):
+            self._run.shared.note_addresses(answer.content.count(KEY_OF_A_FILE))
         # Make rows first, since `post_process` changes a record.
         tables: list[tuple[str, Callable[[Answer], list[Record]]]] = [
             (stream.name, partial(rows, stream)) for stream in self._stream.embedded
@@ -329,7 +343,13 @@ class ChildStream(Stream):
             return found if kept is None else list(compress(found, kept))
 
         cases = self.cases(run, parent, answer, names, kept)
-        return PageReader(self, run).render(answer, rows, names, cases)
+        # First, since rendering changes records.
+        files = [
+            keep_files(run, each, self.holders_of_files(answer), parent)
+            for each in cast("Sequence[FileStream]", self.files)
+            if each.name in run.selections
+        ]
+        return joined([PageReader(self, run).render(answer, rows, names, cases), *files])
 
     def cases(
         self,
@@ -361,6 +381,10 @@ class ChildStream(Stream):
             record.update(repeated)
         return found
 
+    def holders_of_files(self, answer: Answer) -> list[Record]:
+        """Return the records of an answer that hold files."""
+        return self.parse_response(answer)
+
     def count(self, answer: Answer) -> int | None:
         """Return None: the probe belongs to the parent."""
         return None
@@ -378,7 +402,8 @@ def joined(batches: Sequence[Batch]) -> Batch:
     for batch in batches:
         counts.update(batch.counts)
     failed = frozenset[str]().union(*(batch.failed for batch in batches))
-    return Batch(b"".join(batch.lines for batch in batches), counts, failed=failed)
+    files = tuple(chain.from_iterable(batch.files for batch in batches))
+    return Batch(b"".join(batch.lines for batch in batches), counts, failed=failed, files=files)
 
 
 def chunks(parents: Sequence[Parent], size: int) -> list[Sequence[Parent]]:

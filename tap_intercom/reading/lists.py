@@ -63,7 +63,8 @@ class ListStream(Stream):
             for name, found in page.parents.items():
                 parents.setdefault(name, []).extend(found)
         if parents:
-            own = [each.name for each in (self, *self.embedded) if each.name in run.plans]
+            together = (self, *self.embedded, *self.files)
+            own = [each.name for each in together if each.name in run.plans]
             yield Batch(reached=dict.fromkeys(own, run.origin.limit))
         for child in reader.children:
             if child.name in parents:

@@ -440,7 +440,8 @@ class SearchStream(Stream):
         The generic parser is needed if other tables use the records, or if the stream changes more
         in them than nested fields.
         """
-        is_alone = span.streams.isdisjoint(each.name for each in self.embedded)
+        others = (each.name for each in (*self.embedded, *self.files))
+        is_alone = span.streams.isdisjoint(others)
         prepares_more = type(self).post_process is not Stream.post_process
         if self.name in span.streams and is_alone and not prepares_more:
             return run.selections[self.name].parser.parse

@@ -68,6 +68,7 @@ class Stream:
     lists: the nested lists that columns and embedded streams are made of.
     embedded: streams whose rows are inside the records of this one.
     children: the `ChildStream`s that cost a request for each record of this one.
+    files: the `FileStream`s whose files are in the records of this one.
     permission: the box in Developer Hub that lets an app read the table (API-B2).
     request_cost: the requests that a run spends on it.
     first_version, last_version: the API versions that have it.
@@ -87,6 +88,7 @@ class Stream:
     has_documented_order: whether Intercom documents the order of a list that is newest first.
     is_append_only: whether records neither leave that list nor change in it.
     is_selected_by_default: whether a run without a catalog reads it.
+    rows_of: the table that its rows belong to, if that is not its own.
     advice: what to know before selecting it, for the documentation.
     not_sent_again: rows that Intercom once sent and no longer sends, although they are not deleted.
     """
@@ -105,6 +107,7 @@ class Stream:
     lists: ClassVar[Sequence[NestedList]] = ()
     embedded: ClassVar[Sequence[EmbeddedStream]] = ()
     children: ClassVar[Sequence[Stream]] = ()
+    files: ClassVar[Sequence[Stream]] = ()
     older_columns: ClassVar[Mapping[str, OlderColumn]] = {}
     attributes: ClassVar[str | None] = None
     attributes_field: ClassVar[str] = "custom_attributes"
@@ -120,6 +123,7 @@ class Stream:
     has_documented_order: ClassVar[bool] = True
     is_append_only: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
+    rows_of: ClassVar[str] = ""
     advice: ClassVar[str | None] = None
     not_sent_again: ClassVar[str | None] = None
 
@@ -141,7 +145,7 @@ class Stream:
     @classmethod
     def dependents(cls) -> Sequence[Stream]:
         """The streams whose records come from this one's or are read for them."""
-        return *cls.embedded, *cls.children
+        return *cls.embedded, *cls.children, *cls.files
 
     def is_in(self, settings: Settings) -> bool:
         """Whether the API version of the settings has this table."""
@@ -200,6 +204,10 @@ class Stream:
     def instants(self, records: Sequence[Record]) -> list[int | None]:
         """Return when each record changed."""
         return [self.instant(record) for record in records]
+
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        """Whether the files in its records count as the ones that a run of these streams reads."""
+        return False
 
     def is_among(self, names: Collection[str]) -> bool:
         """Whether this table, or one that comes with it, is among these streams."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from tap_intercom.attachments.keeper import Keeper
 from tap_intercom.errors import ContractError, TapError
 from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.intercom.export_jobs import ExportJobs
@@ -38,6 +39,7 @@ class Batch:
         since not every error survives a file.
     expected: number of records that Intercom counts in what the reader now begins.
     passed: how many of those have come with all rows that belong to them.
+    files: the files that were submitted, with the file stream that gets their rows.
     """
 
     lines: bytes = b""
@@ -46,6 +48,7 @@ class Batch:
     failed: frozenset[str] = frozenset()
     expected: int = 0
     passed: int = 0
+    files: Sequence[tuple[str, int]] = ()
 
     @property
     def size(self) -> int:
@@ -90,6 +93,7 @@ class StreamRun:
     jobs: the run's export jobs.
     shared: the run's place for results that one stream leaves to another.
     covers: what each stream covers, see `Stream.covers`.
+    keeper: keeps the files of the records; None if the run does not want them.
     error: why the group cannot be read at all.
     given_up: why a stream is no longer read.
     unfinished: streams whose records changed faster than they were read; the next run reads the
@@ -111,6 +115,7 @@ class StreamRun:
     jobs: ExportJobs
     shared: Shared
     covers: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    keeper: Keeper | None = None
     error: Exception | None = None
     given_up: dict[str, Exception] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
@@ -237,6 +242,7 @@ class Shared:
 
     selections: those of the whole run.
     streams: the streams that are read for the selected ones.
+    expiring_addresses: how many addresses of files the records contain that nobody keeps.
     written: ids of the records written in this run, by table; only tables with an entry are
         tracked.
     """
@@ -244,8 +250,14 @@ class Shared:
     def __init__(self, selections: Mapping[str, Selection], streams: Iterable[str]) -> None:
         self.selections = selections
         self.written: dict[str, set[str]] = {}
+        self.expiring_addresses = 0
+        self._lock = threading.Lock()
         self._ended = {name: threading.Event() for name in streams}
         self._left: dict[str, Any] = {}
+
+    def note_addresses(self, count: int) -> None:
+        with self._lock:
+            self.expiring_addresses += count
 
     def share(self, stream: str, what: Any) -> None:
         self._left[stream] = what

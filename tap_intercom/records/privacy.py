@@ -46,7 +46,7 @@ class Rules(NamedTuple):
     """
 
     mode: str
-    key: str
+    key: str = ""
     hashed: Collection[str] = ()
     kept: Collection[str] = ()
 

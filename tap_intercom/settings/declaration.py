@@ -164,6 +164,19 @@ class Settings:
         TEXT,
         note="state file + .ids",
     )
+    attachments_dir: str | None = _setting(
+        "Where the stream attachments stores files: a folder, or a URL such as s3://bucket/files.",
+        TEXT,
+    )
+    attachment_max_bytes: int = _setting(
+        "Largest file to store, in bytes; a larger one gets only a row.", COUNT, 1_000_000_000
+    )
+    inline_images: bool = _setting(
+        "Store inline images of conversations although body_format is plaintext, at the cost of a "
+        "second request for each conversation.",
+        BOOLEAN,
+        False,
+    )
     custom_object_types: Sequence[str] = _setting(
         "Types of custom objects to read (default: those that conversation attributes refer to).",
         NAMES,

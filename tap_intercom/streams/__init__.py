@@ -29,15 +29,22 @@ AREAS = (
     tickets,
     workspace,
 )
-_STREAMS = [stream for area in AREAS for root in area.STREAMS for stream in root.with_children()]
-STREAMS: dict[str, Stream] = {
-    stream.name: stream for stream in sorted(_STREAMS, key=lambda stream: stream.name)
+_EVERY = {
+    stream.name: stream
+    for area in AREAS
+    for root in area.STREAMS
+    for stream in root.with_children()
 }
+STREAMS: dict[str, Stream] = {
+    name: stream for name, stream in sorted(_EVERY.items()) if stream.rows_of in ("", name)
+}
+# Streams that write rows of a table of another name, so no catalog has them.
+PARTS_OF_TABLES = [stream for name, stream in _EVERY.items() if name not in STREAMS]
 
 
 def stream_of(name: str) -> Stream:
     """Return the stream with a name, which may be a dataset's. Raises KeyError."""
-    return dataset_stream(name) if is_dataset(name) else STREAMS[name]
+    return dataset_stream(name) if is_dataset(name) else _EVERY[name]
 
 
 def lineage(name: str) -> Iterator[Stream]:

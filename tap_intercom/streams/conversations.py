@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from tap_intercom.errors import AuthError
+from tap_intercom.attachments.links import (
+    Link,
+    links_of_call,
+    links_of_conversation,
+    links_of_side_conversation,
+    path_of_recording,
+)
+from tap_intercom.errors import AuthError, ResponseError
 from tap_intercom.intercom.client import BARE, Answer, Client
-from tap_intercom.intercom.pages import ByCursor, Numbered, only_page
+from tap_intercom.intercom.pages import ByCursor, Numbered, only_page, read_pages
 from tap_intercom.reading.children import ChildStream, Parent
+from tap_intercom.reading.files import FileStream
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.nested_reader import Case, Cases
@@ -21,6 +30,7 @@ from tap_intercom.reading.stream import (
     Probe,
     columns_of,
     instant_of,
+    list_of,
 )
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
@@ -37,6 +47,7 @@ ADDED_ON_REQUEST = (2, 16)
 OF_CONVERSATION = {"conversation_id": "id", "conversation_updated_at": "updated_at"}
 TICKETS = frozenset({"conversations that are tickets"})
 TICKETS_MISSING = MissingPermission("Read tickets", "all conversations that are tickets")
+INLINE_IMAGES = frozenset({"inline images"})
 ALL_PART_TYPES = frozenset({"part types of 2.13"})
 
 
@@ -90,6 +101,54 @@ class ConversationPartAttachment(EmbeddedStream):
     position_field = "position"
 
 
+class Attachments(FileStream):
+    """Source: GET /conversations/{id}, and the addresses of the files."""
+
+    summary = "One record per file of each conversation, ticket and call that changed; stores it."
+    name = "attachments"
+    permission = READ_CONVERSATIONS
+    request_cost = "those of conversation_parts, shared; 1 per new file, not to Intercom's API"
+    advice = (
+        "needs attachments_dir; stores the files of conversations, and those of tickets, side "
+        "conversations and calls if their tables are selected"
+    )
+    # A full read would replace the rows of files that Intercom no longer sends.
+    is_snapshot = True
+
+    def covers(self, opening: Opening) -> frozenset[str]:
+        return INLINE_IMAGES if _wants_images(opening.settings) else frozenset()
+
+    def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
+        for record in records:
+            yield from links_of_conversation(record, self._html_of(run, record))
+
+    def read_again(self, run: StreamRun, link: Link) -> Iterator[Link]:
+        # In HTML both kinds of files have their addresses.
+        found = run.client.get(_conversation_path(link.conversation_id)).body
+        return links_of_conversation(found, found)
+
+    def _html_of(self, run: StreamRun, conversation: Record) -> Record | None:
+        """Return a conversation with HTML bodies, if its inline images are wanted."""
+        if run.settings.body_format != "plaintext":
+            return conversation
+        if not _wants_images(run.settings):
+            return None
+        try:
+            return run.client.get(_conversation_path(conversation.get("id"))).body
+        except ResponseError as error:
+            if error.is_gone:
+                return None
+            raise
+
+
+def _wants_images(settings: Settings) -> bool:
+    return settings.body_format != "plaintext" or settings.inline_images
+
+
+def _conversation_path(conversation_id: Any) -> str:
+    return ConversationParts.path.format(id=conversation_id)
+
+
 class ConversationParts(ChildStream):
     """Source: GET /conversations/{id}."""
 
@@ -101,6 +160,7 @@ class ConversationParts(ChildStream):
     from_parent = OF_CONVERSATION
     replication_key = "updated_at"
     embedded = (ConversationPartAttachment(),)
+    files = (Attachments(),)
     is_selected_by_default = True
 
     def covers(self, opening: Opening) -> frozenset[str]:
@@ -112,6 +172,12 @@ class ConversationParts(ChildStream):
         if run.settings.version >= ADDED_ON_REQUEST and run.shows(self.name, "translations"):
             asked["include_translations"] = "true"
         return asked
+
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        return True
+
+    def holders_of_files(self, answer: Answer) -> list[Record]:
+        return [answer.body]
 
     def cases(
         self,
@@ -176,6 +242,27 @@ class SideConversationParts(EmbeddedStream):
     html_fields = ("body",)
 
 
+class AttachmentsOfSideConversations(FileStream):
+    """Source: GET /conversations/{id}/side_conversations."""
+
+    summary = "The rows of attachments for the files of side conversations."
+    name = "attachments_of_side_conversations"
+    permission = READ_CONVERSATIONS
+    first_version = (2, 16)
+
+    def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
+        for record in records:
+            yield from links_of_side_conversation(record, str(parent.id), parent.updated_at)
+
+    def read_again(self, run: StreamRun, link: Link) -> Iterator[Link]:
+        path = SideConversations.path.format(id=link.conversation_id)
+        for answer in read_pages(run.client.get, path, SideConversations.paging):
+            for side in list_of(answer.body, SideConversations.records_key, path):
+                yield from links_of_side_conversation(
+                    side, str(link.conversation_id), link.updated_at
+                )
+
+
 class SideConversations(ChildStream):
     """Source: GET /conversations/{id}/side_conversations."""
 
@@ -193,6 +280,10 @@ class SideConversations(ChildStream):
     paging = Numbered(50)
     lists = (PARTS_OF_SIDE_CONVERSATION,)
     embedded = (SideConversationParts(),)
+    files = (AttachmentsOfSideConversations(),)
+
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        return True
 
     def instant(self, record: Record) -> int | None:
         """Return when its newest part was created."""
@@ -367,6 +458,10 @@ class Conversations(SearchStream):
     )
     is_selected_by_default = True
 
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        # The answers for its parts have the files of the first message too.
+        return self.name in names and ConversationParts.name not in names
+
     def covers(self, opening: Opening) -> frozenset[str]:
         settings = opening.settings
         missing_permissions = list(
@@ -435,6 +530,33 @@ class DeletedConversations(ListStream):
     not_sent_again = NOT_DOCUMENTED_AGE
 
 
+class AttachmentsOfCalls(FileStream):
+    """Source: GET /calls/{id}/recording, which leads to the file."""
+
+    summary = "The rows of attachments for the recordings of calls."
+    name = "attachments_of_calls"
+    permission = READ_CONVERSATIONS
+    request_cost = "1 per recording"
+    first_version = (2, 14)
+
+    def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
+        return chain.from_iterable(map(links_of_call, records))
+
+    def address(self, run: StreamRun, link: Link) -> str | None:
+        path = path_of_recording(link.url)
+        if path is None:
+            return link.url
+        try:
+            return run.client.redirect(path)
+        except ResponseError as error:
+            if error.is_gone:
+                return None
+            raise
+
+    def read_again(self, run: StreamRun, link: Link) -> Iterator[Link]:
+        yield link  # its address is a new one each time
+
+
 class Calls(ListStream):
     """Source: GET /calls."""
 
@@ -445,6 +567,7 @@ class Calls(ListStream):
     request_cost = "1 per 25 calls"
     first_version = (2, 14)
     paging = Numbered(25)
+    files = (AttachmentsOfCalls(),)
 
 
 class Macros(ListStream):

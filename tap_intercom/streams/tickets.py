@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from tap_intercom.attachments.links import Link, links_of_ticket
+from tap_intercom.reading.files import FileStream
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList, WholeRecord
 from tap_intercom.reading.search import SearchStream
 from tap_intercom.reading.stream import EmbeddedStream, OlderColumn
-from tap_intercom.reading.stream_run import Opening, Record
+from tap_intercom.reading.stream_run import Opening, Record, StreamRun
 from tap_intercom.streams.conversations import ATTACHMENTS, FILE, part_types
 from tap_intercom.times import DAY_SECONDS
 
@@ -94,6 +100,22 @@ class TicketPartAttachment(EmbeddedStream):
         return [row for part in TicketParts().child_records(parent) for row in rows_of(part)]
 
 
+class AttachmentsOfTickets(FileStream):
+    """Source: POST /tickets/search."""
+
+    summary = "The rows of attachments for the files of tickets."
+    name = "attachments_of_tickets"
+    permission = READ_TICKETS
+    first_version = (2, 10)
+    lists = (PARTS,)
+
+    def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
+        return chain.from_iterable(map(links_of_ticket, records))
+
+    def read_again(self, run: StreamRun, link: Link) -> Iterator[Link]:
+        return links_of_ticket(run.client.get(f"/tickets/{link.ticket_id}").body)
+
+
 class Tickets(SearchStream):
     """Source: POST /tickets/search."""
 
@@ -124,6 +146,10 @@ class Tickets(SearchStream):
     lookback_reason = "a ticket may get a part without a new updated_at"
     lists = (PARTS, CONTACTS, LINKS)
     embedded = (TicketParts(), TicketContact(), TicketLink(), TicketPartAttachment())
+    files = (AttachmentsOfTickets(),)
+
+    def counts_addresses(self, names: Collection[str]) -> bool:
+        return True
 
 
 class TicketTypeAttributes(EmbeddedStream):

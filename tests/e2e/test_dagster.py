@@ -190,7 +190,7 @@ def write(path: Path, document: Any) -> None:
     path.write_text(json.dumps(document))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[dict[str, Any]]:
     with postgresql() as server:
         yield server

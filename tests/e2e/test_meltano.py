@@ -161,6 +161,16 @@ def assert_all_arrived(project: Project, sandbox: Sandbox) -> None:
 # -- Runs and their state ------------------------------------------------------------------------
 
 
+def test_the_command_of_the_readme_shows_the_rows(project: Project) -> None:
+    project.run()
+    readme = (ROOT / EXAMPLE / "README.md").read_text()
+    (command,) = re.findall(r"```sh\n(\.meltano/.*?)```", readme, re.DOTALL)
+    shown = subprocess.run(
+        command, shell=True, cwd=project.folder, capture_output=True, text=True, check=True
+    )
+    assert project.rows("contacts")["contacts"][0]["id"] in shown.stdout
+
+
 def test_a_second_run_reads_only_what_changed(
     installed: Project, sandbox_of: Callable[[], Sandbox]
 ) -> None:

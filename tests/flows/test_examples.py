@@ -21,10 +21,10 @@ from intercom_sandbox import Sandbox, generate
 from tap_intercom.streams import STREAMS
 
 ENDPOINTS = json.loads((TESTS / "endpoints.json").read_text("utf-8"))
-# Exports are files, and what is deleted is found out by comparing.
+# Exports are files, what is deleted is found out by comparing, and attachments store files.
 BEYOND_THE_CORE = sorted(
     name
-    for name in STREAMS.keys() - set(CORE) - {"deletions"}
+    for name in STREAMS.keys() - set(CORE) - {"deletions", "attachments"}
     if not name.startswith("content_export_")
 )
 

@@ -144,7 +144,8 @@ def gone(workspace: Workspace) -> None:
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two runs of every stream write, the second one after `gone`."""
-    workspace = generate(seed=3, contacts=120, companies=30, conversations=40, parts=300, days=90)
+    sizes: dict[str, Any] = {"contacts": 120, "companies": 30, "conversations": 40, "parts": 300}
+    workspace = generate(seed=3, **sizes, days=90, files=True)
     settings: dict[str, Any] = {
         "start_date": (datetime.now(timezone.utc) - timedelta(days=200)).date().isoformat(),
         "add_workspace_id": True,
@@ -153,6 +154,7 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     refer(workspace)
     with Sandbox(workspace) as sandbox:
         tap = Tap(sandbox, tmp_path_factory.mktemp("joins"))
+        settings["attachments_dir"] = str(tap.folder / "files")
         settings["known_ids_file"] = str(tap.folder / "known.ids")
         catalog = selecting(tap.discover(**settings), *STREAMS)
         first = tap.sync(catalog=catalog, **settings)

@@ -18,6 +18,7 @@ LAYERS = [
     ["log", "signals", "files", "text_table"],
     ["bar", "settings", "records", "windows", "known_ids", "shortfalls"],
     ["messages", "state", "intercom"],
+    ["attachments"],
     ["reading"],
     ["streams"],
     ["catalog", "progress"],

@@ -12,6 +12,7 @@ UNIT = TESTS / "unit"
 
 # Modules and packages that only whole runs show to be right, and the tests that do.
 TESTED_BY_RUNS = {
+    "attachments/keeper.py": "threads, a server and a store: flows/test_attachments.py",
     "bar.py": "the bar on a terminal: flows/test_progress.py",
     "cli.py": "arguments and exit codes of the process: flows/test_bad_input.py",
     "commands/about.py": "compared with tests/about.json by test_docs.py",
@@ -26,6 +27,7 @@ TESTED_BY_RUNS = {
     "discovery.py": "asks Intercom for attributes: flows/test_discover.py",
     "intercom/connection.py": "sockets, proxies and TLS: flows/test_network.py",
     "progress.py": "lines and bars of a run: flows/test_progress.py",
+    "reading/files.py": "rows that follow their files: flows/test_attachments.py",
     "reading/lists.py": "joins passes and children of lists: flows/test_paging.py",
     "reading/nested_reader.py": "requests for the rest of lists: flows/test_nested.py",
     "reading/schema_notes.py": "what schema files say: test_schemas.py and flows/test_copies.py",

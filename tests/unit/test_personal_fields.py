@@ -96,6 +96,7 @@ EXCEPTIONS = {
         ),
         "a type, or the label of a state or attribute: the same for many",
     ),
+    "attachments.kind": "how a record holds a file, the same for many",
     "*id": "an id of Intercom's",
     "*_sdc_record_hash": "a key of the table",
     "*.transcript_status": "a status, the same for many",

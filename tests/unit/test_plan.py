@@ -28,6 +28,9 @@ from tap_intercom.streams import STREAMS, root_of, stream_of
             [["conversations", "conversation_parts"], ["tags"]],
         ),
         (["tags", "conversation_parts"], None, [["tags"], ["conversation_parts"]]),
+        # Files come last, so no other table waits for a slow one.
+        (["attachments", "tags"], None, [["tags"], ["attachments"]]),
+        (["attachments", "tags"], "attachments", [["attachments"], ["tags"]]),
     ],
 )
 def test_groups_come_in_order(

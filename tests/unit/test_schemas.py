@@ -59,6 +59,8 @@ REPLICATION_KEYS = {
 
 # Tables of links, and the like: what each of their columns is in the official description.
 FILE = ("type", "name", "url", "content_type", "filesize", "width", "height")
+# Those that a row of attachments repeats.
+STORED = ("name", "url", "content_type", "width", "height")
 LINKS = {
     "activity_log_event_types": {"event_type": "activity_log_event_type_list.event_types[]"},
     "call_transcripts": {
@@ -105,6 +107,12 @@ LINKS = {
         "contact_id": "contact.id",
         "tag_id": "contact.tags.data[].id",
         "contact_updated_at": "contact.updated_at",
+    },
+    "attachments": {
+        "conversation_id": "conversation_list_item.id",
+        "ticket_id": "ticket.id",
+        "updated_at": "conversation_list_item.updated_at",
+        **{each: f"conversation_part.attachments[].{each}" for each in FILE if each in STORED},
     },
     "conversation_attachment": {
         "conversation_id": "conversation_list_item.id",
@@ -303,6 +311,19 @@ def undescribed_ticket_type(path: str) -> dict[str, str]:
 
 # Fields of real answers that the description lacks, and our own.
 UNDESCRIBED = {
+    # What the tap knows of a stored file.
+    "attachments": {
+        "id": "string",
+        "parent_stream": "string",
+        "parent_id": "string",
+        "kind": "string",
+        "position": "integer",
+        "size": "integer",
+        "sha256": "string",
+        "path": "string",
+        "status": "string",
+        "reason": "string",
+    },
     # Attachments have no id, so the tap counts them.
     "conversation_attachment": {"position": "integer"},
     "conversation_part_attachment": {"position": "integer"},

@@ -357,7 +357,8 @@ def test_every_setting_is_documented() -> None:
     rows = {row.name: row for row in document()}
     assert list(rows) == [field.name for field in fields(Settings)]
     assert all(row.help.endswith(".") and row.default and row.allowed for row in rows.values())
-    assert [row.name for row in rows.values() if row.secret] == ["access_token", "client_secret"]
+    secrets = ["access_token", "client_secret", "hash_key"]
+    assert [row.name for row in rows.values() if row.secret] == secrets
     assert rows["start_date"].default == "required"
     assert rows["request_timeout"].default == "300"
     assert rows["strict"].default == "false"

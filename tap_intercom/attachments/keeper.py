@@ -1,0 +1,190 @@
+"""Keeps files with threads of its own, so that nothing else waits for a slow one.
+
+Readers submit the files that they find and get numbers. What became of each file is asked for by
+its number, once, in any order.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from tap_intercom.attachments.addresses import RefusedError
+from tap_intercom.attachments.download import (
+    DeadError,
+    Downloaded,
+    Downloader,
+    TooLargeError,
+    UnansweredError,
+    root_of,
+)
+from tap_intercom.attachments.links import INLINE_IMAGE, Link
+from tap_intercom.attachments.names import stored_path
+from tap_intercom.attachments.storage import Note, Spool, Storage
+from tap_intercom.errors import UnavailableError
+from tap_intercom.settings import Settings
+from tap_intercom.signals import start_thread
+
+LOGGER = logging.getLogger("tap_intercom")
+
+DOWNLOADS_AT_ONCE = 16
+# Addresses expire, so no more of them wait than can be asked in time.
+MAX_WAITING = 2_000
+# If as many files in a row do not come from a host, the host is down, not a file broken.
+MAX_UNANSWERED = 3
+
+STORED, GONE, TOO_LARGE, REFUSED = "stored", "gone", "too_large", "refused"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a file.
+
+    note: where it is; None if it is not stored.
+    status: its final status. reason: why it is not stored.
+    """
+
+    link: Link
+    status: str
+    note: Note | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to keep.
+
+    address: returns where to download it now, or None if it no longer exists.
+    again: the same, read again from Intercom.
+    """
+
+    link: Link
+    address: Callable[[], str | None]
+    again: Callable[[], str | None]
+
+
+class Keeper:
+    """Downloads and stores files in the background; any thread may call its methods."""
+
+    def __init__(self, storage: Storage, downloader: Downloader, max_bytes: int) -> None:
+        self._storage = storage
+        self._downloader = downloader
+        self._max_bytes = max_bytes
+        self._queue: SimpleQueue[tuple[Wanted, Future[Kept]]] = SimpleQueue()
+        self._room = threading.BoundedSemaphore(MAX_WAITING)
+        self._lock = threading.Lock()
+        self._futures: dict[int, Future[Kept]] = {}
+        self._number = 0
+        self._threads = 0
+        self._unanswered: Counter[str] = Counter()
+        self._error: Exception | None = None
+
+    def submit(self, wanted: Wanted) -> int:
+        """Keep a file soon, and return its number. Wait only if very many files are waiting."""
+        self._room.acquire()
+        future: Future[Kept] = Future()
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._futures[number] = future
+            if self._threads < DOWNLOADS_AT_ONCE:
+                self._threads += 1
+                start_thread(self._work)
+        self._queue.put((wanted, future))
+        return number
+
+    def is_done(self, number: int, seconds: float = 0.0) -> bool:
+        """Whether it is known what became of a file; wait for that a while."""
+        with self._lock:
+            future = self._futures[number]
+        return future.done() or bool(seconds and wait([future], seconds).done)
+
+    def result(self, number: int) -> Kept:
+        """Wait for a file, and return what became of it, once.
+
+        Raises TapError if files can no longer be kept.
+        """
+        with self._lock:
+            future = self._futures.pop(number)
+        return future.result()
+
+    def _work(self) -> None:
+        while True:
+            wanted, future = self._queue.get()
+            try:
+                if self._error is not None:
+                    raise self._error
+                kept = self._keep(wanted)
+            except Exception as error:
+                # The store, or Intercom, fails for every file. No other one is tried.
+                self._error = self._error or error
+                future.set_exception(self._error)
+            else:
+                future.set_result(kept)
+            finally:
+                self._room.release()
+
+    def _keep(self, wanted: Wanted) -> Kept:
+        link = wanted.link
+        note = self._storage.note(link.id)
+        if note is not None and note.source == link.source and link.size in (None, note.size):
+            return Kept(link, STORED, note)
+        if link.size is not None and link.size > self._max_bytes:
+            return Kept(link, TOO_LARGE, reason=f"more than {self._max_bytes:,} bytes")
+        with self._storage.spool() as spool:
+            try:
+                downloaded = self._download(wanted, spool)
+            except DeadError as error:
+                return Kept(link, GONE, reason=str(error))
+            except TooLargeError as error:
+                return Kept(link, TOO_LARGE, reason=str(error))
+            except RefusedError as error:
+                return Kept(link, REFUSED, reason=str(error))
+            except UnansweredError as error:
+                return self._unanswered_by(link, error)
+            self._unanswered.pop(downloaded.root, None)
+            note = Note(
+                stored_path(link),
+                downloaded.size,
+                downloaded.sha256,
+                link.source,
+                link.content_type or downloaded.content_type,
+            )
+            return Kept(link, STORED, self._storage.store(link.id, spool, note))
+
+    def _download(self, wanted: Wanted, spool: Spool) -> Downloaded:
+        """Download a file. A dead address is read again from Intercom, once."""
+        try:
+            return self._fetch(wanted.link, wanted.address(), spool)
+        except DeadError as error:
+            LOGGER.debug("%s; reading its address again", error)
+        spool.restart()
+        return self._fetch(wanted.link, wanted.again(), spool)
+
+    def _fetch(self, link: Link, address: str | None, spool: Spool) -> Downloaded:
+        if address is None:
+            raise DeadError("Intercom no longer has it")
+        # Mails show images of hosts that are no more. Such a host costs one long wait, not many.
+        is_known = link.kind == INLINE_IMAGE and root_of(address) in self._unanswered
+        return self._downloader.fetch(address, spool, is_patient=not is_known)
+
+    def _unanswered_by(self, link: Link, error: UnansweredError) -> Kept:
+        """Give up a file that does not come. Raises UnavailableError if its host is down.
+
+        Images are on hosts of other people, which may stay down.
+        """
+        with self._lock:
+            self._unanswered[error.root] += 1
+            is_down = self._unanswered[error.root] >= MAX_UNANSWERED
+        if link.kind != INLINE_IMAGE and (is_down or not self._downloader.answers(error.root)):
+            raise UnavailableError(f"attachments: {error}") from error
+        return Kept(link, REFUSED, reason=str(error))
+
+
+def open_keeper(storage: Storage, settings: Settings) -> Keeper:
+    return Keeper(storage, Downloader(settings, DOWNLOADS_AT_ONCE), settings.attachment_max_bytes)

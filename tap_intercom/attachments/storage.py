@@ -1,0 +1,415 @@
+"""Where files are kept: a local folder, or any store that fsspec can write to.
+
+A file appears under its name at once and whole. Beside the files, a note for each says what was
+stored, so a later run need not download it again. A note is written after its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from uuid import uuid4
+
+import orjson
+
+from tap_intercom import log
+from tap_intercom.attachments.names import with_hash
+from tap_intercom.errors import ConfigError, UnavailableError
+
+T = TypeVar("T")
+
+SETTING = "config: attachments_dir"
+# Our own objects beside the files.
+OWN_FOLDER = ".tap-intercom"
+# What a killed run left is removed once no run can still be writing it.
+OLD_SECONDS = 86_400
+CHUNK_BYTES = 1_048_576
+ATTEMPTS = 4
+FIRST_WAIT_SECONDS = 0.5
+# A shorter text would be part of common words, which the log would then hide.
+SHORTEST_HIDDEN = 4
+
+
+class StoreError(UnavailableError):
+    """The store of the files failed during a run."""
+
+
+class Note(NamedTuple):
+    """What was stored of a file. source: the address that it came from, without signature."""
+
+    path: str
+    size: int
+    sha256: str
+    source: str
+    content_type: str | None
+
+
+def _umask() -> int:
+    """Return the permissions that new files do not get; reading them requires setting them."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+# Read once, before there are threads: setting it is for the whole process.
+_UMASK = _umask()
+
+
+class Spool:
+    """A file that nobody else knows of, for what arrives; it ends with its block, unless moved."""
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        descriptor, self.path = tempfile.mkstemp(prefix="tap-intercom-", dir=folder)
+        os.chmod(self.path, 0o666 & ~_UMASK)
+        self._file: BinaryIO = open(descriptor, "wb")  # noqa: SIM115
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            os.unlink(self.path)
+
+    def write(self, data: bytes) -> None:
+        """Add to the file. Raises StoreError if there is no room."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        self._file.seek(0)
+        self._file.truncate()
+
+    def finish(self, is_durable: bool = False) -> None:
+        """Write everything to the file, and to the disk if it must outlast a power failure."""
+        try:
+            self._file.flush()
+            if is_durable:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> StoreError:
+        folder = os.path.dirname(self.path)
+        return StoreError(f"attachments: {folder} cannot be written: {error.strerror}")
+
+
+class Storage(Protocol):
+    """A place for files. Its methods raise StoreError; any thread may call them."""
+
+    def check(self) -> None:
+        """Raise ConfigError if nothing can be written here."""
+
+    def spool(self) -> Spool:
+        """Return a new file for what arrives."""
+
+    def note(self, file_id: str) -> Note | None:
+        """Return what is stored of a file, or None unless it is still there as noted."""
+
+    def store(self, file_id: str, spool: Spool, note: Note) -> Note:
+        """Give a whole file its name, and return where it is: its path may be taken."""
+
+
+def open_storage(place: str | None) -> Storage:
+    """Return the place that the setting names. Raises ConfigError if it cannot be used."""
+    if not place:
+        raise ConfigError(
+            f"{SETTING}: missing, but the stream attachments is selected; set it to a folder, or "
+            "to a URL such as s3://bucket/files"
+        )
+    scheme, is_url, rest = place.partition("://")
+    if is_url and scheme.lower() == "file":
+        place, is_url = rest, ""
+    storage: Storage = RemoteStorage(place) if is_url else LocalStorage(Path(place))
+    storage.check()
+    return storage
+
+
+class LocalStorage:
+    """Files in a folder: written to a temporary name there, then renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.expanduser().absolute()
+        self._own = self._folder / OWN_FOLDER
+        self._incoming = self._own / "incoming"
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        try:
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            with Spool(self._incoming) as spool:
+                spool.write(b"x")
+                spool.finish()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(f"{SETTING}: {self._folder} cannot be written: {reason}") from None
+        except StoreError as error:
+            raise ConfigError(f"config: {error}") from None
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        for path in self._incoming.iterdir():
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > OLD_SECONDS:
+                    path.unlink()
+
+    def spool(self) -> Spool:
+        return self._try(lambda: Spool(self._incoming))
+
+    def note(self, file_id: str) -> Note | None:
+        def read() -> Note | None:
+            try:
+                note = _parsed(self._note_path(file_id).read_bytes())
+                if note is not None and _hash_of(self._folder / note.path) == note.sha256:
+                    return note
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                pass
+            return None
+
+        return self._try(read)
+
+    def store(self, file_id: str, spool: Spool, note: Note) -> Note:
+        def store() -> Note:
+            spool.finish(is_durable=True)
+            with self._lock:
+                stored = self._free(note)
+                path = self._folder / stored.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(spool.path, path)
+            _sync_folder(path.parent)
+            # The name of the file is safe before the note says so.
+            noted = self._note_path(file_id)
+            noted.parent.mkdir(parents=True, exist_ok=True)
+            with Spool(self._incoming) as file:
+                file.write(orjson.dumps(stored._asdict()))
+                file.finish()
+                os.replace(file.path, noted)
+            return stored
+
+        return self._try(store)
+
+    def _free(self, note: Note) -> Note:
+        """Return the note with a path that no other content has."""
+        for path in (note.path, with_hash(note.path, note.sha256)):
+            place = self._folder / path
+            if not place.exists() or _hash_of(place) == note.sha256:
+                return note._replace(path=path)
+        raise OSError(f"{note.path} is taken by another file")
+
+    def _note_path(self, file_id: str) -> Path:
+        return self._own / "stored" / file_id[:2] / f"{file_id}.json"
+
+    def _try(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreError(f"attachments_dir: {self._folder} failed: {reason}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames in a folder last, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _hash_of(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _parsed(content: bytes) -> Note | None:
+    try:
+        return Note(**orjson.loads(content))
+    except (ValueError, TypeError):
+        return None
+
+
+class RemoteStorage:
+    """Files in a store of fsspec. An object store puts a whole object at once; in any other store,
+    a file is written to a temporary name and moved.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._name = _without_secrets(url)
+        self._files, self._root = _file_system(url, self._name)
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Write a small object and remove it again."""
+        path = f"{self._root}/{OWN_FOLDER}/check"
+        try:
+            self._make_folder(path)
+            self._files.pipe_file(path, b"x")
+            self._files.rm_file(path)
+        except Exception as error:
+            raise ConfigError(f"{SETTING}: {self._name} cannot be written: {_reason(error)}") from (
+                None if isinstance(error, OSError) else error
+            )
+
+    def spool(self) -> Spool:
+        try:
+            return Spool()
+        except OSError as error:
+            raise StoreError(f"attachments: no temporary file: {error.strerror}") from error
+
+    def note(self, file_id: str) -> Note | None:
+        def read() -> Note | None:
+            try:
+                note = _parsed(self._files.cat_file(self._note_path(file_id)))
+                path = "" if note is None else f"{self._root}/{note.path}"
+                if note is not None and self._info(path).get("size") == note.size:
+                    return note
+            except FileNotFoundError:
+                pass
+            return None
+
+        return self._try(read)
+
+    def store(self, file_id: str, spool: Spool, note: Note) -> Note:
+        stored = self._free(note, file_id)
+
+        def store() -> Note:
+            spool.finish()
+            self._put(f"{self._root}/{stored.path}", spool.path)
+            noted = self._note_path(file_id)
+            self._make_folder(noted)
+            self._files.pipe_file(noted, orjson.dumps(stored._asdict()))
+            return stored
+
+        return self._try(store)
+
+    def _put(self, path: str, local: str) -> None:
+        self._make_folder(path)
+        if self._files.async_impl:
+            # One request, or parts of which a reader sees nothing before the last one.
+            self._files.put_file(local, path)
+            return
+        temporary = f"{self._root}/{OWN_FOLDER}/incoming-{uuid4().hex}"
+        self._make_folder(temporary)
+        self._files.put_file(local, temporary)
+        with suppress(FileNotFoundError):
+            self._files.rm_file(path)
+        self._files.mv(temporary, path)
+
+    def _free(self, note: Note, file_id: str) -> Note:
+        """Return the note with a path that no other content has.
+
+        A store shows the size of an object but not its hash, so a path is our own only if a note
+        says so. Otherwise the path gets the hash.
+        """
+
+        def find() -> Note:
+            try:
+                size = self._info(f"{self._root}/{note.path}").get("size")
+            except FileNotFoundError:
+                return note
+            try:
+                known = _parsed(self._files.cat_file(self._note_path(file_id)))
+            except FileNotFoundError:
+                known = None
+            # Without a note, a run was killed between the file and its note.
+            is_same = size == note.size and (known is None or known.sha256 == note.sha256)
+            return note if is_same else note._replace(path=with_hash(note.path, note.sha256))
+
+        return self._try(find)
+
+    def _info(self, path: str) -> dict[str, Any]:
+        self._files.invalidate_cache()
+        found: dict[str, Any] = self._files.info(path)
+        return found
+
+    def _make_folder(self, path: str) -> None:
+        # In an object store this could create a bucket, and folders are no objects there.
+        if not self._files.async_impl:
+            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+    def _note_path(self, file_id: str) -> str:
+        return f"{self._root}/{OWN_FOLDER}/stored/{file_id[:2]}/{file_id}.json"
+
+    def _try(self, call: Callable[[], T]) -> T:
+        for attempt in range(ATTEMPTS):
+            try:
+                return call()
+            except StoreError:
+                raise
+            except Exception as error:
+                is_last = attempt == ATTEMPTS - 1 or isinstance(error, PermissionError)
+                if is_last:
+                    text = f"attachments_dir: {self._name} failed: {_reason(error)}"
+                    raise StoreError(text) from error
+            time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _file_system(url: str, name: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it."""
+    scheme = url.partition("://")[0]
+    try:
+        from fsspec.core import url_to_fs
+        from fsspec.registry import get_filesystem_class, known_implementations
+    except ImportError:
+        raise ConfigError(
+            f"{SETTING}: {name} is a URL, which needs the extra `files`: install it with "
+            "pip install fsspec"
+        ) from None
+    if "::" in url:
+        raise ConfigError(f"{SETTING}: {name} joins several URLs with ::, which is not supported")
+    try:
+        get_filesystem_class(scheme)
+    except ValueError:
+        raise ConfigError(
+            f"{SETTING}: {name}: {scheme} is not a scheme of fsspec, such as s3, gs or az"
+        ) from None
+    except ImportError as error:
+        package = known_implementations[scheme]["class"].partition(".")[0]
+        missing = f"{package}: pip install {package}" if package != "fsspec" else str(error)
+        raise ConfigError(f"{SETTING}: {name} needs {missing}") from None
+    try:
+        files, path = url_to_fs(url)
+    except Exception as error:
+        raise ConfigError(f"{SETTING}: {name} cannot be opened: {_reason(error)}") from error
+    return files, str(path).rstrip("/")
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL without user, password and query, and hide these in every later log line."""
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    user, at, after = place.rpartition("@")
+    if at and ":" in user:
+        place = f"***@{after}"
+        _hide(user.partition(":")[2])
+    for each in query.split("&"):
+        _hide(each.partition("=")[2])
+    return f"{scheme}://{place}"
+
+
+def _hide(text: str) -> None:
+    if len(text) >= SHORTEST_HIDDEN:
+        log.hide(text)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error."""
+    text = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,202 @@
+"""The table of files: they are kept in the background, and their rows follow when that is done.
+
+A reader submits the files of its records and goes on. The rows of a file come later in the same
+group of streams, and the bookmark of the table waits for them, but nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+from tap_intercom.attachments.keeper import GONE, REFUSED, TOO_LARGE, Kept, Wanted
+from tap_intercom.attachments.links import Link
+from tap_intercom.errors import ResponseError
+from tap_intercom.intercom.client import Answer
+from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream_run import Batch, Record, StreamRun
+from tap_intercom.times import rfc3339
+
+ROWS_AT_ONCE = 100
+WAIT_SECONDS = 0.5
+SHORTFALLS = {
+    GONE: "files not stored, since their address is dead",
+    TOO_LARGE: "files not stored, since they are larger than attachment_max_bytes",
+    REFUSED: "files not stored, since they could not be downloaded",
+}
+
+
+class FileStream(Stream):
+    """A table with a row for each file in the records of its parent.
+
+    rows_of: the table that the rows belong to. Each kind of parent has its own bookmark for it.
+    """
+
+    path = ""
+    request_cost = "0, read with its parent"
+    replication_key = "updated_at"
+    rows_of: ClassVar[str] = "attachments"
+
+    def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
+        """Yield the files in some records.
+
+        parent: the record for which they were requested, if any.
+        """
+        raise NotImplementedError
+
+    def address(self, run: StreamRun, link: Link) -> str | None:
+        """Return where to download a file, or None if it no longer exists."""
+        return link.url
+
+    def read_again(self, run: StreamRun, link: Link) -> Iterator[Link]:
+        """Yield the files of the same record as Intercom sends them now."""
+        raise NotImplementedError
+
+    def fresh_address(self, run: StreamRun, link: Link) -> str | None:
+        """Return a new address of a file, or None if it no longer exists."""
+        try:
+            found = (each for each in self.read_again(run, link) if each.id == link.id)
+            again = next(found, None)
+            return None if again is None else self.address(run, again)
+        except ResponseError as error:
+            if error.is_gone:
+                return None
+            raise
+
+
+def keep_files(
+    run: StreamRun,
+    stream: FileStream,
+    records: Sequence[Record],
+    parent: Any = None,
+) -> Batch:
+    """Submit the files in some records; if that fails, other streams go on."""
+    if stream.name in run.given_up:
+        return Batch(failed=frozenset([stream.name]))
+    assert run.keeper is not None
+    submit = run.keeper.submit
+    try:
+        return Batch(
+            files=tuple(
+                (
+                    stream.name,
+                    submit(
+                        Wanted(
+                            link,
+                            partial(stream.address, run, link),
+                            partial(stream.fresh_address, run, link),
+                        )
+                    ),
+                )
+                for link in stream.links(run, records, parent)
+            )
+        )
+    except Exception as error:
+        run.give_up([stream.name], error)
+        return Batch(failed=frozenset([stream.name]))
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """How far file streams are complete, once all files before this are."""
+
+    instants: Mapping[str, int]
+
+
+_Entry = tuple[str, int] | _Reached
+
+
+def with_files(run: StreamRun, names: Sequence[str], batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the batches of a group, and the rows of its files as they are done, in order.
+
+    names: the file streams of the group. What they have reached is told after their rows.
+    """
+    assert run.keeper is not None
+    waiting: deque[_Entry] = deque()
+    for batch in batches:
+        waiting.extend(batch.files)
+        held = {name: at for name, at in batch.reached.items() if name in names}
+        if held:
+            waiting.append(_Reached(held))
+            others = {name: at for name, at in batch.reached.items() if name not in names}
+            batch = replace(batch, reached=others)
+        yield replace(batch, files=()) if batch.files else batch
+        yield from _settled(run, names, waiting)
+    while waiting:
+        yield from _settled(run, names, waiting)
+        first = waiting[0] if waiting else None
+        if isinstance(first, tuple) and not run.keeper.is_done(first[1], WAIT_SECONDS):
+            # So that nothing that was written before waits in a buffer.
+            yield Batch()
+
+
+def _settled(run: StreamRun, names: Sequence[str], waiting: deque[_Entry]) -> Iterator[Batch]:
+    """Yield the rows of the first files that are done, and what they complete."""
+    while waiting:
+        if isinstance(first := waiting[0], _Reached):
+            waiting.popleft()
+            yield Batch(reached=first.instants)
+            continue
+        kept, error = _done(run, first[0], waiting)
+        if kept:
+            yield _rows(run, first[0], kept)
+        if error is not None:
+            # What was done before the failure is written, but completes nothing after it.
+            waiting.clear()
+            run.give_up(names, error)
+            yield Batch(failed=frozenset(names))
+        elif not kept:
+            return
+
+
+def _done(run: StreamRun, name: str, waiting: deque[_Entry]) -> tuple[list[Kept], Exception | None]:
+    """Take the first files of a stream that are done, and return why no more can follow."""
+    assert run.keeper is not None
+    kept: list[Kept] = []
+    while waiting and len(kept) < ROWS_AT_ONCE:
+        entry = waiting[0]
+        if isinstance(entry, _Reached) or entry[0] != name or not run.keeper.is_done(entry[1]):
+            break
+        waiting.popleft()
+        try:
+            kept.append(run.keeper.result(entry[1]))
+        except Exception as error:
+            return kept, error
+    return kept, None
+
+
+def _rows(run: StreamRun, name: str, kept: Sequence[Kept]) -> Batch:
+    for each in kept:
+        if each.status in SHORTFALLS:
+            link = each.link
+            case = f"{link.parent_stream} {link.parent_id} ({link.name}: {each.reason})"
+            run.shortfalls.add(name, SHORTFALLS[each.status], case)
+    answer = Answer(b"", {}, rfc3339(int(run.client.now())) or "")
+    return run.render(name, answer, lambda _: [_row(each) for each in kept])
+
+
+def _row(kept: Kept) -> Record:
+    link, note = kept.link, kept.note
+    return {
+        "id": link.id,
+        "parent_stream": link.parent_stream,
+        "parent_id": link.parent_id,
+        "conversation_id": link.conversation_id,
+        "ticket_id": link.ticket_id,
+        "kind": link.kind,
+        "position": link.position,
+        "name": link.name,
+        "content_type": note.content_type if note else link.content_type,
+        "size": note.size if note else link.size,
+        "sha256": note.sha256 if note else None,
+        "path": note.path if note else None,
+        "width": link.width,
+        "height": link.height,
+        "url": link.source or None,
+        "status": kept.status,
+        "reason": kept.reason,
+        "updated_at": link.updated_at,
+    }

@@ -1,0 +1,196 @@
+"""Files get their names at once and whole, in a folder and in a store of fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import pytest
+
+from tap_intercom.attachments import storage as storage_module
+from tap_intercom.attachments.storage import (
+    OLD_SECONDS,
+    Note,
+    RemoteStorage,
+    Storage,
+    StoreError,
+    open_storage,
+)
+from tap_intercom.errors import ConfigError
+
+PATH = "tickets/1/0-a.png"
+
+
+@pytest.fixture(params=["folder", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "folder":
+        yield str(tmp_path / "files")
+        return
+    url = f"memory://{uuid4().hex}"
+    yield url
+    fsspec.filesystem("memory").rm(url, recursive=True)
+
+
+@pytest.fixture
+def files(place: str) -> Callable[[], dict[str, bytes]]:
+    """Reads all files that a user sees in the place."""
+
+    def read() -> dict[str, bytes]:
+        system, root = fsspec.core.url_to_fs(place)
+        root = root.rstrip("/")
+        found = {path[len(root) + 1 :]: system.cat_file(path) for path in system.find(root)}
+        return {name: content for name, content in found.items() if not name.startswith(".")}
+
+    return read
+
+
+def put(storage: Storage, content: bytes, file_id: str = "ab1", path: str = PATH) -> Note:
+    note = Note(path, len(content), hashlib.sha256(content).hexdigest(), "https://a/x", "image/png")
+    with storage.spool() as spool:
+        spool.write(content)
+        return storage.store(file_id, spool, note)
+
+
+def test_a_file_is_stored_and_noted(place: str, files: Callable[[], dict[str, bytes]]) -> None:
+    storage = open_storage(place)
+    assert storage.note("ab1") is None
+    stored = put(storage, b"content")
+    assert files() == {PATH: b"content"}
+    assert open_storage(place).note("ab1") == stored
+    assert stored.path == PATH
+
+
+def test_nothing_is_visible_before_the_whole_file_came(
+    place: str, files: Callable[[], dict[str, bytes]]
+) -> None:
+    storage = open_storage(place)
+    with storage.spool() as spool:
+        spool.write(b"half")
+        spool.finish()
+        assert files() == {}
+    assert not os.path.exists(spool.path)
+
+
+def test_an_attempt_begins_again(place: str, files: Callable[[], dict[str, bytes]]) -> None:
+    storage = open_storage(place)
+    with storage.spool() as spool:
+        spool.write(b"a broken attempt")
+        spool.restart()
+        spool.write(b"whole")
+        storage.store("ab1", spool, Note(PATH, 5, hashlib.sha256(b"whole").hexdigest(), "", None))
+    assert files() == {PATH: b"whole"}
+
+
+def test_nothing_is_overwritten_by_another_file(
+    place: str, files: Callable[[], dict[str, bytes]]
+) -> None:
+    storage = open_storage(place)
+    put(storage, b"one")
+    put(storage, b"another", "ab2")
+    again = put(storage, b"one")
+    assert again.path == PATH
+    assert sorted(files().values()) == [b"another", b"one"]
+    assert files()[PATH] == b"one"
+    assert put(storage, b"another", "ab2").path != PATH
+
+
+def test_a_changed_file_keeps_both_contents(
+    place: str, files: Callable[[], dict[str, bytes]]
+) -> None:
+    storage = open_storage(place)
+    put(storage, b"old")
+    stored = put(storage, b"new")
+    assert files() == {PATH: b"old", stored.path: b"new"}
+    assert storage.note("ab1") == stored
+
+
+def test_a_note_without_its_file_counts_for_nothing(place: str) -> None:
+    storage = open_storage(place)
+    put(storage, b"content")
+    system, root = fsspec.core.url_to_fs(place)
+    system.rm(f"{root.rstrip('/')}/{PATH}")
+    assert open_storage(place).note("ab1") is None
+
+
+def test_a_note_of_other_content_counts_for_nothing(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    put(storage, b"content")
+    (tmp_path / PATH).write_bytes(b"contenX")
+    assert storage.note("ab1") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"path": "x"}'])
+def test_a_broken_note_counts_for_nothing(tmp_path: Path, content: bytes) -> None:
+    storage = open_storage(str(tmp_path))
+    put(storage, b"content")
+    (note,) = tmp_path.glob(".tap-intercom/stored/ab/*.json")
+    note.write_bytes(content)
+    assert storage.note("ab1") is None
+
+
+def test_what_a_killed_run_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    open_storage(str(tmp_path))
+    incoming = tmp_path / ".tap-intercom" / "incoming"
+    old, young = incoming / "old", incoming / "young"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    past = young.stat().st_mtime - OLD_SECONDS - 60
+    os.utime(old, (past, past))
+    open_storage(str(tmp_path))
+    assert list(incoming.iterdir()) == [young]
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        (None, "missing, but the stream attachments is selected"),
+        ("", "missing"),
+        ("nope://bucket/x", "nope is not a scheme of fsspec"),
+        ("abfs://container/x", "pip install adlfs"),
+        ("s3::memory://x", "joins several URLs"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_refused(place: str | None, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as caught:
+        open_storage(place)
+    assert str(caught.value).startswith("config: attachments_dir: ")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        open_storage(str(tmp_path / "file" / "folder"))
+
+
+def test_a_url_of_a_folder_is_a_folder(tmp_path: Path) -> None:
+    put(open_storage(f"file://{tmp_path}/here"), b"content")
+    assert (tmp_path / "here" / PATH).read_bytes() == b"content"
+
+
+def test_a_store_that_fails_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "FIRST_WAIT_SECONDS", 0)
+    storage = open_storage(f"memory://{uuid4().hex}")
+    assert isinstance(storage, RemoteStorage)
+    failures = [OSError("busy"), OSError("busy")]
+    real = storage._files.put_file
+
+    def put_file(*arguments: str) -> None:
+        if failures:
+            raise failures.pop()
+        real(*arguments)
+
+    monkeypatch.setattr(storage._files, "put_file", put_file)
+    assert put(storage, b"content").path == PATH
+    failures.extend(OSError("busy") for _ in range(9))
+    with pytest.raises(StoreError, match="failed: busy"):
+        put(storage, b"content", "ab2", "tickets/2/0-a.png")
+
+
+def test_a_url_is_shown_without_its_secrets() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage("nope://user:a-secret@host/x?key=another-secret")
+    assert "secret" not in str(caught.value)
