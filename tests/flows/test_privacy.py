@@ -70,8 +70,8 @@ def test_no_personal_value_leaves_unless_it_is_kept(tap: Tap, tmp_path: Path) ->
     assert kept.code == 0, kept.log
     personal, others = texts(kept)
     # A value that is public elsewhere cannot tell where it came from.
-    schemas = [each for each in kept.messages if each["type"] == "SCHEMA"]
-    public = "\n".join([*others, json.dumps(schemas, ensure_ascii=False)])
+    written = [each for each in kept.messages if each["type"] == "SCHEMA"]
+    public = "\n".join([*others, json.dumps(written, ensure_ascii=False)])
     markers = {each for each in personal if each not in public}
     assert len(markers) > 100
     for mode in ("hash", "drop"):
