@@ -70,7 +70,7 @@ def test_settings_are_a_json_schema(told: dict[str, Any]) -> None:
 def test_only_secrets_are_secret_and_they_have_no_default(told: dict[str, Any]) -> None:
     properties = told["settings"]["properties"]
     secrets = {name for name, each in properties.items() if each.get("secret")}
-    assert secrets == {"access_token", "client_secret"}
+    assert secrets == {"access_token", "client_secret", "hash_key"}
     for name, each in properties.items():
         assert each.get("secret") == each.get("writeOnly")
         assert name not in secrets or "default" not in each
