@@ -235,7 +235,7 @@ def _sync(settings: Settings, options: argparse.Namespace, uninterrupted: Uninte
 
 def _check_state(state: str | None) -> None:
     """Refuse a URL: this command only reads its state, and its known ids have to be saved."""
-    from tap_intercom.commands.store import is_url, without_secrets
+    from tap_intercom.file_systems import is_url, without_secrets
 
     if state is not None and is_url(state):
         raise ConfigError(

@@ -93,7 +93,7 @@ def replace_file(what: str, path: Path, content: bytes, mode: int | None = None)
     try:
         path = Path(os.path.realpath(path))  # keep a link as a link
         if mode is None:
-            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~umask()
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with open(descriptor, "wb") as file:
@@ -112,11 +112,11 @@ def replace_file(what: str, path: Path, content: bytes, mode: int | None = None)
         raise ConfigError(f"{what}: {path} cannot be written: {error.strerror}") from error
 
 
-def _umask() -> int:
+def umask() -> int:
     """Return the permissions that new files do not get; reading them requires setting them."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def with_member(text: str, name: str, value: Any) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from tap_intercom.descriptors import write_all
 
@@ -37,6 +38,8 @@ _CONTROLS = re.compile(
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", re.ASCII)
 
 _secrets: set[str] = set()
+# A shorter text would be part of common words, which the log would then hide.
+_SHORTEST_FOUND = 4
 
 
 def hide(*secrets: str | None) -> None:
@@ -44,6 +47,16 @@ def hide(*secrets: str | None) -> None:
     for secret in secrets:
         if secret:
             _secrets.update((secret, json.dumps(secret)[1:-1]))
+
+
+def hide_found(*texts: str) -> None:
+    """Do the same for texts that were found and may be secrets, but not for very short ones.
+
+    They may be parts of URLs, so the log also hides what an escaped one stands for.
+    """
+    for text in texts:
+        if len(text) >= _SHORTEST_FOUND:
+            hide(text, unquote(text))
 
 
 def printable(text: str) -> str:

@@ -19,9 +19,10 @@ from uuid import uuid4
 
 import orjson
 
-from tap_intercom import log
 from tap_intercom.attachments.names import with_hash
 from tap_intercom.errors import ConfigError, UnavailableError
+from tap_intercom.file_systems import open_file_system, reason_of, without_secrets
+from tap_intercom.files import umask
 
 T = TypeVar("T")
 
@@ -33,8 +34,6 @@ OLD_SECONDS = 86_400
 CHUNK_BYTES = 1_048_576
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.5
-# A shorter text would be part of common words, which the log would then hide.
-SHORTEST_HIDDEN = 4
 
 
 class StoreError(UnavailableError):
@@ -51,15 +50,8 @@ class Note(NamedTuple):
     content_type: str | None
 
 
-def _umask() -> int:
-    """Return the permissions that new files do not get; reading them requires setting them."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
-
-
 # Read once, before there are threads: setting it is for the whole process.
-_UMASK = _umask()
+_UMASK = umask()
 
 
 class Spool:
@@ -249,8 +241,9 @@ class RemoteStorage:
     """
 
     def __init__(self, url: str) -> None:
-        self._name = _without_secrets(url)
-        self._files, self._root = _file_system(url, self._name)
+        self._name = without_secrets(url)
+        self._files, path = open_file_system(SETTING, url, "files")
+        self._root = path.rstrip("/")
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -261,9 +254,9 @@ class RemoteStorage:
             self._files.pipe_file(path, b"x")
             self._files.rm_file(path)
         except Exception as error:
-            raise ConfigError(f"{SETTING}: {self._name} cannot be written: {_reason(error)}") from (
-                None if isinstance(error, OSError) else error
-            )
+            raise ConfigError(
+                f"{SETTING}: {self._name} cannot be written: {reason_of(error)}"
+            ) from (None if isinstance(error, OSError) else error)
 
     def spool(self) -> Spool:
         try:
@@ -354,62 +347,7 @@ class RemoteStorage:
             except Exception as error:
                 is_last = attempt == ATTEMPTS - 1 or isinstance(error, PermissionError)
                 if is_last:
-                    text = f"attachments_dir: {self._name} failed: {_reason(error)}"
+                    text = f"attachments_dir: {self._name} failed: {reason_of(error)}"
                     raise StoreError(text) from error
             time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
-
-
-def _file_system(url: str, name: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it."""
-    scheme = url.partition("://")[0]
-    try:
-        from fsspec.core import url_to_fs
-        from fsspec.registry import get_filesystem_class, known_implementations
-    except ImportError:
-        raise ConfigError(
-            f"{SETTING}: {name} is a URL, which needs the extra `files`: install it with "
-            "pip install fsspec"
-        ) from None
-    if "::" in url:
-        raise ConfigError(f"{SETTING}: {name} joins several URLs with ::, which is not supported")
-    try:
-        get_filesystem_class(scheme)
-    except ValueError:
-        raise ConfigError(
-            f"{SETTING}: {name}: {scheme} is not a scheme of fsspec, such as s3, gs or az"
-        ) from None
-    except ImportError as error:
-        package = known_implementations[scheme]["class"].partition(".")[0]
-        missing = f"{package}: pip install {package}" if package != "fsspec" else str(error)
-        raise ConfigError(f"{SETTING}: {name} needs {missing}") from None
-    try:
-        files, path = url_to_fs(url)
-    except Exception as error:
-        raise ConfigError(f"{SETTING}: {name} cannot be opened: {_reason(error)}") from error
-    return files, str(path).rstrip("/")
-
-
-def _without_secrets(url: str) -> str:
-    """Return a URL without user, password and query, and hide these in every later log line."""
-    scheme, _, rest = url.partition("://")
-    place, _, query = rest.partition("?")
-    user, at, after = place.rpartition("@")
-    if at and ":" in user:
-        place = f"***@{after}"
-        _hide(user.partition(":")[2])
-    for each in query.split("&"):
-        _hide(each.partition("=")[2])
-    return f"{scheme}://{place}"
-
-
-def _hide(text: str) -> None:
-    if len(text) >= SHORTEST_HIDDEN:
-        log.hide(text)
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error."""
-    text = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from tap_intercom.commands.lock import NO_LOCK, locked, release
-from tap_intercom.commands.store import Store, is_url
+from tap_intercom.commands.store import Store
 from tap_intercom.commands.store_lock import (
     BEAT_SECONDS,
     LOST_SECONDS,
@@ -39,6 +39,7 @@ from tap_intercom.commands.store_lock import (
     StoreLock,
 )
 from tap_intercom.errors import ConfigError, TapError, UnavailableError
+from tap_intercom.file_systems import is_url
 from tap_intercom.files import parse_json, read_json, replace_file
 from tap_intercom.known_ids import OWNER_ONLY
 from tap_intercom.signals import start_thread

@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
-from tap_intercom import log
 from tap_intercom.errors import ConfigError, TapError, UnavailableError
+from tap_intercom.file_systems import open_file_system, reason_of, without_secrets
 
 LOGGER = logging.getLogger("tap_intercom")
 T = TypeVar("T")
@@ -24,10 +23,6 @@ T = TypeVar("T")
 RETRY_SECONDS = 30.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
-# A shorter text would be part of common words, which the log would then hide.
-SHORTEST_HIDDEN = 4
-
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _LASTING_KINDS = (PermissionError, IsADirectoryError, NotADirectoryError, NotImplementedError)
 # Libraries of stores have their own classes of errors, which we do not import.
 _LASTING_NAMES = re.compile(
@@ -35,35 +30,6 @@ _LASTING_NAMES = re.compile(
 )
 _LASTING_ERRNOS = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG, errno.EROFS)
 _LASTING_STATUSES = (400, 401, 403, 404, 405)
-
-
-def is_url(text: str) -> bool:
-    return _URL.match(text) is not None
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL without user, password and query, and hide these in every later log line."""
-    match = _URL.match(url)
-    if match is None:
-        return url
-    scheme, rest = match.groups()
-    place, _, query = rest.partition("?")
-    # A password may contain slashes, and a path an @.
-    user, at, after = place.rpartition("@")
-    if at and ":" in user:
-        place = f"***@{after}"
-        password = user.partition(":")[2]
-        # A store may quote the part up to a slash.
-        for each in (password, *password.split("/")):
-            _hide(each)
-    for each in query.split("&"):
-        _hide(each.partition("=")[2])
-    return f"{scheme}://{place}"
-
-
-def _hide(text: str) -> None:
-    if len(text) >= SHORTEST_HIDDEN:
-        log.hide(text, unquote(text))
 
 
 class Store:
@@ -164,7 +130,7 @@ class Store:
             except (FileNotFoundError, FileExistsError, TapError):
                 raise
             except Exception as error:
-                text = f"--state: {self.name} cannot be {what}: {_reason(error)}"
+                text = f"--state: {self.name} cannot be {what}: {reason_of(error)}"
                 if _is_lasting(error):
                     raise ConfigError(text) from error
                 if time.monotonic() + wait > deadline:
@@ -177,39 +143,15 @@ class Store:
 
 def _file_system(url: str, name: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it."""
-    protocol = url.partition("://")[0]
-    try:
-        from fsspec.core import url_to_fs
-        from fsspec.registry import get_filesystem_class, known_implementations
-    except ImportError:
-        raise ConfigError(
-            f"--state: {name} is a URL, which needs the extra `remote`: install it with "
-            "pip install fsspec"
-        ) from None
-    if "::" in url:
-        raise ConfigError(f"--state: {name} joins several URLs with ::, which is not supported")
-    try:
-        get_filesystem_class(protocol)
-    except ValueError:
-        raise ConfigError(
-            f"--state: {name}: {protocol} is not a scheme of fsspec, such as s3, gs or az"
-        ) from None
-    except ImportError as error:
-        package = known_implementations[protocol]["class"].partition(".")[0]
-        missing = f"{package}: pip install {package}" if package != "fsspec" else str(error)
-        raise ConfigError(f"--state: {name} needs {missing}") from None
-    try:
-        files, path = url_to_fs(url, skip_instance_cache=True)
-    except Exception as error:
-        raise ConfigError(f"--state: {name} cannot be opened: {_reason(error)}") from error
-    inside = str(path).strip("/")
+    files, path = open_file_system("--state", url, "remote", skip_instance_cache=True)
+    inside = path.strip("/")
     is_bucket = files.async_impl and "/" not in inside
     if is_bucket or not inside or url.endswith("/"):
         raise ConfigError(
             f"--state: {name} is not the URL of a file; give one such as "
             f"{name.rstrip('/')}/state.json"
         )
-    return files, str(path)
+    return files, path
 
 
 def _is_lasting(error: Exception) -> bool:
@@ -224,13 +166,3 @@ def _is_lasting(error: Exception) -> bool:
     if not isinstance(error, OSError):
         return False
     return error.errno in _LASTING_ERRNOS or str(error).startswith("Forbidden")
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error, with the second one if that explains it."""
-    text = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return first.rstrip(".")

@@ -13,8 +13,6 @@ from urllib.parse import unquote
 from tap_intercom import log
 
 MAX_FILE_BYTES = 1_000_000
-# A shorter value would be part of common words, which the log would then hide.
-SHORTEST_HIDDEN = 4
 NO_SECRETS = {"true", "false", "none", "null"}
 
 _NAME = "pass(?:word|wd|phrase|code)?|secret|token|credentials?|(?:api|access|private)_?key"
@@ -39,8 +37,8 @@ def hide_secrets_of(
     for path in (*command[1:], *sources):
         found += _in_document(_document(path.rpartition("=")[2]))
     for text in found:
-        if len(text) >= SHORTEST_HIDDEN and text.lower() not in NO_SECRETS:
-            log.hide(text)
+        if text.lower() not in NO_SECRETS:
+            log.hide_found(text)
 
 
 def without_secrets(text: str) -> str:

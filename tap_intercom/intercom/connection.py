@@ -34,8 +34,6 @@ _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 # The share of a timeout after which the socket's timeout is renewed; the deadline may be exceeded
 # by it.
 LOOKS_AT_DEADLINE = 0.1
-# A shorter password would be part of common words, which the log would then hide.
-_SHORTEST_HIDDEN = 4
 
 
 class Connection:
@@ -191,9 +189,7 @@ def _hide_proxy_passwords(environment: Mapping[str, str]) -> None:
         password = credentials.partition(":")[2]
         for each in (credentials, password):
             authorization = _basic_authorization(each) or ""
-            for secret in (each, unquote(each), authorization.removeprefix("Basic ")):
-                if len(secret) >= _SHORTEST_HIDDEN:
-                    log.hide(secret)
+            log.hide_found(each, authorization.removeprefix("Basic "))
 
 
 # -- Deadlines -----------------------------------------------------------------------------------

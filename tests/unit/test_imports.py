@@ -16,6 +16,7 @@ TAP, SANDBOX = "tap_intercom", "intercom_sandbox"
 LAYERS = [
     ["errors", "times", "descriptors", "breadcrumbs"],
     ["log", "signals", "files", "text_table"],
+    ["file_systems"],
     ["bar", "settings", "records", "windows", "known_ids", "shortfalls"],
     ["messages", "state", "intercom"],
     ["attachments"],

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from tap_intercom import log
 from tap_intercom.commands import store as module
-from tap_intercom.commands.store import Store, is_url, without_secrets
+from tap_intercom.commands.store import Store
 from tap_intercom.errors import ConfigError, UnavailableError
 
 URL = "memory://workspace/state.json"
@@ -69,39 +68,6 @@ def test_code_that_looks_first_and_then_writes_is_not_exclusive(
 ) -> None:
     monkeypatch.delattr(MemoryFileSystem, "pipe_file")
     assert not Store(URL).creates_exclusively
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("state.json", False),
-        ("/srv/intercom/state.json", False),
-        ("C:/state.json", False),
-        ("s3://bucket/state.json", True),
-        ("abfs+tls://container/state.json", True),
-    ],
-)
-def test_a_url_begins_with_its_scheme(text: str, expected: bool) -> None:
-    assert is_url(text) is expected
-
-
-@pytest.mark.parametrize(
-    ("url", "shown", "secrets"),
-    [
-        ("s3://bucket/state.json", "s3://bucket/state.json", []),
-        ("s3://AK:se/cret+x@bucket/state.json", "s3://***@bucket/state.json", ["cret+x"]),
-        ("ftp://me:wo%40rd@host/state.json", "ftp://***@host/state.json", ["wo%40rd", "wo@rd"]),
-        ("s3://bucket/me@example.com/state.json", "s3://bucket/me@example.com/state.json", []),
-        ("az://box/state.json?sig=abc123&v=1", "az://box/state.json", ["abc123"]),
-    ],
-)
-def test_a_url_is_shown_without_secrets(
-    monkeypatch: pytest.MonkeyPatch, url: str, shown: str, secrets: list[str]
-) -> None:
-    monkeypatch.setattr(log, "_secrets", set())
-    assert without_secrets(url) == shown
-    for secret in secrets:
-        assert log.without_secrets(f"bad: {secret}") == "bad: ***"
 
 
 @pytest.mark.parametrize(
