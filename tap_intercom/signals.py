@@ -124,6 +124,9 @@ class _Waker:
                     self._wake()
 
     def _wake(self) -> None:
+        # What woke the thread before may have come before the signal.
+        while not self._awake.empty():
+            self._awake.get()
         while not self._is_closed:
             signal.pthread_kill(self._thread, WAKE)
             try:
