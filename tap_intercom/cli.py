@@ -192,7 +192,7 @@ def _run(options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:
     settings = settings_module.load(
         options.config, os.environ, now=time.time(), stream_names=list(STREAMS)
     )
-    log.hide(settings.access_token, settings.client_secret, settings.hash_key)
+    log.hide(*settings.secrets)
     if options.discover:
         return _discover(settings, read_catalog(options.catalog, options.properties))
     return _sync(settings, options, uninterrupted)

@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.config:
         raise ConfigError("config: missing; give --config FILE or --config ENV")
     settings = load(options.config, os.environ, now=time.time(), stream_names=list(STREAMS))
-    log.hide(settings.access_token, settings.client_secret, settings.hash_key)
+    log.hide(*settings.secrets)
     selections = _selected(read_catalog(options.catalog, options.properties), settings)
     selected = selections.keys()
     client = Client(

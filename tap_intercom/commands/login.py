@@ -80,7 +80,7 @@ def _log_in(options: argparse.Namespace) -> int:
     config = None if options.print_env else _config_file(options.config)
     stdout = _reserved_stdout() if options.print_env else None
     settings = load(options.config, os.environ, now=time.time(), required=())
-    log.hide(settings.access_token, settings.client_secret, settings.hash_key)
+    log.hide(*settings.secrets)
 
     app = _app(settings)
     state = secrets.token_urlsafe(24)

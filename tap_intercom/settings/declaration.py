@@ -209,7 +209,7 @@ class Settings:
         "Key of the hashes; required when anything is hashed.", TEXT, secret=True
     )
     hash_fields: Mapping[str, Sequence[str]] = _setting(
-        "Fields to hash, for each stream, whatever personal_data says.",
+        "Fields to hash, for each stream; they are hashed in each mode of personal_data.",
         PATTERNS,
         MappingProxyType({}),
     )
@@ -225,6 +225,11 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.base_url:
             object.__setattr__(self, "base_url", REGION_URLS[self.region])
+
+    @property
+    def secrets(self) -> list[str | None]:
+        """The values of all secret settings."""
+        return [getattr(self, name) for name, each in _FIELDS.items() if each.metadata["secret"]]
 
     @property
     def region_of_base_url(self) -> str | None:
