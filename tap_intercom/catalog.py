@@ -252,18 +252,14 @@ def _selection(
         "html_fields": stream.html_fields if settings.body_format == "plaintext" else (),
     }
     pruned = prune_schema(schema, is_selected)
-    transform = compile_record(compiled, is_selected, coercions, key_properties=key, **rules)
     changed = _private(stream, pruned, settings, [*always, *stream.key_properties])
-    if changed is not None:
-        pruned = changed.schema
-        transform = _both(transform, changed.apply)
     return Selection(
         name=entry.get("stream") or stream.name,
-        schema=pruned,
+        schema=pruned if changed is None else changed.schema,
         key_properties=key,
         replication_key=replication_key,
         version=version if is_full else None,
-        transform=transform,
+        transform=compile_record(compiled, is_selected, coercions, key_properties=key, **rules),
         private=None if changed is None else changed.apply,
         parser=PageParser(
             compiled,
@@ -301,16 +297,6 @@ def _private(
     else:
         marks = annotated_schema(stream.name)
     return private(schema, marks, rules, keys=keys, attributes_field=stream.attributes_field)
-
-
-def _both(
-    first: Callable[[dict[str, Any]], dict[str, Any]], then: Callable[[Any], Any]
-) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def transform(record: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = then(first(record))
-        return found
-
-    return transform
 
 
 def _other_attributes(

@@ -193,7 +193,6 @@ class StreamRun:
 
     def _lines(self, selection: Selection, answer: Answer, records: Sequence[Record]) -> Batch:
         prefix = record_prefix(selection.name, answer.extracted_at, selection.version)
-        transform = selection.transform
         if answer.replaced:
             selection.coercions.add("texts", REPLACED_CHARACTERS, answer.replaced)
         if self.settings.add_workspace_id:
@@ -202,14 +201,16 @@ class StreamRun:
         if selection.other_attributes is not None:
             for record in records:
                 selection.other_attributes.fill(record)
-        if records and isinstance(records[0], TypedRecord):
-            typed = cast("Sequence[TypedRecord]", records)
-            coerced: Iterable[TypedRecord] = (record.coerce() for record in typed)
-            if selection.private is not None:
-                coerced = map(selection.private, coerced)
+        is_typed = bool(records) and isinstance(records[0], TypedRecord)
+        coerced: Iterable[Any] = map(
+            TypedRecord.coerce if is_typed else selection.transform, cast("Sequence[Any]", records)
+        )
+        if selection.private is not None:
+            coerced = map(selection.private, coerced)
+        if is_typed:
             lines = typed_record_lines(prefix, coerced)
         else:
-            lines = b"".join([record_line(prefix, transform(record)) for record in records])
+            lines = b"".join([record_line(prefix, record) for record in coerced])
         if (written := self.shared.written.get(selection.name)) is not None:
             written.update(str(record.get("id")) for record in records)
         return Batch(lines, {selection.name: len(records)})
