@@ -337,7 +337,7 @@ class Sync:
         """Report shortfalls, then failures in one last line, and return the exit code."""
         self._shortfalls.report()
         for name, selection in selections.items():
-            if stream_of(name).rows_of not in ("", name):
+            if stream_of(name).is_part_of_table:
                 continue  # they share the selection of their table
             for (field, kind), count in sorted(selection.coercions.counts.items()):
                 LOGGER.info("%s: %s: %s, %d times", selection.name, field, kind, count)

@@ -112,8 +112,6 @@ class Downloader:
 
         Raises RefusedError, DeadError, TooLargeError, UnansweredError, and StoreError of the spool.
 
-        Raises RefusedError, DeadError, TooLargeError, UnansweredError, and StoreError of the spool.
-
         is_patient: whether there is more than one attempt.
         """
         deadline = _Deadline(FILE_SECONDS)

@@ -1,4 +1,4 @@
-"""Keeps files with threads of its own, so that nothing else waits for a slow one.
+"""Keeps files in its own threads, so nothing else waits for a slow one.
 
 Readers submit the files that they find and get numbers. What became of each file is asked for by
 its number, once, in any order.
@@ -33,7 +33,7 @@ from tap_intercom.signals import start_thread
 LOGGER = logging.getLogger("tap_intercom")
 
 DOWNLOADS_AT_ONCE = 16
-# Addresses expire, so no more of them wait than can be asked in time.
+# Addresses expire: with a longer queue, the last ones would be dead when their turn comes.
 MAX_WAITING = 2_000
 # If as many files in a row do not come from a host, the host is down, not a file broken.
 MAX_UNANSWERED = 3
@@ -169,7 +169,7 @@ class Keeper:
     def _fetch(self, link: Link, address: str | None, spool: Spool) -> Downloaded:
         if address is None:
             raise DeadError("Intercom no longer has it")
-        # Mails show images of hosts that are no more. Such a host costs one long wait, not many.
+        # Old mails have images on hosts that no longer exist. Wait for such a host only once.
         is_known = link.kind == INLINE_IMAGE and root_of(address) in self._unanswered
         return self._downloader.fetch(address, spool, is_patient=not is_known)
 

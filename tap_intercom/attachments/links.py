@@ -221,7 +221,7 @@ class _ImageParser(HTMLParser):
             return
         given = dict(attrs)
         url = (given.get("src") or "").strip()
-        # Images that are in the text itself, or in the mail, have no address of their own.
+        # Images inside the text itself, or inside the mail, cannot be downloaded.
         if url.lower().startswith(("http://", "https://")):
             image = Image(url, _pixels(given.get("width")), _pixels(given.get("height")))
             self.images.setdefault(url, image)

@@ -7,10 +7,10 @@ group of streams, and the bookmark of the table waits for them, but nothing else
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from tap_intercom.attachments.keeper import GONE, REFUSED, TOO_LARGE, Kept, Wanted
 from tap_intercom.attachments.links import Link
@@ -19,6 +19,8 @@ from tap_intercom.intercom.client import Answer
 from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.times import rfc3339
+
+T = TypeVar("T")
 
 ROWS_AT_ONCE = 100
 WAIT_SECONDS = 0.5
@@ -57,14 +59,19 @@ class FileStream(Stream):
 
     def fresh_address(self, run: StreamRun, link: Link) -> str | None:
         """Return a new address of a file, or None if it no longer exists."""
-        try:
-            found = (each for each in self.read_again(run, link) if each.id == link.id)
-            again = next(found, None)
-            return None if again is None else self.address(run, again)
-        except ResponseError as error:
-            if error.is_gone:
-                return None
-            raise
+        found = (each for each in self.read_again(run, link) if each.id == link.id)
+        again = next(found, None)
+        return None if again is None else self.address(run, again)
+
+
+def unless_gone(call: Callable[[], T]) -> T | None:
+    """Return what requests give, or None if Intercom no longer has it."""
+    try:
+        return call()
+    except ResponseError as error:
+        if error.is_gone:
+            return None
+        raise
 
 
 def keep_files(
@@ -86,8 +93,8 @@ def keep_files(
                     submit(
                         Wanted(
                             link,
-                            partial(stream.address, run, link),
-                            partial(stream.fresh_address, run, link),
+                            partial(unless_gone, partial(stream.address, run, link)),
+                            partial(unless_gone, partial(stream.fresh_address, run, link)),
                         )
                     ),
                 )
@@ -112,7 +119,7 @@ _Entry = tuple[str, int] | _Reached
 def with_files(run: StreamRun, names: Sequence[str], batches: Iterator[Batch]) -> Iterator[Batch]:
     """Yield the batches of a group, and the rows of its files as they are done, in order.
 
-    names: the file streams of the group. What they have reached is told after their rows.
+    names: the file streams of the group. What they have reached follows their rows.
     """
     assert run.keeper is not None
     waiting: deque[_Entry] = deque()
@@ -153,7 +160,7 @@ def _settled(run: StreamRun, names: Sequence[str], waiting: deque[_Entry]) -> It
 
 
 def _done(run: StreamRun, name: str, waiting: deque[_Entry]) -> tuple[list[Kept], Exception | None]:
-    """Take the first files of a stream that are done, and return why no more can follow."""
+    """Take the first files of a stream that are done, and return what stops the others, if any."""
     assert run.keeper is not None
     kept: list[Kept] = []
     while waiting and len(kept) < ROWS_AT_ONCE:

@@ -147,6 +147,11 @@ class Stream:
         """The streams whose records come from this one's or are read for them."""
         return *cls.embedded, *cls.children, *cls.files
 
+    @property
+    def is_part_of_table(self) -> bool:
+        """Whether it writes rows of a table of another name."""
+        return self.rows_of not in ("", self.name)
+
     def is_in(self, settings: Settings) -> bool:
         """Whether the API version of the settings has this table."""
         return self.first_version <= settings.version <= self.last_version

@@ -36,10 +36,10 @@ _EVERY = {
     for stream in root.with_children()
 }
 STREAMS: dict[str, Stream] = {
-    name: stream for name, stream in sorted(_EVERY.items()) if stream.rows_of in ("", name)
+    name: stream for name, stream in sorted(_EVERY.items()) if not stream.is_part_of_table
 }
 # Streams that write rows of a table of another name, so no catalog has them.
-PARTS_OF_TABLES = [stream for name, stream in _EVERY.items() if name not in STREAMS]
+PARTS_OF_TABLES = [stream for stream in _EVERY.values() if stream.is_part_of_table]
 
 
 def stream_of(name: str) -> Stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,11 +15,11 @@ from tap_intercom.attachments.links import (
     links_of_side_conversation,
     path_of_recording,
 )
-from tap_intercom.errors import AuthError, ResponseError
+from tap_intercom.errors import AuthError
 from tap_intercom.intercom.client import BARE, Answer, Client
 from tap_intercom.intercom.pages import ByCursor, Numbered, only_page, read_pages
 from tap_intercom.reading.children import ChildStream, Parent
-from tap_intercom.reading.files import FileStream
+from tap_intercom.reading.files import FileStream, unless_gone
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.nested_reader import Case, Cases
@@ -133,12 +134,9 @@ class Attachments(FileStream):
             return conversation
         if not _wants_images(run.settings):
             return None
-        try:
-            return run.client.get(_conversation_path(conversation.get("id"))).body
-        except ResponseError as error:
-            if error.is_gone:
-                return None
-            raise
+        path = _conversation_path(conversation.get("id"))
+        answer = unless_gone(partial(run.client.get, path))
+        return None if answer is None else answer.body
 
 
 def _wants_images(settings: Settings) -> bool:
@@ -544,14 +542,7 @@ class AttachmentsOfCalls(FileStream):
 
     def address(self, run: StreamRun, link: Link) -> str | None:
         path = path_of_recording(link.url)
-        if path is None:
-            return link.url
-        try:
-            return run.client.redirect(path)
-        except ResponseError as error:
-            if error.is_gone:
-                return None
-            raise
+        return link.url if path is None else run.client.redirect(path)
 
     def read_again(self, run: StreamRun, link: Link) -> Iterator[Link]:
         yield link  # its address is a new one each time
