@@ -20,12 +20,12 @@ from engine import PATIENCE_SECONDS, Engine, Instance, wait_until
 from environments import environment_bin
 from loaded_tables import postgresql, rows_of_postgresql, target_bin, url_of_postgresql
 from paths import ROOT
-from test_remote_state_on_s3 import Server as StoreServer
+from s3_server import S3Server
 
 from intercom_sandbox import Sandbox, Workspace, generate
 
 # For its S3 server.
-pytest_plugins = ["test_remote_state_on_s3"]
+pytest_plugins = ["s3_server"]
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 STREAMS = ("companies", "contacts", "conversation_parts", "conversations", "tags")
@@ -340,7 +340,7 @@ def test_a_stopped_run_ends_the_tap_and_the_next_one_completes(
 
 def test_a_state_may_be_in_s3(start_fleet: Callable[[int], Fleet], url_of_server: str) -> None:
     """The tap is in another environment here, which has the package of the store."""
-    store, fleet = StoreServer(url_of_server), start_fleet(1)
+    store, fleet = S3Server(url_of_server), start_fleet(1)
     tap = environment_bin("remote") / "tap-intercom"
     definitions = fleet.engine.definitions
     place = f'state="s3://bucket/intercom", tap=[{str(tap)!r}],'

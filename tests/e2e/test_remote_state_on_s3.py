@@ -5,87 +5,29 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from conftest import TIMEOUT_SECONDS
 from environments import environment_bin
 from remote_runs import SHORT, RemoteRuns, read_until
+from s3_server import S3Server
 
 from intercom_sandbox import Sandbox, Workspace, generate
 
+pytest_plugins = ["s3_server"]
 pytestmark = pytest.mark.long
 
 KEY = "workspace/state.json"
-# The server wants to know whose a request is, and checks no signature.
-SIGNED = {
-    "Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, "
-    "SignedHeaders=host, Signature=0"
-}
 StartRuns = Callable[..., RemoteRuns]
 
 
-class Server:
-    """An S3 server with one bucket, looked at without any library of the tap."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.send("PUT", "")
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        return {
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.url,
-        }
-
-    def send(self, method: str, key: str, content: bytes = b"") -> requests.Response:
-        url = f"{self.url}/bucket/{key}"
-        return requests.request(method, url, data=content, headers=SIGNED, timeout=TIMEOUT_SECONDS)
-
-    def read(self, key: str = KEY) -> Any:
-        answer = self.send("GET", key)
-        answer.raise_for_status()
-        return answer.json()
-
-    def names(self) -> list[str]:
-        return re.findall("<Key>(.*?)</Key>", self.send("GET", "").text)
-
-
-@pytest.fixture(scope="module")
-def url_of_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = environment_bin("remote") / "moto_server"
-    process = subprocess.Popen(
-        [program, "-H", "127.0.0.1", "-p", "0"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path_factory.mktemp("server"),
-    )
-    try:
-        url = read_until(process, "Running on ")
-        # Its log of requests must not fill the pipe.
-        assert process.stderr is not None
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-    drain.wait()
-
-
 @pytest.fixture
-def server(url_of_server: str) -> Server:
-    requests.post(f"{url_of_server}/moto-api/reset", timeout=TIMEOUT_SECONDS)
-    return Server(url_of_server)
+def server(url_of_server: str) -> S3Server:
+    return S3Server(url_of_server)
 
 
 @pytest.fixture
@@ -113,7 +55,7 @@ def large_workspace() -> Workspace:
 
 
 @pytest.fixture
-def start_on_s3(server: Server, start_runs: StartRuns) -> StartRuns:
+def start_on_s3(server: S3Server, start_runs: StartRuns) -> StartRuns:
     """Runs of the environment that has s3fs."""
 
     def start(workspace: Workspace, key: str = f"bucket/{KEY}", **numbers: float) -> RemoteRuns:
@@ -131,7 +73,7 @@ def start_on_s3(server: Server, start_runs: StartRuns) -> StartRuns:
 # -- S3 ------------------------------------------------------------------------------------------
 
 
-def test_deletes_are_found_across_machines(start_on_s3: StartRuns, server: Server) -> None:
+def test_deletes_are_found_across_machines(start_on_s3: StartRuns, server: S3Server) -> None:
     runs = start_on_s3(small_workspace())
     flags = runs.catalog("contacts", "deletions")
     runs.configure(detect_deletes="table")
@@ -143,7 +85,7 @@ def test_deletes_are_found_across_machines(start_on_s3: StartRuns, server: Serve
         code, log = runs.run(machine=machine, flags=flags)
         assert code == 0, log
         assert f"the last state is saved in {runs.url}" in log.splitlines()[-1]
-        kept.append(server.read())
+        kept.append(server.read(KEY))
     assert runs.ids()["deletions"] == {"c1", "c2"}
     assert server.read(f"{KEY}.previous") == kept[1]
     assert kept[1]["bookmarks"] != kept[2]["bookmarks"]
@@ -153,7 +95,7 @@ def test_deletes_are_found_across_machines(start_on_s3: StartRuns, server: Serve
 
 
 def test_a_second_run_waits_or_ends_and_a_dead_one_is_followed(
-    start_on_s3: StartRuns, server: Server
+    start_on_s3: StartRuns, server: S3Server
 ) -> None:
     dead_seconds = 3
     runs = start_on_s3(small_workspace(), **{"store_lock.DEAD_SECONDS": dead_seconds})
@@ -170,13 +112,15 @@ def test_a_second_run_waits_or_ends_and_a_dead_one_is_followed(
     assert code == 0, log
     assert "shows no sign of life; taking over s3://bucket/workspace/state.json" in log
     assert runs.has_all()
-    assert server.read()["bookmarks"]
+    assert server.read(KEY)["bookmarks"]
     code, log = runs.run(machine="first")
     assert code == 0, log
     assert "no sign of life; taking over" not in log
 
 
-def test_a_run_that_is_followed_while_it_lives_ends(start_on_s3: StartRuns, server: Server) -> None:
+def test_a_run_that_is_followed_while_it_lives_ends(
+    start_on_s3: StartRuns, server: S3Server
+) -> None:
     runs = start_on_s3(small_workspace())
     process = runs.start("--stays")
     read_until(process, "target: the target stays: ")
@@ -200,7 +144,7 @@ def test_nothing_is_lost_when_runs_are_killed(start_on_s3: StartRuns) -> None:
 
 
 def test_a_signal_lets_a_run_save_what_was_confirmed(
-    start_on_s3: StartRuns, server: Server
+    start_on_s3: StartRuns, server: S3Server
 ) -> None:
     runs = start_on_s3(large_workspace())
 
@@ -212,7 +156,7 @@ def test_a_signal_lets_a_run_save_what_was_confirmed(
     process = runs.start()
     _, log = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 143, log
-    assert server.read()["bookmarks"]
+    assert server.read(KEY)["bookmarks"]
     assert not runs.has_all()
     assert runs.run(machine="other")[0] == 0
     assert runs.has_all()

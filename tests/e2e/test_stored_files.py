@@ -6,35 +6,29 @@ import hashlib
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-import requests
 from conftest import RUN, TIMEOUT_SECONDS, Output, Tap, selecting
 from environments import environment_bin
 from paths import ROOT
-from remote_runs import read_until
+from s3_server import S3Server
 
 from intercom_sandbox import Sandbox, Workspace
 
+pytest_plugins = ["s3_server"]
 pytestmark = pytest.mark.long
 
 STREAMS = ("conversations", "conversation_parts", "tickets", "attachments")
 # Two parts of a large object: S3 takes no smaller first part than 5 MiB.
 SIZES = (0, 1, 1_000, 100_000, 12_000_000)
 NAMES = ("error.png", "error.png", "../../x\0.exe", "CON", "x" * 300 + ".pdf", "‮txt.exe", "ב.png")
-HEADERS = {
-    "Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, "
-    "SignedHeaders=host, Signature=0"
-}
 Start = Callable[..., Sandbox]
 Stored = Callable[[], dict[str, bytes]]
 
@@ -251,55 +245,15 @@ def test_a_random_history_ends_with_every_file(
 # -- S3 ------------------------------------------------------------------------------------------
 
 
-class Bucket:
-    """A bucket of an S3 server, looked at without any library of the tap."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        requests.post(f"{url}/moto-api/reset", timeout=TIMEOUT_SECONDS)
-        self.send("PUT", "")
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        return {
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.url,
-        }
-
-    def send(self, method: str, key: str) -> requests.Response:
-        url = f"{self.url}/bucket/{quote(key)}"
-        return requests.request(method, url, headers=HEADERS, timeout=TIMEOUT_SECONDS)
+class Bucket(S3Server):
+    """A bucket for files."""
 
     def files(self) -> dict[str, bytes]:
-        names = re.findall("<Key>(.*?)</Key>", self.send("GET", "").content.decode())
         return {
             name.removeprefix("files/"): self.send("GET", name).content
-            for name in names
+            for name in self.names()
             if ".tap-intercom" not in name
         }
-
-
-@pytest.fixture(scope="module")
-def url_of_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    process = subprocess.Popen(
-        [environment_bin("remote") / "moto_server", "-H", "127.0.0.1", "-p", "0"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path_factory.mktemp("server"),
-    )
-    try:
-        url = read_until(process, "Running on ")
-        # Its log of requests must not fill the pipe.
-        assert process.stderr is not None
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-    drain.wait()
 
 
 @pytest.fixture
