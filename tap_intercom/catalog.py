@@ -15,12 +15,12 @@ from tap_intercom.reading.stream_run import Selection
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.other_attributes import OtherAttributes
-from tap_intercom.records.privacy import Private, Rules, mark_of_column, private
+from tap_intercom.records.privacy import Private, Rules, private
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
 from tap_intercom.streams import PARTS_OF_TABLES, STREAMS, stream_of
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
-from tap_intercom.streams.reporting import ReportingDataset
+from tap_intercom.streams.reporting import ReportingDataset, marks_of_columns
 
 Schema = dict[str, Any]
 Entry = dict[str, Any]
@@ -252,7 +252,8 @@ def _selection(
         "html_fields": stream.html_fields if settings.body_format == "plaintext" else (),
     }
     pruned = prune_schema(schema, is_selected)
-    changed = _private(stream, pruned, settings, [*always, *stream.key_properties])
+    keys = [*always, *stream.key_properties]
+    changed = _private(stream, pruned, settings, keys, attributes)
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=pruned if changed is None else changed.schema,
@@ -281,19 +282,18 @@ def _selection(
 
 
 def _private(
-    stream: Stream, schema: Schema, settings: Settings, keys: Collection[str]
+    stream: Stream,
+    schema: Schema,
+    settings: Settings,
+    keys: Collection[str],
+    attributes: Mapping[str, str],
 ) -> Private | None:
     """Return what becomes of personal fields; None if all of them stay as they are."""
-    rules = Rules(
-        settings.personal_data,
-        settings.hash_key or "",
-        settings.hash_fields.get(stream.name, ()),
-        settings.keep_fields.get(stream.name, ()),
-    )
+    rules = Rules(*settings.privacy_of(stream.name))
     if not rules.is_active:
         return None
     if isinstance(stream, ReportingDataset):
-        marks = {"properties": {name: mark_of_column(name) for name in schema["properties"]}}
+        marks = marks_of_columns(attributes)
     else:
         marks = annotated_schema(stream.name)
     return private(schema, marks, rules, keys=keys, attributes_field=stream.attributes_field)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -24,17 +23,6 @@ UNDESCRIBED = "text"
 OTHER_ATTRIBUTES = "other_attributes"
 RECORD_HASH = "_sdc_record_hash"
 _BLOCK = 64
-
-# Columns of datasets have no marks, as each workspace has its own.
-_PERSONAL_COLUMN = re.compile(
-    r"(^|_)(e?mail|phone|name|title|subject|text|remark|comment|city|region|country|location|ip"
-    r"|browser|os|device|url|external_id|custom|attribute)(_|$)"
-)
-
-
-def mark_of_column(name: str) -> dict[str, str]:
-    """Return the mark that a column of a dataset gets for its name."""
-    return {"x-personal": UNDESCRIBED} if _PERSONAL_COLUMN.search(name) else {}
 
 
 class Rules(NamedTuple):
@@ -62,6 +50,10 @@ class Rules(NamedTuple):
     @property
     def is_active(self) -> bool:
         return self.mode != "keep" or bool(self.hashed)
+
+    def leaves(self, name: str, kind: str | None) -> bool:
+        """Whether a field of a kind stays as it is."""
+        return self.fate(name, kind) == "keep"
 
     def fate(self, name: str, kind: str | None) -> str:
         """Return what becomes of a field: keep, hash or drop."""

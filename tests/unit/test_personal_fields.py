@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from paths import ROOT
+from public_columns import EXCEPTIONS
 
 from tap_intercom.reading.schema_notes import annotated_schema
 from tap_intercom.reading.stream import load_schema
@@ -20,87 +21,6 @@ WORDS = re.compile(
     r"(?![a-z])",
     re.IGNORECASE,
 )
-EXCEPTIONS = {
-    **dict.fromkeys(
-        (
-            "articles.*",
-            "article_versions.*",
-            "collections.*",
-            "content_snippets.*",
-            "internal_articles.*",
-            "external_pages.*",
-            "news_items.*",
-            "newsfeed_items.*",
-            "macros.*",
-            "help_centers.*",
-            "newsfeeds.*",
-            "audiences.*",
-            "brands.*",
-        ),
-        "content that the company writes for many readers",
-    ),
-    **dict.fromkeys(
-        (
-            "*role.name",
-            "*plan.name",
-            "*tags.name",
-            "*tags.tags.name",
-            "*tag_name",
-            "*segment*name",
-            "*_attributes.name",
-            "*_attributes.full_name",
-            "*_attributes.data.name",
-            "segments.*",
-            "*ticket_type.name",
-            "ticket_types.*",
-            "ticket_states.*",
-            "*ticket_type_attributes.*",
-            "tags.*",
-            "teams.*",
-            "office_hours_*",
-            "subscription_types.*",
-            "data_connectors.*",
-            "company_segments.*",
-            "*topics.*",
-            "*scorecards.name",
-            "*.monitor_name",
-            "*sla_name",
-            "*team_name",
-            "workspace.*",
-            "content_export_overview.*",
-            "away_status_reasons.*",
-            "*_attributes.label",
-            "*_attributes.description",
-            "*_attributes.visible_*",
-        ),
-        "the name of a thing that the company set up",
-    ),
-    **dict.fromkeys(
-        (
-            "*event_name",
-            "event_summaries.*",
-            "*status_name",
-            "email_settings.domain",
-        ),
-        "the name of a kind of event, a status or a domain of the company",
-    ),
-    "*social_profiles.data.name": "the name of the network",
-    **dict.fromkeys(
-        (
-            "*type",
-            "*_label",
-            "*.attribute.label",
-            "*.delivered_as",
-            "*.channel",
-            "*.source",
-        ),
-        "a type, or the label of a state or attribute: the same for many",
-    ),
-    "attachments.kind": "how a record holds a file, the same for many",
-    "*id": "an id of Intercom's",
-    "*_sdc_record_hash": "a key of the table",
-    "*.transcript_status": "a status, the same for many",
-}
 
 
 def fields(
