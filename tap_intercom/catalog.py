@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from singer import metadata
@@ -253,7 +254,7 @@ def _selection(
     }
     pruned = prune_schema(schema, is_selected)
     keys = [*always, *stream.key_properties]
-    changed = _private(stream, pruned, settings, keys, attributes)
+    changed = private_of(stream, pruned, settings, keys, attributes)
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=pruned if changed is None else changed.schema,
@@ -261,7 +262,7 @@ def _selection(
         replication_key=replication_key,
         version=version if is_full else None,
         transform=compile_record(compiled, is_selected, coercions, key_properties=key, **rules),
-        private=None if changed is None else changed.apply,
+        private=changed,
         parser=PageParser(
             compiled,
             is_selected,
@@ -281,14 +282,17 @@ def _selection(
     )
 
 
-def _private(
+def private_of(
     stream: Stream,
     schema: Schema,
     settings: Settings,
     keys: Collection[str],
-    attributes: Mapping[str, str],
+    attributes: Mapping[str, str] = MappingProxyType({}),
 ) -> Private | None:
-    """Return what becomes of personal fields; None if all of them stay as they are."""
+    """Return what becomes of personal fields; None if all of them stay as they are.
+
+    keys: columns that never change. attributes: Intercom's names for the columns of a dataset.
+    """
     rules = Rules(*settings.privacy_of(stream.name))
     if not rules.is_active:
         return None

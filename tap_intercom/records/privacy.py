@@ -122,10 +122,15 @@ def _emptied(value: Any) -> None:
 
 
 class Private(NamedTuple):
-    """The schema that a stream's records get, and the function that changes them in place."""
+    """The schema that a stream's records get, and the function that changes them in place.
+
+    hashed, emptied: how many fields of the schema become hashes, and null.
+    """
 
     schema: dict[str, Any]
     apply: Callable[[Any], Any]
+    hashed: int
+    emptied: int
 
 
 def private(
@@ -144,7 +149,7 @@ def private(
     """
     compiler = _Compiler(rules, keys, attributes_field)
     changed, apply = compiler.object(schema, marks, (), None)
-    return Private(changed, apply)
+    return Private(changed, apply, compiler.hashed, compiler.emptied)
 
 
 class _Compiler:
@@ -153,6 +158,8 @@ class _Compiler:
         self._keys = keys
         self._attributes_field = attributes_field
         self._hasher = Hasher(rules.key)
+        self.hashed = 0
+        self.emptied = 0
 
     def object(
         self, schema: Schema, marks: Schema, place: Breadcrumb, inherited: str | None
@@ -212,8 +219,10 @@ class _Compiler:
         mark = mark or {}
         fate = self._rules.fate(dotted(place), kind)
         if place == ("properties", OTHER_ATTRIBUTES):
+            self.emptied += fate == "drop"
             return field, self._other_attributes
         if fate == "hash":
+            self.hashed += 1
             is_contact = kind == "contact"
             return _hashed(field), self._hasher.contact if is_contact else self._hasher.value
         if self._rules.keeps(dotted(place)):
@@ -230,6 +239,7 @@ class _Compiler:
             return field, None
         if self._rules.mode == "keep":
             return field, None
+        self.emptied += 1
         return _with_null(field), _emptied
 
     def _other_attributes(self, text: Any) -> str | None:

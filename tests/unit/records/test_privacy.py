@@ -74,8 +74,8 @@ def test_contacts_are_compared_without_their_spelling(text: str, same: str) -> N
 
 
 def test_hash_keeps_what_joins_and_empties_the_rest() -> None:
-    schema, apply = private(SCHEMA, MARKS, Rules("hash", KEY), keys=["id"])
-    assert apply(record()) == {
+    found = private(SCHEMA, MARKS, Rules("hash", KEY), keys=["id"])
+    assert found.apply(record()) == {
         "id": "1",
         "email": expected("ada@example.com"),
         "body": None,
@@ -83,7 +83,8 @@ def test_hash_keeps_what_joins_and_empties_the_rest() -> None:
         "other_attributes": None,
         "tags": [{"by": expected("Ada")}],
     }
-    assert schema["properties"]["email"] == TEXT
+    assert found.schema["properties"]["email"] == TEXT
+    assert (found.hashed, found.emptied) == (2, 3)
 
 
 def test_drop_empties_all() -> None:
