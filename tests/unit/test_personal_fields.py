@@ -13,6 +13,8 @@ from public_columns import EXCEPTIONS
 
 from tap_intercom.reading.schema_notes import annotated_schema
 from tap_intercom.reading.stream import load_schema
+from tap_intercom.records.privacy import Rules, private
+from tap_intercom.streams import STREAMS
 
 TABLES = sorted(path.stem for path in (ROOT / "tap_intercom" / "schemas").glob("*.json"))
 KINDS = {"identifier", "contact", "name", "text", "location", "device", "file"}
@@ -56,6 +58,34 @@ def test_marks_are_known_and_stay_in_the_files(table: str) -> None:
     ]
     assert {*marks} <= KINDS
     assert "x-personal" not in str(load_schema(table))
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("mode", ["keep", "hash", "drop"])
+def test_the_page_says_what_becomes_of_each_personal_column(table: str, mode: str) -> None:
+    page = (ROOT / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    rows = page.partition(f"\n### {table}\n\n")[2].partition("\n### ")[0].splitlines()[2:]
+    results = [row.split(" | ")[2 + ("keep", "hash", "drop").index(mode)] for row in rows]
+    stream = STREAMS[table]
+    schema, marks = load_schema(table), annotated_schema(table)
+    found = private(schema, marks, Rules(mode, "key"), keys=stream.key_properties)
+    assert sum("hash" in each for each in results if "else null" not in each) == found.hashed
+    assert sum("null" in each for each in results) == found.emptied
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_both_sides_of_a_join_get_the_same_hash(table: str) -> None:
+    for path, field, _ in fields(annotated_schema(table), table):
+        for target in _targets(field.get("references")):
+            other, _, column = target.partition(".")
+            joined = annotated_schema(other)["properties"][column]
+            assert field.get("x-personal") == joined.get("x-personal"), (path, target)
+
+
+def _targets(references: Any) -> list[str]:
+    if isinstance(references, str):
+        return [references]
+    return [*references] if references else []
 
 
 @pytest.mark.parametrize("table", TABLES)
