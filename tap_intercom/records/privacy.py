@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -86,25 +87,19 @@ class Hasher:
         outer.update(inner.digest())
         return outer.hexdigest()
 
-    def value(self, value: Any) -> Any:
-        """Return the hash of a value; of each entry of a list."""
+    def value(self, value: Any) -> str | None:
+        """Return the hash of a value: of its text, or of JSON text."""
         if value is None:
             return None
-        if isinstance(value, list):
-            return [self.value(each) for each in value]
         if isinstance(value, datetime):
             value = utc_text(value)
         if not isinstance(value, str):
-            value = exact_json(as_plain(value), sort_keys=True).decode()
+            value = _json(as_plain(value))
         return self.text(value.strip())
 
-    def contact(self, value: Any) -> Any:
+    def contact(self, value: Any) -> str | None:
         """Return the hash of a mail address in lower case, or of the digits of a phone number."""
-        if isinstance(value, str):
-            value = normal_contact(value)
-        elif isinstance(value, list):
-            return [self.contact(each) for each in value]
-        return self.value(value)
+        return self.value(normal_contact(value) if isinstance(value, str) else value)
 
 
 def normal_contact(text: str) -> str:
@@ -198,7 +193,11 @@ class _Compiler:
 
         changed = {**schema, "properties": properties}
         if isinstance(required := schema.get("required"), list):
-            changed["required"] = [name for name in required if name not in actions]
+            changed["required"] = [
+                name for name in required if name in properties and name not in actions
+            ]
+        if isinstance(schema.get("additionalProperties"), Mapping) and not is_public:
+            changed["additionalProperties"] = True
         return changed, change
 
     def _action_of_key(self, name: str) -> Action | None:
@@ -223,8 +222,8 @@ class _Compiler:
             return field, self._other_attributes
         if fate == "hash":
             self.hashed += 1
-            is_contact = kind == "contact"
-            return _hashed(field), self._hasher.contact if is_contact else self._hasher.value
+            action: Action = self._hasher.contact if kind == "contact" else self._hasher.value
+            return _hashed(field), _of_each(action) if _is_list(field) else action
         if self._rules.keeps(dotted(place)):
             return field, None
         if "properties" in field and (kind is None or self._rules.reach_into(dotted(place))):
@@ -252,6 +251,14 @@ class _Compiler:
         return exact_json(kept).decode() if kept else None
 
 
+def _json(value: Any) -> str:
+    """Return the JSON text of a value that fits its schema, so its numbers are as they will be."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # integers over 64 bits, very deep nesting
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
 def _has_marks(mark: Any) -> bool:
     if not isinstance(mark, Mapping):
         return False
@@ -261,10 +268,18 @@ def _has_marks(mark: Any) -> bool:
 
 def _hashed(field: Schema) -> dict[str, Any]:
     text = {"description": field["description"]} if "description" in field else {}
-    types = field.get("type", ())
-    if "array" in ([types] if isinstance(types, str) else types):
+    if _is_list(field):
         return {"type": ["null", "array"], "items": {"type": ["null", "string"]}, **text}
     return {"type": ["null", "string"], **text}
+
+
+def _is_list(field: Schema) -> bool:
+    """Whether a field holds nothing but lists. Any other one that may is hashed as a whole."""
+    return _nullable(field) == ["null", "array"]
+
+
+def _of_each(action: Action) -> Action:
+    return lambda values: [action(each) for each in values]
 
 
 def _nullable(field: Schema) -> list[str]:
