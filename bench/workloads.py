@@ -318,11 +318,11 @@ def privacy(settings: Settings) -> Result:
             for mode, measured in runs.items():
                 options = {"personal_data": mode, "hash_key": "bench"}
                 measured.append(run_ours(server, ["contacts"], f"privacy-{mode}", **options))
-    pairs = zip(runs["hash"], runs["keep"], strict=True)
-    ratio = median(hashed.cpu_seconds / kept.cpu_seconds for hashed, kept in pairs)
+    rows = [row(mode, measured) for mode, measured in runs.items()]
+    ratio = rows[1].cpu_seconds / rows[0].cpu_seconds
     return Result(
         f"personal_data: {count:,} contacts, no latency, no rate limit",
-        [row(mode, measured) for mode, measured in runs.items()],
+        rows,
         [Goal("CPU of hash / keep", ratio, 1.25)],
     )
 
