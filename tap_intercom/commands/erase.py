@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tap_intercom import messages
+from tap_intercom import __version__, messages
 from tap_intercom.catalog import selected_schemas
 from tap_intercom.erasure.plan import plan
 from tap_intercom.erasure.sql import DIALECTS
@@ -82,9 +82,15 @@ def run(options: argparse.Namespace) -> int:
     if not steps:
         raise ConfigError("catalog: no selected stream holds data of contacts: nothing to erase")
     dialect = DIALECTS[options.dialect](options.schema)
-    title = f"Erases {'contact' if len(person.ids) == 1 else 'contacts'} {', '.join(person.ids)}."
-    messages.write(STDOUT, dialect.script(steps, title).encode())
+    messages.write(STDOUT, dialect.script(steps, _title(person)).encode())
     return 0
+
+
+def _title(person: Person) -> list[str]:
+    return [
+        f"Erases {', '.join(person.ids)}. Made by tap-intercom {__version__}; read it first.",
+        "Delete the person in Intercom before, or the next sync brings them back.",
+    ]
 
 
 def _tables(catalog: Any) -> Iterator[Table]:

@@ -186,23 +186,41 @@ class _Planner:
         if table.stream == FILES or (table.stream != CALLS and table.direct(self.person)):
             return
         if self.keeps_talks:
-            where = any_of(*self._of_own(table))
-            yield from _blank(table, table.personal, where, "Rows of talks without other contacts")
+            yield from self._blanks_of_own(table)
         if table.stream in TALKS:
             yield from self._blanks_of_talk(table)
         elif authors := [*table.authors]:
             where = any_of(*(table.is_author(each, self.person) for each in authors))
-            yield from _blank(table, table.personal, where, "Rows by them")
+            yield from _blank(table, table.personal, where, "What they wrote")
         elif table.stream != CALLS:
             where = any_of(*self._of_shared(table))
-            yield from _blank(table, table.personal, where, "Rows of talks with other contacts")
+            yield from _blank(
+                table, table.personal, where, "Talks with other contacts: rows about them"
+            )
+
+    def _blanks_of_own(self, table: Table) -> Iterator[Step]:
+        """Yield how a talk without other contacts loses its texts, and who of its contacts wrote.
+
+        Who of the teammates wrote stays.
+        """
+        where = any_of(*self._of_own(table))
+        if where is None:
+            return
+        kinds = table.kinds_of_authors()
+        columns = [each for each in table.personal if each not in kinds]
+        yield from _blank(table, columns, where, "Talks without other contacts")
+        for column, kind in kinds.items():
+            why = "Talks without other contacts: who wrote"
+            yield from _blank(table, (column,), all_of(where, kind), why)
 
     def _blanks_of_talk(self, table: Table) -> Iterator[Step]:
         for reference in table.authors:
             column = (reference.holders[0].name,)
-            yield from _blank(table, column, table.is_author(reference, self.person), "By them")
+            yield from _blank(
+                table, column, table.is_author(reference, self.person), "What they wrote"
+            )
         where = self.collected.among("id", shared(table.stream))
-        why = "With other contacts: texts that may be about them"
+        why = "Talks with other contacts: texts that may be about them"
         yield from _blank(table, table.without_author(), where, why)
 
 

@@ -104,14 +104,17 @@ class Dialect:
 
     # -- Statements ------------------------------------------------------------------------------
 
-    def script(self, steps: Sequence[Step], title: str) -> str:
-        """Return the statements of all steps as one script."""
+    def script(self, steps: Sequence[Step], title: Sequence[str]) -> str:
+        """Return the statements of all steps as one script, below some lines about it."""
         collected = [each for each in steps if isinstance(each, (Collect, Subtract))]
         changes = [each for each in steps if each not in collected]
         blocks = [[self.begin], *map(self._block, changes), [self.commit]]
         place = 0 if self.collects_first else 1
         blocks[place:place] = map(self._block, collected)
-        return "\n\n".join("\n".join(block) for block in ([f"-- {title}"], *blocks)) + "\n"
+        return (
+            "\n\n".join("\n".join(block) for block in ([f"-- {line}" for line in title], *blocks))
+            + "\n"
+        )
 
     def _block(self, step: Step) -> list[str]:
         return [f"-- {step.why}.", f"{self.statement(step)};"]
@@ -226,6 +229,10 @@ class Snowflake(Dialect):
 
     # Each statement that makes a table ends a transaction.
     collects_first = True
+
+    def ids(self, name: str) -> str:
+        # There are no tables without a schema, not even temporary ones.
+        return self.table(super().ids(name))
 
     def name(self, name: str) -> str:
         return super().name(name.upper())

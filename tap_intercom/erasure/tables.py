@@ -87,6 +87,15 @@ class Table:
             if each.target == CONTACT_ID and holders and not any(one.is_list for one in holders):
                 yield each
 
+    def kinds_of_authors(self) -> dict[str, Condition]:
+        """Return the columns that are an author and no more, each with when it is a contact."""
+        found = {}
+        for each in self.authors:
+            kind = _kind(each, self.schema)
+            if len(each.holders) == 1 and kind is not None:
+                found[each.holders[0].name] = kind
+        return found
+
     def is_author(self, reference: Reference, person: Person) -> Condition:
         """Whether such an object is the person."""
         return _is_person(reference, 0, self.schema, person)

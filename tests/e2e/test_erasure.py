@@ -234,7 +234,7 @@ class Target:
         return done.stdout
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", "meltanolabs", "pipelinewise"])
 def start(
     request: pytest.FixtureRequest, start_sandbox: Callable[..., Sandbox], tmp_path: Path
 ) -> Callable[[Workspace], Target]:
@@ -248,13 +248,14 @@ def start(
             server = request.getfixturevalue("server")
             python = target_bin("pipelinewise-postgres") / "python"
             schema, place = f"erase_{time.monotonic_ns()}", json.dumps(server)
-            database = databases.meltanolabs(tmp_path, server, schema)
+            database = getattr(databases, request.param)(tmp_path, server, schema)
         settings = {"attachments_dir": str(tmp_path / "files"), "start_date": start_date}
         loads = Loads(sandbox, database, tmp_path, **settings)
         loads.discover()
         loads.select(*(each["tap_stream_id"] for each in loads.catalog["streams"]))
         loads.complete()
-        return Target(loads, request.param, schema, python, place)
+        dialect = "duckdb" if request.param == "duckdb" else "postgres"
+        return Target(loads, dialect, schema, python, place)
 
     return load
 

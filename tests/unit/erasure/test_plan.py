@@ -9,9 +9,12 @@ from erasable import PERSON, every_table, table
 
 from tap_intercom.erasure.plan import LEFT_ALONE, plan
 from tap_intercom.erasure.steps import (
+    AllOf,
     BlankColumns,
     Collect,
     DeleteRows,
+    IsAmong,
+    IsOneOf,
     ListFiles,
     RemoveEntries,
     Step,
@@ -90,6 +93,21 @@ def test_talks_without_other_contacts_go_or_stay() -> None:
     assert blanked(kept)["calls"] >= {"contact_id", "phone"}
     assert "calls" not in blanked(gone)
     assert blanked(kept)["conversations"] >= {"title", "source", "contacts"}
+
+
+def test_who_of_the_teammates_wrote_stays() -> None:
+    steps = planned(*every_table(), keeps_talks=True)
+    authors = [
+        each.where
+        for each in steps
+        if isinstance(each, BlankColumns)
+        and each.table == "conversation_parts"
+        and "author" in each.columns
+    ]
+    is_contact = IsOneOf(("author", "type"), ("user", "lead", "contact"))
+    is_own = IsAmong(("conversation_id",), "own_conversations")
+    assert authors[0] == AllOf((is_own, is_contact))
+    assert all("author" in str(each) for each in authors)
 
 
 def test_rows_of_talks_with_others_are_emptied_by_their_author() -> None:

@@ -55,7 +55,7 @@ def test_a_name_is_one_identifier(dialect: str, name: str) -> None:
 @pytest.mark.parametrize("keeps_talks", [False, True])
 def test_a_parser_of_the_database_reads_the_script(dialect: str, keeps_talks: bool) -> None:
     steps = plan(every_table(), Person((PERSON,), ("o'neil@x.org",)), keeps_talks=keeps_talks)
-    script = DIALECTS[dialect]("intercom").script(steps, "Title.")
+    script = DIALECTS[dialect]("intercom").script(steps, ["Title."])
     statements = [each for each in sqlglot.parse(script, read=dialect) if each is not None]
     # And begin and commit.
     assert len(statements) == len(steps) + 2
@@ -136,7 +136,7 @@ def test_a_set_without_sources_is_empty(dialect: str) -> None:
 
 
 def test_every_statement_is_in_one_transaction() -> None:
-    script = DIALECTS["postgres"]().script(STEPS, "Title.")
+    script = DIALECTS["postgres"]().script(STEPS, ["Title."])
     lines = [line for line in script.splitlines() if line]
     assert lines[:2] == ["-- Title.", "begin;"]
     assert lines[-1] == "commit;"
@@ -145,7 +145,7 @@ def test_every_statement_is_in_one_transaction() -> None:
 
 
 def test_snowflake_makes_tables_before_the_transaction_that_they_would_end() -> None:
-    lines = DIALECTS["snowflake"]().script(STEPS, "Title.").splitlines()
+    lines = DIALECTS["snowflake"]().script(STEPS, ["Title."]).splitlines()
     assert lines.index("-- Calls.") < lines.index("begin;") < lines.index("-- Rows.")
 
 
