@@ -68,6 +68,8 @@ def plan(tables: Sequence[Table], person: Person, *, keeps_talks: bool) -> list[
     return [*_needed(planner.collected, changes), *changes]
 
 
+_WITH_OTHERS = "In conversations and tickets with other contacts"
+_WITHOUT_OTHERS = "In conversations and tickets without other contacts"
 _ORDER = {FILES: 0, RECEIPTS: 2, CALLS: 2, **dict.fromkeys(TALKS, 3), CONTACTS: 4}
 
 
@@ -194,9 +196,7 @@ class _Planner:
             yield from _blank(table, table.personal, where, "What they wrote")
         elif table.stream != CALLS:
             where = any_of(*self._of_shared(table))
-            yield from _blank(
-                table, table.personal, where, "Talks with other contacts: rows about them"
-            )
+            yield from _blank(table, table.personal, where, _WITH_OTHERS)
 
     def _blanks_of_own(self, table: Table) -> Iterator[Step]:
         """Yield how a talk without other contacts loses its texts, and who of its contacts wrote.
@@ -208,20 +208,16 @@ class _Planner:
             return
         kinds = table.kinds_of_authors()
         columns = [each for each in table.personal if each not in kinds]
-        yield from _blank(table, columns, where, "Talks without other contacts")
+        yield from _blank(table, columns, where, _WITHOUT_OTHERS)
         for column, kind in kinds.items():
-            why = "Talks without other contacts: who wrote"
-            yield from _blank(table, (column,), all_of(where, kind), why)
+            yield from _blank(table, [column], all_of(where, kind), _WITHOUT_OTHERS)
 
     def _blanks_of_talk(self, table: Table) -> Iterator[Step]:
         for reference in table.authors:
-            column = (reference.holders[0].name,)
-            yield from _blank(
-                table, column, table.is_author(reference, self.person), "What they wrote"
-            )
-        where = self.collected.among("id", shared(table.stream))
-        why = "Talks with other contacts: texts that may be about them"
-        yield from _blank(table, table.without_author(), where, why)
+            where = table.is_author(reference, self.person)
+            yield from _blank(table, [reference.holders[0].name], where, "What they wrote")
+        among = self.collected.among("id", shared(table.stream))
+        yield from _blank(table, table.without_author(), among, _WITH_OTHERS)
 
 
 def _blank(

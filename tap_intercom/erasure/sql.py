@@ -111,10 +111,8 @@ class Dialect:
         blocks = [[self.begin], *map(self._block, changes), [self.commit]]
         place = 0 if self.collects_first else 1
         blocks[place:place] = map(self._block, collected)
-        return (
-            "\n\n".join("\n".join(block) for block in ([f"-- {line}" for line in title], *blocks))
-            + "\n"
-        )
+        blocks.insert(0, [f"-- {line}" for line in title])
+        return "\n\n".join(map("\n".join, blocks)) + "\n"
 
     def _block(self, step: Step) -> list[str]:
         return [f"-- {step.why}.", f"{self.statement(step)};"]

@@ -33,17 +33,20 @@ OTHER_ADDRESS = "Zebulon+2@Example.org"
 # Rows that say something of teammates, and go with a conversation.
 OF_TEAMMATES = {"handling_events"}
 PLENTY = 1_000_000
-RUN_SQL = {
-    "duckdb": """
-import duckdb, sys
-duckdb.connect(sys.argv[1]).execute(sys.stdin.read())
-""",
-    "postgres": """
-import json, psycopg2, sys
-connection = psycopg2.connect(**json.loads(sys.argv[1]))
-connection.cursor().execute(sys.stdin.read())
-connection.commit()
-""",
+# Runs one statement after the other, and prints what the one that selects has found.
+RUN_SQL = """
+import json, sys
+cursor = {connection}.cursor()
+for statement in sys.stdin.read().split(";\\n"):
+    lines = [line for line in statement.splitlines() if line and not line.startswith("--")]
+    if lines:
+        cursor.execute(statement)
+        if lines[0].startswith("select"):
+            print(json.dumps(cursor.fetchall()))
+"""
+CONNECTIONS = {
+    "duckdb": "__import__('duckdb').connect(sys.argv[1])",
+    "postgres": "__import__('psycopg2').connect(**json.loads(sys.argv[1]))",
 }
 Tables = dict[str, list[Row]]
 
@@ -219,19 +222,20 @@ class Target:
     def read(self) -> Tables:
         return self.loads.database.read(list(self.loads.schemas))
 
-    def run(self, sql: bytes) -> None:
-        command = [str(self.python), "-c", RUN_SQL[self.dialect], self.place]
-        subprocess.run(command, input=sql, check=True)
+    def run(self, sql: bytes) -> set[str]:
+        program = RUN_SQL.format(connection=CONNECTIONS[self.dialect])
+        command = [str(self.python), "-c", program, self.place]
+        done = subprocess.run(command, input=sql, check=True, stdout=subprocess.PIPE)
+        return {path for (path,) in json.loads(done.stdout)}
 
-    def erase(self, *flags: str) -> bytes:
-        """The script of the command, which is run."""
+    def erase(self, *flags: str) -> set[str]:
+        """Run the script of the command; returns the paths of files that it lists."""
         catalog = self.loads.tap.write("catalog.json", self.loads.catalog)
         command = [*RUN, "erase", "--catalog", catalog, "--dialect", self.dialect]
         done = subprocess.run(
             [*command, "--schema", self.schema, *flags], stdout=subprocess.PIPE, check=True
         )
-        self.run(done.stdout)
-        return done.stdout
+        return self.run(done.stdout)
 
 
 @pytest.fixture(params=["duckdb", "meltanolabs", "pipelinewise"])
@@ -284,10 +288,8 @@ def test_nothing_of_the_person_is_left_and_all_else_is(
     found = {name for name, rows in before.items() if any(is_about(row, MARK) for row in rows)}
     assert personal - found == {*LEFT_ALONE, *OF_TEAMMATES}
 
-    target.erase(
-        *("--contact", person.contact, "--email", ADDRESS, "--email", OTHER_ADDRESS),
-        *("--conversations", talks),
-    )
+    flags = ("--contact", person.contact, "--email", ADDRESS, "--email", OTHER_ADDRESS)
+    listed = target.erase(*flags, "--conversations", talks)
     after = target.read()
     left = [
         f"{name}: {texts(row)}"
@@ -301,3 +303,37 @@ def test_nothing_of_the_person_is_left_and_all_else_is(
     for name, rows in before.items():
         others = [texts(row) for row in rows if not is_about(row, *marks)]
         assert not {*others} - {texts(row) for row in after[name]}, name
+    assert listed == paths(before) - paths(after)
+    assert listed >= {path for path in paths(before) if MARK in path}
+    assert all((target.loads.tap.folder / "files" / path).exists() for path in listed)
+    assert_others_stay(before, after, talks)
+    # There is nothing left to do.
+    assert target.erase(*flags, "--conversations", talks) == set()
+    assert target.read() == after
+
+
+def paths(tables: Tables) -> set[str]:
+    return {row["path"] for row in tables["attachments"]}
+
+
+def assert_others_stay(before: Tables, after: Tables, talks: str) -> None:
+    """Rows that lose what is the person's keep what is not."""
+    for name in ("conversations", "tickets"):
+        rows = {row["id"]: row for row in after[name]}
+        changed = [row for row in before[name] if is_about(row, MARK) and row["id"] in rows]
+        assert len(changed) == {"delete": 1, "blank": 2}[talks] + (name == "conversations")
+        for row in changed:
+            for column in ("state", "statistics", "created_at", "ticket_type", "tags"):
+                assert rows[row["id"]].get(column) == row.get(column)
+    sources = [as_json(row["source"]) for row in after["conversations"]]
+    (source,) = [each for each in sources if each and each["body"] == "Other"]
+    assert [each["email"] for each in source["recipients"]] == ["other@example.org"]
+    assert source["author"]["name"] == "Other"
+    if talks == "blank":
+        parts = [row for row in after["conversation_parts"] if row["body"] is None]
+        authors = [as_json(row["author"]) for row in parts]
+        assert {each and each["name"] for each in authors} >= {None, ADMIN["name"]}
+
+
+def as_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
