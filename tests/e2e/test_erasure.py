@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -34,20 +35,18 @@ OTHER_ADDRESS = "Zebulon+2@Example.org"
 OF_TEAMMATES = {"handling_events"}
 PLENTY = 1_000_000
 # Runs one statement after the other, and prints what the one that selects has found.
-RUN_SQL = """
-import json, sys
-cursor = {connection}.cursor()
+RUN_IN_DUCKDB = """
+import duckdb, sys
+database = duckdb.connect(sys.argv[1])
 for statement in sys.stdin.read().split(";\\n"):
     lines = [line for line in statement.splitlines() if line and not line.startswith("--")]
     if lines:
-        cursor.execute(statement)
+        found = database.execute(statement)
         if lines[0].startswith("select"):
-            print(json.dumps(cursor.fetchall()))
+            print(*(path for path, in found.fetchall()), sep="\\n")
 """
-CONNECTIONS = {
-    "duckdb": "__import__('duckdb').connect(sys.argv[1])",
-    "postgres": "__import__('psycopg2').connect(**json.loads(sys.argv[1]))",
-}
+# As docs/erasure.md shows it.
+PSQL = ("--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1")
 Tables = dict[str, list[Row]]
 
 
@@ -211,31 +210,38 @@ def server() -> Iterator[dict[str, Any]]:
 
 @dataclass
 class Target:
-    """A database with everything of a workspace, and how it runs SQL."""
+    """A database with everything of a workspace.
+
+    command: runs the SQL on its standard input, and prints what it selects.
+    """
 
     loads: Loads
     dialect: str
     schema: str
-    python: Path
-    place: str
+    command: list[str]
 
     def read(self) -> Tables:
         return self.loads.database.read(list(self.loads.schemas))
-
-    def run(self, sql: bytes) -> set[str]:
-        program = RUN_SQL.format(connection=CONNECTIONS[self.dialect])
-        command = [str(self.python), "-c", program, self.place]
-        done = subprocess.run(command, input=sql, check=True, stdout=subprocess.PIPE)
-        return {path for (path,) in json.loads(done.stdout)}
 
     def erase(self, *flags: str) -> set[str]:
         """Run the script of the command; returns the paths of files that it lists."""
         catalog = self.loads.tap.write("catalog.json", self.loads.catalog)
         command = [*RUN, "erase", "--catalog", catalog, "--dialect", self.dialect]
-        done = subprocess.run(
+        script = subprocess.run(
             [*command, "--schema", self.schema, *flags], stdout=subprocess.PIPE, check=True
         )
-        return self.run(done.stdout)
+        done = subprocess.run(self.command, input=script.stdout, stdout=subprocess.PIPE, check=True)
+        return {*filter(None, done.stdout.decode().splitlines())}
+
+
+def psql(server: dict[str, Any]) -> list[str]:
+    """The command of PostgreSQL; skips the test if it is not installed."""
+    installed = target_bin("postgresql-server").parent.glob("lib/python*/*/*/pginstall/bin/psql")
+    program = shutil.which("psql") or next(map(str, installed), None)
+    if program is None:
+        pytest.skip("psql is not installed")
+    place = " ".join(f"{name}={value}" for name, value in server.items())
+    return [program, *PSQL, place]
 
 
 @pytest.fixture(params=["duckdb", "meltanolabs", "pipelinewise"])
@@ -245,21 +251,22 @@ def start(
     def load(workspace: Workspace) -> Target:
         sandbox = start_sandbox(workspace, rate_limit=PLENTY)
         start_date = (datetime.now(timezone.utc) - timedelta(days=25)).date().isoformat()
+        schema, dialect = "main", "duckdb"
         if request.param == "duckdb":
-            schema, python = "main", target_bin("duckdb") / "python"
-            database, place = databases.duckdb(tmp_path), str(tmp_path / "intercom.duckdb")
+            database = databases.duckdb(tmp_path)
+            python = str(target_bin("duckdb") / "python")
+            command = [python, "-c", RUN_IN_DUCKDB, str(tmp_path / "intercom.duckdb")]
         else:
             server = request.getfixturevalue("server")
-            python = target_bin("pipelinewise-postgres") / "python"
-            schema, place = f"erase_{time.monotonic_ns()}", json.dumps(server)
+            schema, dialect = f"erase_{time.monotonic_ns()}", "postgres"
             database = getattr(databases, request.param)(tmp_path, server, schema)
+            command = psql(server)
         settings = {"attachments_dir": str(tmp_path / "files"), "start_date": start_date}
         loads = Loads(sandbox, database, tmp_path, **settings)
         loads.discover()
         loads.select(*(each["tap_stream_id"] for each in loads.catalog["streams"]))
         loads.complete()
-        dialect = "duckdb" if request.param == "duckdb" else "postgres"
-        return Target(loads, dialect, schema, python, place)
+        return Target(loads, dialect, schema, command)
 
     return load
 

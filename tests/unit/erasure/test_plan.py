@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 from erasable import PERSON, every_table, table
+from paths import ROOT
 
 from tap_intercom.erasure.plan import LEFT_ALONE, plan
 from tap_intercom.erasure.steps import (
@@ -61,6 +62,12 @@ def test_every_table_with_personal_fields_is_changed_or_left_alone(keeps_talks: 
 def test_what_is_left_alone_exists(stream: str) -> None:
     assert stream in STREAMS
     assert not planned(table(stream))
+
+
+@pytest.mark.parametrize(("stream", "reason"), LEFT_ALONE.items())
+def test_the_page_says_what_is_left_alone(stream: str, reason: str) -> None:
+    page = (ROOT / "docs" / "erasure.md").read_text(encoding="utf-8")
+    assert f"| `{stream}` | {reason} |" in page
 
 
 @pytest.mark.parametrize("keeps_talks", [False, True])
