@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tap_intercom import __version__, messages
-from tap_intercom.catalog import selected_schemas
+from tap_intercom.catalog import WORKSPACE_ID, selected_schemas
 from tap_intercom.erasure.plan import plan
 from tap_intercom.erasure.sql import DIALECTS
+from tap_intercom.erasure.steps import IsOneOf
 from tap_intercom.erasure.tables import Person, Table, marked
 from tap_intercom.errors import ConfigError
 from tap_intercom.files import read_json
@@ -30,6 +31,7 @@ _ADDRESS = re.compile(r"[^\s@\\\x00-\x1f\x7f]+@[^\s@\\\x00-\x1f\x7f]+")
 # The column of Intercom's conversation.conversation_id in datasets.
 _CONVERSATION = "conversation_conversation_id"
 _OF_PEOPLE = "people_"
+_WORKSPACE = re.compile(r"\w+")
 _SCHEMA = re.compile(r"[\w$-]+(\.[\w$-]+)*")
 
 
@@ -64,6 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--schema", type=_schema, metavar="NAME", help="schema (or dataset) with the tables"
     )
     parser.add_argument(
+        "--workspace",
+        type=_workspace,
+        metavar="ID",
+        help="only rows of this workspace, if the tables have rows of several: its id in the "
+        f"column {WORKSPACE_ID} of the setting add_workspace_id",
+    )
+    parser.add_argument(
         "--conversations",
         choices=("delete", "blank"),
         default="delete",
@@ -81,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
     steps = plan(tables, person, keeps_talks=options.conversations == "blank")
     if not steps:
         raise ConfigError("catalog: no selected stream holds data of contacts: nothing to erase")
-    dialect = DIALECTS[options.dialect](options.schema)
+    only = None if options.workspace is None else IsOneOf((WORKSPACE_ID,), (options.workspace,))
+    dialect = DIALECTS[options.dialect](options.schema, only)
     messages.write(STDOUT, dialect.script(steps, _title(person)).encode())
     return 0
 
@@ -127,6 +137,12 @@ def _address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a mail address")
     return text.lower()
+
+
+def _workspace(text: str) -> str:
+    if not _WORKSPACE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the id of a workspace")
+    return text
 
 
 def _schema(text: str) -> str:

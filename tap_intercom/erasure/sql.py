@@ -21,6 +21,7 @@ from tap_intercom.erasure.steps import (
     RemoveEntries,
     Step,
     Subtract,
+    all_of,
 )
 
 ENTRY = "entry"
@@ -34,8 +35,10 @@ class Dialect:
     union = "union"
     collects_first = False
 
-    def __init__(self, schema: str | None = None) -> None:
+    def __init__(self, schema: str | None = None, only: Condition | None = None) -> None:
+        """Take the schema of all tables, and a condition on each row, such as its workspace."""
         self._schema = schema
+        self._only = only
 
     # -- Names and values ------------------------------------------------------------------------
 
@@ -102,6 +105,10 @@ class Dialect:
         column = self.name(path[0])
         return self.inside(column, path[1:]) if path[1:] else column
 
+    def where(self, condition: Condition) -> str:
+        """Return a condition on the rows of a statement."""
+        return self.condition(all_of(*([self._only] if self._only else []), condition))
+
     # -- Statements ------------------------------------------------------------------------------
 
     def script(self, steps: Sequence[Step], title: Sequence[str]) -> str:
@@ -127,16 +134,16 @@ class Dialect:
             )
         if isinstance(step, ListFiles):
             values = step.values
-            column, where = self.name(values.column), self.condition(values.where)
+            column, where = self.name(values.column), self.where(values.where)
             return (
                 f"select {column} from {self.table(values.table)}\n"
                 f"where {column} is not null and {where}"
             )
         if isinstance(step, DeleteRows):
-            return f"delete from {self.table(step.table)}\nwhere {self.condition(step.where)}"
+            return f"delete from {self.table(step.table)}\nwhere {self.where(step.where)}"
         if isinstance(step, BlankColumns):
             values_ = ", ".join(f"{self.name(each)} = null" for each in step.columns)
-            where = self.condition(step.where)
+            where = self.where(step.where)
             return f"update {self.table(step.table)}\nset {values_}\nwhere {where}"
         return self._remove(step)
 
@@ -149,7 +156,7 @@ class Dialect:
             return f"select id from (select {self.literal('')} as id) as nothing where id <> ''"
         queries = []
         for each in step.sources:
-            column, where = self.name(each.column), self.condition(each.where)
+            column, where = self.name(each.column), self.where(each.where)
             queries.append(
                 f"select {column} as id from {self.table(each.table)}\n"
                 f"where {column} is not null and {where}"
@@ -159,10 +166,11 @@ class Dialect:
     def _remove(self, step: RemoveEntries) -> str:
         table, column, path = self.table(step.table), self.name(step.path[0]), step.path[1:]
         condition = self.condition(step.condition, ENTRY)
+        where = self.where(HasEntry(step.path, step.condition))
         return (
             f"update {table}\n"
             f"set {column} = {self.without_entries(table, column, path, condition)}\n"
-            f"where {self.has_entry(column, path, condition)}"
+            f"where {where}"
         )
 
 

@@ -106,8 +106,8 @@ class Table:
         for each in self.references:
             if each.target == CONTACT_ID and sum(one.is_list for one in each.holders) == 1:
                 path, entry = _list_of(self.schema, each)
-                # An entry without such a field, such as a tag, is not about who put it there.
-                if has_mark(entry):
+                # An entry such as a tag is not about who put it there.
+                if each.holders[-1].is_list or has_mark(entry):
                     yield path, entry, each
 
     def is_entry_of(self, path: Path, reference: Reference, person: Person) -> Condition:

@@ -64,6 +64,15 @@ def test_schema_and_other_names_are_in_the_script(run: Erase) -> None:
     assert 'delete from "intercom"."conversations"' not in script
 
 
+def test_only_rows_of_one_workspace_are_changed(run: Erase) -> None:
+    tables = (entry("contacts"), entry("conversations"), entry("conversation_parts"))
+    script = run(*tables, flags=("--workspace", "abc123"))
+    is_of_it = "(\"_sdc_workspace_id\" in ('abc123') and "
+    wheres = [line for line in script.splitlines() if line.startswith("where ")]
+    assert len(wheres) > 10
+    assert all(is_of_it in line for line in wheres)
+
+
 def test_an_id_is_said_once(run: Erase) -> None:
     other = PERSON[::-1]
     script = run(entry("contacts"), flags=("--contact", other, "--contact", PERSON))
@@ -111,6 +120,7 @@ def test_a_catalog_without_data_of_contacts_is_refused(
         (("--email", "nobody"), "is not a mail address"),
         (("--email", "a@b\\' or 1"), "is not a mail address"),
         (("--schema", 'a"b'), "is not the name of a schema"),
+        (("--workspace", "a'b"), "is not the id of a workspace"),
         (("--dialect", "oracle"), "invalid choice"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from erasable import PERSON, table
 
 from tap_intercom.erasure.steps import AllOf, AnyOf, HasEntry, IsOneOf, Not
-from tap_intercom.erasure.tables import Person, has_mark, marked
+from tap_intercom.erasure.tables import Person, Table, has_mark, marked
 
 WHO = Person((PERSON,))
 CONTACTS = ("user", "lead", "contact")
@@ -66,6 +66,14 @@ def test_contacts_inside_lists_are_found() -> None:
     }
     entry = IsOneOf(("id",), (PERSON,))
     assert HasEntry(("contacts", "contacts"), entry) in [*table("tickets").persons(WHO)]
+
+
+def test_contacts_of_a_list_are_found_by_their_id_alone() -> None:
+    talk = table("conversations")
+    inside = talk.columns["contacts"]["items"]["properties"]
+    only_id = {**talk.columns["contacts"], "items": {"properties": {"id": inside["id"]}}}
+    contacts = Table(talk.stream, talk.name, talk.keys, {"properties": {"contacts": only_id}})
+    assert [path for path, _, _ in contacts.lists] == [("contacts",)]
 
 
 def test_lists_of_addresses_are_found_in_objects() -> None:
