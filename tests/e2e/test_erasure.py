@@ -92,7 +92,7 @@ def add_person(workspace: Workspace) -> Erased:
 
 
 def add_conversations(person: Erased, other: str) -> None:
-    """One without other contacts, one that the person began, and one that another began."""
+    """One without other contacts, and three with: begun by the person, by another, and left."""
     mine = author(person.contact)
     another = author(other, "Other") | {"email": "other@example.org"}
     for begins, others in ((mine, []), (mine, [other]), (another, [other])):
@@ -105,6 +105,9 @@ def add_conversations(person: Erased, other: str) -> None:
             person.workspace.reply(key, "Other", author=another)
         else:
             person.own.add(key)
+    left = person.workspace.add_conversation(contacts=[other], title=MARK)
+    person.workspace.reply(left, MARK, author=mine)
+    person.workspace.reply(left, "Other", author=another)
 
 
 def add_conversation(person: Erased, begins: dict[str, Any], others: list[str]) -> str:
@@ -290,7 +293,12 @@ def test_nothing_of_the_person_is_left_and_all_else_is(
     )  # fmt: skip
     person = add_person(workspace)
     target = start(workspace)
+    if talks == "delete":
+        # As the page says; the target then has a row that says so.
+        workspace.delete_contact(person.contact)
+        target.loads.complete()
     before = target.read()
+    assert any(is_about(row, person.contact) for row in before["deletions"]) == (talks == "delete")
     personal = {name for name in STREAMS if "x-personal" in str(annotated_schema(name))}
     found = {name for name, rows in before.items() if any(is_about(row, MARK) for row in rows)}
     assert personal - found == {*LEFT_ALONE, *OF_TEAMMATES}
@@ -328,7 +336,7 @@ def assert_others_stay(before: Tables, after: Tables, talks: str) -> None:
     for name in ("conversations", "tickets"):
         rows = {row["id"]: row for row in after[name]}
         changed = [row for row in before[name] if is_about(row, MARK) and row["id"] in rows]
-        assert len(changed) == {"delete": 1, "blank": 2}[talks] + (name == "conversations")
+        assert len(changed) == (1 if name == "tickets" else 3) + (talks == "blank")
         for row in changed:
             for column in ("state", "statistics", "created_at", "ticket_type", "tags"):
                 assert rows[row["id"]].get(column) == row.get(column)
