@@ -125,10 +125,22 @@ def test_a_catalog_without_data_of_contacts_is_refused(
     ],
 )
 def test_a_value_that_cannot_be_is_refused(
-    tmp_path: Path, flags: tuple[str, ...], message: str
+    flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ("erase", "--catalog", "x.json", "--dialect", "duckdb", "--contact", PERSON)
-    output = run_tap(*given, *flags)
+    parser = argparse.ArgumentParser()
+    erase.add_arguments(parser)
+    given = ("--catalog", "x.json", "--dialect", "duckdb", "--contact", PERSON)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args([*given, *flags])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_process_ends_with_2_and_says_why_in_its_last_line(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.json"
+    catalog.write_text(json.dumps({"streams": [entry("tags")]}))
+    given = ("erase", "--catalog", str(catalog), "--dialect", "duckdb", "--contact", PERSON)
+    output = run_tap(*given)
     assert output.code == 2
     assert not output.stdout
-    assert message in output.log.splitlines()[-1]
+    assert "nothing to erase" in output.last_log_line
