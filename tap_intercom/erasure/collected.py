@@ -14,7 +14,7 @@ from tap_intercom.erasure.steps import (
     all_of,
     any_of,
 )
-from tap_intercom.erasure.tables import Person, Table
+from tap_intercom.erasure.tables import EXTERNAL_ID, Person, Table
 
 CONTACTS = "contacts"
 CALLS = "calls"
@@ -49,13 +49,28 @@ class Collected:
     def __init__(self, tables: Mapping[str, Table], person: Person) -> None:
         self._tables = tables
         self._person = person
-        self.steps: dict[str, Collect | Subtract] = {each.ids: each for each in self._steps()}
+        self.steps: dict[str, Collect | Subtract] = {}
+        for each in self._steps():
+            self.steps[each.ids] = each
 
     def among(self, column: str, ids: str, kind: Condition | None = None) -> Condition | None:
         """Return whether a column has an id of a set; None if there is no such set."""
         if ids not in self.steps:
             return None
         return all_of(IsAmong((column,), ids), *([kind] if kind else []))
+
+    def linked(self, table: Table, target: str, ids: str) -> Iterator[Condition]:
+        """Yield whether a column of a table with ids of another column has one of a set."""
+        for column, kind in table.links(target):
+            if found := self.among(column, ids, kind):
+                yield found
+
+    def by_other_names(self, table: Table) -> Iterator[Condition]:
+        """Yield whether a row has the person's id in your own system, or their address."""
+        yield from self.linked(table, EXTERNAL_ID, EXTERNAL_IDS)
+        if self._person.emails:
+            for column in table.addresses:
+                yield IsOneOf((column,), self._person.emails, in_any_case=True)
 
     def _steps(self) -> Iterator[Collect | Subtract]:
         contacts = self._tables.get(CONTACTS)
@@ -67,7 +82,7 @@ class Collected:
             yield from self._talks(talk)
         for stream in (CALLS, *PARTS):
             yield from self._rows(stream, "id")
-        yield from self._rows(RECEIPTS, "receipt_id")
+        yield from self._receipts()
         yield from self._begun()
 
     def _talks(self, talk: str) -> Iterator[Collect | Subtract]:
@@ -94,6 +109,14 @@ class Collected:
             return
         if where := any_of(*table.persons(self._person)):
             yield Collect(stream, (Values(table.name, key, where),), f"Their rows of {stream}")
+
+    def _receipts(self) -> Iterator[Collect]:
+        table = self._tables.get(RECEIPTS)
+        if table is not None and "receipt_id" in table.columns:
+            found = any_of(table.direct(self._person), *self.by_other_names(table))
+            if found is not None:
+                values = Values(table.name, "receipt_id", found)
+                yield Collect(RECEIPTS, (values,), "Messages that were sent to them")
 
     def _begun(self) -> Iterator[Collect]:
         table = self._tables.get("conversations")

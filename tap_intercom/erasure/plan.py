@@ -9,7 +9,6 @@ from tap_intercom.erasure.collected import (
     BEGUN,
     CALLS,
     CONTACTS,
-    EXTERNAL_IDS,
     PARTS,
     RECEIPTS,
     TALKS,
@@ -31,7 +30,7 @@ from tap_intercom.erasure.steps import (
     any_of,
     used_ids,
 )
-from tap_intercom.erasure.tables import EXTERNAL_ID, Person, Table
+from tap_intercom.erasure.tables import Person, Table
 
 FILES = "attachments"
 RECEIPT_ID = f"{RECEIPTS}.receipt_id"
@@ -112,21 +111,12 @@ class _Planner:
         if direct is not None:
             yield direct
             if table.stream != CONTACTS:
-                yield from self._by_other_names(table)
+                yield from self.collected.by_other_names(table)
         if table.stream != RECEIPTS:
             yield from self._linked(table, RECEIPT_ID, RECEIPTS)
 
-    def _by_other_names(self, table: Table) -> Iterator[Condition]:
-        """Yield the conditions under which a row has the person's own id or address."""
-        yield from self._linked(table, EXTERNAL_ID, EXTERNAL_IDS)
-        if self.person.emails:
-            for column in table.addresses:
-                yield IsOneOf((column,), self.person.emails, in_any_case=True)
-
     def _linked(self, table: Table, target: str, ids: str) -> Iterator[Condition]:
-        for column, kind in table.links(target):
-            if found := self.collected.among(column, ids, kind):
-                yield found
+        return self.collected.linked(table, target, ids)
 
     def _of_own(self, table: Table) -> Iterator[Condition]:
         """Yield the conditions under which a row is part of a talk without other contacts."""

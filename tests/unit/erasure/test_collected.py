@@ -44,6 +44,17 @@ def test_own_talks_are_those_without_other_contacts() -> None:
     assert (own.whole, own.part) == ("conversations", "shared_conversations")
 
 
+def test_messages_are_also_found_by_other_names_of_the_person() -> None:
+    tables = {each.stream: each for each in (table("contacts"), table("content_export_receipt"))}
+    step = Collected(tables, Person((PERSON,), ("a@b.c",))).steps["content_export_receipt"]
+    assert isinstance(step, Collect)
+    assert getattr(step.sources[0].where, "conditions", None) == (
+        IsOneOf(("user_id",), (PERSON,)),
+        IsAmong(("user_external_id",), "external_ids"),
+        IsOneOf(("email",), ("a@b.c",), in_any_case=True),
+    )
+
+
 def test_what_is_not_selected_is_not_asked() -> None:
     assert not collected(table("tags")).steps
     assert not collected(table("contacts", without=("external_id",))).steps
