@@ -47,6 +47,7 @@ for statement in sys.stdin.read().split(";\\n"):
 """
 # As docs/erasure.md shows it.
 PSQL = ("--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1")
+Start = Callable[..., "Target"]
 Tables = dict[str, list[Row]]
 
 
@@ -253,8 +254,8 @@ def psql(server: dict[str, Any]) -> list[str]:
 @pytest.fixture(params=["duckdb", "meltanolabs", "pipelinewise"])
 def start(
     request: pytest.FixtureRequest, start_sandbox: Callable[..., Sandbox], tmp_path: Path
-) -> Callable[[Workspace], Target]:
-    def load(workspace: Workspace) -> Target:
+) -> Start:
+    def load(workspace: Workspace, **changed: Any) -> Target:
         sandbox = start_sandbox(workspace, rate_limit=PLENTY)
         start_date = (datetime.now(timezone.utc) - timedelta(days=25)).date().isoformat()
         schema, dialect = "main", "duckdb"
@@ -268,13 +269,20 @@ def start(
             database = getattr(databases, request.param)(tmp_path, server, schema)
             command = psql(server)
         settings = {"attachments_dir": str(tmp_path / "files"), "start_date": start_date}
-        loads = Loads(sandbox, database, tmp_path, **settings)
+        loads = Loads(sandbox, database, tmp_path, **settings | changed)
         loads.discover()
         loads.select(*(each["tap_stream_id"] for each in loads.catalog["streams"]))
         loads.complete()
         return Target(loads, dialect, schema, command)
 
     return load
+
+
+def small_workspace() -> Workspace:
+    return generate(
+        seed=3, contacts=10, companies=4, conversations=6, parts=8, resources=3, tickets=4,
+        details=8, datasets=2, days=20, files=True,
+    )  # fmt: skip
 
 
 def texts(row: Row) -> str:
@@ -287,13 +295,8 @@ def is_about(row: Row, *marks: str) -> bool:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("talks", ["delete", "blank"])
-def test_nothing_of_the_person_is_left_and_all_else_is(
-    start: Callable[[Workspace], Target], talks: str
-) -> None:
-    workspace = generate(
-        seed=3, contacts=10, companies=4, conversations=6, parts=8, resources=3, tickets=4,
-        details=8, datasets=2, days=20, files=True,
-    )  # fmt: skip
+def test_nothing_of_the_person_is_left_and_all_else_is(start: Start, talks: str) -> None:
+    workspace = small_workspace()
     person = add_person(workspace)
     target = start(workspace)
     if talks == "delete":
@@ -332,6 +335,22 @@ def test_nothing_of_the_person_is_left_and_all_else_is(
     # There is nothing left to do.
     assert target.erase(*flags, "--conversations", talks) == set()
     assert target.read() == after
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("start", ["duckdb"], indirect=True)
+def test_hashed_data_is_found_by_id(start: Start) -> None:
+    workspace = small_workspace()
+    person = add_person(workspace)
+    kept = {"attachments": ["path"]}
+    target = start(workspace, personal_data="hash", hash_key=MARK, keep_fields=kept)
+    before = target.read()
+    (hashed,) = {row["external_id"] for row in before["contacts"] if row["id"] == person.contact}
+    found = {name for name, rows in before.items() if any(is_about(row, hashed) for row in rows)}
+    assert found >= {"contacts", "conversation_parts", "conversation_contact", "tickets", "events"}
+    target.erase("--contact", person.contact)
+    for name, rows in target.read().items():
+        assert not [row for row in rows if is_about(row, hashed, person.contact)], name
 
 
 def paths(tables: Tables) -> set[str]:
