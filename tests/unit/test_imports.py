@@ -23,7 +23,7 @@ LAYERS = [
     ["reading"],
     ["streams"],
     ["catalog", "progress"],
-    ["discovery"],
+    ["discovery", "probes"],
     ["plan"],
     ["sync"],
     ["commands"],

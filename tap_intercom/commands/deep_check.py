@@ -1,0 +1,154 @@
+"""Ask the workspace what Intercom's documentation leaves open: `tap-intercom check --deep`.
+
+It only reads. It says before it starts how many requests it sends at most, and asks. The exit code
+is 0 if each assumption of the tap holds or is not seen, otherwise 5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tap_intercom import log
+from tap_intercom import text_table as tables
+from tap_intercom.errors import ConfigError, ContractError, Stopped
+from tap_intercom.messages import write
+from tap_intercom.probes import PROBES
+from tap_intercom.probes.probe import Result
+from tap_intercom.probes.report import report, rows
+from tap_intercom.probes.running import Finding, findings
+from tap_intercom.probes.workspace import MOST_REQUESTS, OPENING_REQUESTS, ProbedWorkspace
+from tap_intercom.settings import Settings
+from tap_intercom.signals import stopping
+
+LOGGER = logging.getLogger("tap_intercom")
+
+STDOUT = 1
+WIDTH = 120
+LONGEST_WAIT_SECONDS = 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("deep check")
+    group.add_argument(
+        "--deep",
+        action="store_true",
+        help="ask the workspace what Intercom's documentation leaves open; only reads",
+    )
+    group.add_argument("--yes", action="store_true", help="with --deep: start without a question")
+    group.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="with --deep: write shapes, counts and headers as JSON, without any value",
+    )
+    group.add_argument(
+        "--wait",
+        type=_seconds,
+        default=LONGEST_WAIT_SECONDS,
+        metavar="SECONDS",
+        help="with --deep: how long to wait for what ends with time, such as a page cursor "
+        f"(default: {LONGEST_WAIT_SECONDS}, at most {LONGEST_WAIT_SECONDS})",
+    )
+
+
+def _seconds(text: str) -> int:
+    seconds = int(text)
+    if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+        raise ValueError(text)
+    return seconds
+
+
+_seconds.__name__ = "seconds"  # the name that argparse shows
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Write the results to stdout, also if a signal ends the check before its last question."""
+    _ask_before(options)
+    workspace = ProbedWorkspace(settings, longest_wait=options.wait)
+    found: list[Finding] = []
+    code = 0
+    try:
+        with stopping():
+            workspace.open()
+            for finding in findings(workspace, PROBES):
+                found.append(finding)
+    except Stopped as stopped:
+        LOGGER.warning("stopped after %d of %d questions", len(found), len(PROBES))
+        code = stopped.exit_code
+    _write_results(options, found)
+    if options.report is not None:
+        _write_report(options.report, report(found, workspace))
+    wrong = [each for each in found if each.observation.result is Result.DIFFERS]
+    if wrong and not code:
+        raise ContractError(
+            f"{len(wrong)} of {len(found)} assumptions of the tap do not hold here; please report "
+            f"this, with the file of --report. It concerns: {'; '.join(_endangered(wrong))}"
+        )
+    return code
+
+
+def _ask_before(options: argparse.Namespace) -> None:
+    """Say what will happen, and wait for a yes."""
+    most = OPENING_REQUESTS + sum(probe.most_requests for probe in PROBES)
+    lines = [
+        f"This asks the workspace {len(PROBES)} questions. It only reads, and sends at most "
+        f"{min(most, MOST_REQUESTS)} requests within rate_limit_share. It waits at most "
+        f"{options.wait} seconds in between (--wait).",
+        "The scroll over companies may be in use for up to a minute; other apps cannot start one "
+        "meanwhile.",
+    ]
+    for line in lines:
+        for each in tables.wrapped(line, WIDTH):
+            print(each, file=sys.stderr)
+    if options.yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("--deep asks before it starts, but stdin is not a terminal; add --yes")
+    print("Start? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigError("nothing was asked")
+
+
+def _write_results(options: argparse.Namespace, found: Sequence[Finding]) -> None:
+    if options.format == "json":
+        text = json.dumps({"probes": rows(found)}, indent=2)
+    else:
+        text = "\n".join(_text(found))
+    write(STDOUT, text.encode() + b"\n")
+
+
+def _text(found: Sequence[Finding]) -> Iterator[str]:
+    if found:
+        columns = ("question", "assumption", "observed", "result")
+        shown = [{name: log.printable(row[name]) for name in columns} for row in rows(found)]
+        yield from tables.lines(shown, WIDTH)
+    for each in found:
+        if each.observation.result is Result.DIFFERS:
+            probe = each.probe
+            yield ""
+            text = f"DOES NOT HOLD {probe.question} It concerns {probe.endangers}. {probe.if_not}"
+            yield from tables.wrapped(text, WIDTH, "  ")
+
+
+def _endangered(wrong: Sequence[Finding]) -> list[str]:
+    return list(dict.fromkeys(each.probe.endangers for each in wrong))
+
+
+def _write_report(path: Path, document: object) -> None:
+    try:
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--report: {path} cannot be written: {error.strerror}") from error
+
+
+def check_usage(options: argparse.Namespace) -> None:
+    """Refuse flags of the deep check without it."""
+    flags = {"--yes": options.yes, "--report": options.report is not None}
+    given = [flag for flag, is_given in flags.items() if is_given]
+    if given:
+        raise ConfigError(f"{' and '.join(given)}: only with --deep")

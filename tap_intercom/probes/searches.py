@@ -1,0 +1,192 @@
+"""Probes of the searches: what they compare, count and sort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone, tzinfo
+from typing import ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tap_intercom.probes.probe import Observation, Probe, compared, differs, holds
+from tap_intercom.probes.workspace import NotSeenError, ProbedWorkspace, searched
+from tap_intercom.reading.stream import instant_of
+from tap_intercom.reading.stream_run import Record
+
+SAMPLE_SIZE = 50
+
+
+class ContactDays(Probe):
+    """Contact search reduces times to calendar days in the workspace's timezone (API-E4, K1).
+
+    Source: the official description says days of the workspace, older documentation says days of
+    UTC, and Preview compares seconds.
+    """
+
+    name = "contact_days"
+    question = "What does contact search compare?"
+    assumption = "days of the workspace's timezone"
+    endangers = "stream contacts"
+    if_not = "Nothing is lost: each search covers two more days on both sides."
+    facts = ("API-E4", "API-K1")
+    most_requests = 8
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        """Search for a contact from two instants before its change.
+
+        There is no start of a day between the later instant and the change, and only one of the two
+        kinds of days starts between the earlier instant and the change.
+        """
+        zone = _zone(workspace.me.timezone)
+        contacts = searched("contacts")
+        for contact in workspace.sample(contacts, "ascending", SAMPLE_SIZE)[:2]:
+            changed = instant_of(contact.get("updated_at"))
+            starts = None if changed is None else sorted(_starts_of_day(changed, zone))
+            if changed is None or starts is None or starts[-1] >= changed:
+                continue
+            same = ("id", "=", contact.get("id"))
+
+            def finds(instant: int, same: tuple[str, str, object] = same) -> bool:
+                return bool(workspace.found(contacts, same, ("updated_at", ">", instant)))
+
+            if not finds(changed - 4 * 86_400):
+                continue  # it changed meanwhile, or search cannot filter by id
+            if finds(starts[-1]):
+                return differs("exact seconds")
+            if len(starts) == 1:
+                return holds("whole days; in this workspace, those of UTC are the same")
+            is_of_last = finds(starts[-1] - 1)
+            is_local = is_of_last == (_start_of_day(changed, zone) == starts[-1])
+            if is_local:
+                return holds("days of the workspace's timezone")
+            return differs("days of UTC")
+        raise NotSeenError("no contact shows it")
+
+
+def _zone(name: str | None) -> tzinfo:
+    try:
+        return ZoneInfo(name or "")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise NotSeenError("the workspace's timezone is unknown here") from None
+
+
+def _starts_of_day(instant: int, zone: tzinfo) -> set[int]:
+    """Return when the day of an instant started, in the timezone and in UTC."""
+    return {_start_of_day(instant, zone), _start_of_day(instant, timezone.utc)}
+
+
+def _start_of_day(instant: int, zone: tzinfo) -> int:
+    at = datetime.fromtimestamp(instant, zone)
+    return int(at.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).timestamp())
+
+
+class _ProbeOfSearch(Probe):
+    """A question about one search.
+
+    stream: the stream that uses it.
+    """
+
+    stream: ClassVar[str]
+
+
+class _GreaterThan(_ProbeOfSearch):
+    """Whether `>` on times includes equality (API-K2). Source: none; the documentation says
+    "greater (or equal)".
+    """
+
+    assumption = "no"
+    if_not = "Nothing is lost: each search starts one second earlier."
+    facts = ("API-K2",)
+    most_requests = 6
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        stream = searched(self.stream)
+        for record in workspace.sample(stream, "ascending", SAMPLE_SIZE)[:2]:
+            changed = instant_of(record.get("updated_at"))
+            same = ("id", "=", record.get("id"))
+            if changed is None or not workspace.found(
+                stream, same, ("updated_at", ">", changed - 1)
+            ):
+                continue  # it changed meanwhile, or search cannot filter by id
+            includes = workspace.found(stream, same, ("updated_at", ">", changed))
+            return compared(not includes, "yes" if includes else "no")
+        raise NotSeenError(f"none of the {self.stream} shows it")
+
+
+class GreaterThanOfConversations(_GreaterThan):
+    __doc__ = _GreaterThan.__doc__
+    name = "greater_than_conversations"
+    question = "Does > in conversation search include equal times?"
+    stream = "conversations"
+    endangers = "stream conversations"
+
+
+class GreaterThanOfTickets(_GreaterThan):
+    __doc__ = _GreaterThan.__doc__
+    name = "greater_than_tickets"
+    question = "Does > in ticket search include equal times?"
+    stream = "tickets"
+    endangers = "stream tickets"
+
+
+class _Sort(_ProbeOfSearch):
+    """Whether a search honours `sort` by `updated_at` (API-J6). Source: described; peers saw
+    searches in another order.
+    """
+
+    assumption = "yes"
+    if_not = "The tap checks the order and reads again: more requests, and exit code 5 at worst."
+    facts = ("API-J6",)
+    most_requests = 4
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        stream = searched(self.stream)
+        up, down = (
+            _times(workspace.sample(stream, order, SAMPLE_SIZE))
+            for order in ("ascending", "descending")
+        )
+        if len({*up, *down}) < 2:
+            raise NotSeenError("all of them changed in the same second")
+        is_up, is_down = up == sorted(up), down == sorted(down, reverse=True)
+        if is_up and is_down:
+            return holds(f"{len(up)} records came in the order of their times, both ways")
+        ways = [way for way, kept in (("ascending", is_up), ("descending", is_down)) if not kept]
+        return differs(f"not {' and not '.join(ways)}")
+
+
+def _times(records: Sequence[Record]) -> list[int]:
+    found = (instant_of(record.get("updated_at")) for record in records)
+    return [instant for instant in found if instant is not None]
+
+
+class SortOfContacts(_Sort):
+    __doc__ = _Sort.__doc__
+    name = "sort_contacts"
+    question = "Does contact search honour sort?"
+    stream = "contacts"
+    endangers = "stream contacts"
+
+
+class SortOfConversations(_Sort):
+    __doc__ = _Sort.__doc__
+    name = "sort_conversations"
+    question = "Does conversation search honour sort?"
+    stream = "conversations"
+    endangers = "stream conversations"
+
+
+class SortOfTickets(_Sort):
+    __doc__ = _Sort.__doc__
+    name = "sort_tickets"
+    question = "Does ticket search honour sort?"
+    stream = "tickets"
+    endangers = "stream tickets"
+
+
+PROBES_OF_SEARCHES = (
+    ContactDays(),
+    GreaterThanOfConversations(),
+    GreaterThanOfTickets(),
+    SortOfContacts(),
+    SortOfConversations(),
+    SortOfTickets(),
+)
