@@ -7,12 +7,21 @@ from datetime import datetime, timezone, tzinfo
 from typing import ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tap_intercom.errors import AuthError, ResponseError
+from tap_intercom.intercom.pages import total_count
 from tap_intercom.probes.probe import Observation, Probe, compared, differs, holds
-from tap_intercom.probes.workspace import NotSeenError, ProbedWorkspace, searched
-from tap_intercom.reading.stream import instant_of
+from tap_intercom.probes.workspace import EVER, NotSeenError, ProbedWorkspace, searched
+from tap_intercom.reading.search import PAGING, SearchStream
+from tap_intercom.reading.stream import instant_of, list_of
 from tap_intercom.reading.stream_run import Record
+from tap_intercom.times import DAY_SECONDS
 
 SAMPLE_SIZE = 50
+LIST_SIZE = 150
+MOST_PAGES = 4
+CURSOR_SECONDS = 60
+RECENT_SECONDS = DAY_SECONDS
+LAST_INSTANT = 2**31 - 1
 
 
 class ContactDays(Probe):
@@ -48,7 +57,7 @@ class ContactDays(Probe):
             def finds(instant: int, same: tuple[str, str, object] = same) -> bool:
                 return bool(workspace.found(contacts, same, ("updated_at", ">", instant)))
 
-            if not finds(changed - 4 * 86_400):
+            if not finds(changed - 4 * DAY_SECONDS):
                 continue  # it changed meanwhile, or search cannot filter by id
             if finds(starts[-1]):
                 return differs("exact seconds")
@@ -182,6 +191,152 @@ class SortOfTickets(_Sort):
     endangers = "stream tickets"
 
 
+class _TotalCount(_ProbeOfSearch):
+    """Whether `total_count` of a search is exact (API-K6). Source: none."""
+
+    assumption = "yes"
+    if_not = (
+        "A count that is too high means warnings of missing records, and more requests. One that "
+        "is too low hides records that Intercom left out."
+    )
+    facts = ("API-K6",)
+    most_requests = 10
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        """Compare counts with what comes, for the oldest records; others may change meanwhile."""
+        stream = searched(self.stream)
+        records = workspace.sample(stream, "ascending", SAMPLE_SIZE)
+        before = _times(records)[-1:] if len(records) == SAMPLE_SIZE else [LAST_INSTANT]
+        if not before:
+            raise NotSeenError("the records have no times")
+        first = self._difference(workspace, stream, before[0])
+        if first[0] != first[1]:
+            # A record that changed meanwhile explains one difference, not two.
+            first = self._difference(workspace, stream, before[0])
+        counted, came = first
+        return compared(counted == came, f"{counted} were counted, and {came} came")
+
+    def _difference(
+        self, workspace: ProbedWorkspace, stream: SearchStream, before: int
+    ) -> tuple[int, int]:
+        """Return how many records Intercom counts before an instant, and how many come."""
+        filters = [EVER, ("updated_at", "<", before)]
+        ids: set[object] = set()
+        after = None
+        for _ in range(MOST_PAGES):
+            answer = workspace.search(stream, filters, size=SAMPLE_SIZE, after=after)
+            counted = total_count(answer.body)
+            if counted is None:
+                raise NotSeenError("the answer has no total_count")
+            ids.update(record.get("id") for record in stream.parse_response(answer))
+            following = PAGING.step(answer.body, None).following
+            if following is None:
+                return counted, len(ids)
+            after = following.value
+        raise NotSeenError("the records of one period are too many to count")
+
+
+class TotalCountOfContacts(_TotalCount):
+    __doc__ = _TotalCount.__doc__
+    name = "total_count_contacts"
+    question = "Does contact search count exactly?"
+    stream = "contacts"
+    endangers = "stream contacts"
+
+
+class TotalCountOfConversations(_TotalCount):
+    __doc__ = _TotalCount.__doc__
+    name = "total_count_conversations"
+    question = "Does conversation search count exactly?"
+    stream = "conversations"
+    endangers = "stream conversations"
+
+
+class TotalCountOfTickets(_TotalCount):
+    __doc__ = _TotalCount.__doc__
+    name = "total_count_tickets"
+    question = "Does ticket search count exactly?"
+    stream = "tickets"
+    endangers = "stream tickets"
+
+
+class SearchLag(Probe):
+    """How long search does not see a change (API-L3). Source: none; peers read the last minutes
+    again.
+    """
+
+    name = "search_lag"
+    question = "Does search show a change within lookback_seconds?"
+    assumption = "yes"
+    endangers = "setting lookback_seconds"
+    if_not = "Records that search shows later are lost. Set a larger lookback_seconds."
+    facts = ("API-L3",)
+    most_requests = 6
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        """Compare the lists of contacts and conversations, which are not indexed, with search."""
+        fresh = late = 0
+        for name in ("contacts", "conversations"):
+            stream = searched(name)
+            lookback = max(stream.lookback_seconds, workspace.settings.lookback(name))
+            answer = workspace.get(f"/{name}", {"per_page": LIST_SIZE})
+            listed = _changes(list_of(answer.body, stream.records_key, f"/{name}"))
+            recent = workspace.now - RECENT_SECONDS
+            wanted = [each for each in listed if recent < listed[each] <= workspace.now - lookback]
+            wanted = sorted(wanted, key=lambda each: listed[each])[-SAMPLE_SIZE:]
+            if not wanted:
+                continue
+            seen = _changes(workspace.found(stream, ("id", "IN", wanted), size=SAMPLE_SIZE))
+            fresh += len(wanted)
+            late += sum(seen.get(each, 0) < listed[each] for each in wanted)
+        if late:
+            return differs(f"{late} of {fresh} changes of the last day were not found")
+        if fresh:
+            return holds(f"{fresh} changes of the last day were all found")
+        raise NotSeenError("nothing that the lists begin with changed in the last day")
+
+
+def _changes(records: Sequence[Record]) -> dict[object, int]:
+    """Return when records changed, by id."""
+    return {
+        record.get("id"): instant
+        for record in records
+        if (instant := instant_of(record.get("updated_at"))) is not None
+    }
+
+
+class CursorLife(Probe):
+    """How long the cursor of a page is valid (API-K27). Source: none."""
+
+    name = "cursor_life"
+    question = "Is a page cursor valid for a minute?"
+    assumption = "yes"
+    endangers = "streams contacts, conversations and tickets"
+    if_not = "The tap reads the window again. If that fails too often, the stream fails."
+    facts = ("API-K27",)
+    most_requests = 8
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        for name in ("conversations", "contacts", "tickets"):
+            stream = searched(name)
+            try:
+                answer = workspace.search(stream, [EVER])
+            except AuthError:
+                continue
+            following = PAGING.step(answer.body, None).following
+            if following is None:
+                continue
+            for seconds in (0, CURSOR_SECONDS):
+                if seconds:
+                    workspace.wait(seconds, "it is valid for the next request")
+                try:
+                    workspace.search(stream, [EVER], after=following.value)
+                except ResponseError as error:
+                    return differs(f"refused after {seconds} seconds (status {error.status})")
+            return holds(f"accepted after {CURSOR_SECONDS} seconds")
+        raise NotSeenError("no search has a second page")
+
+
 PROBES_OF_SEARCHES = (
     ContactDays(),
     GreaterThanOfConversations(),
@@ -189,4 +344,9 @@ PROBES_OF_SEARCHES = (
     SortOfContacts(),
     SortOfConversations(),
     SortOfTickets(),
+    TotalCountOfContacts(),
+    TotalCountOfConversations(),
+    TotalCountOfTickets(),
+    SearchLag(),
+    CursorLife(),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from tap_intercom.errors import ResponseError
@@ -12,15 +14,22 @@ from tap_intercom.intercom.client import Answer, Client, RetryableError, Workspa
 from tap_intercom.intercom.connection import Params
 from tap_intercom.probes.shapes import Shape, shape_of
 from tap_intercom.reading.search import SearchStream
+from tap_intercom.reading.stream import Probe as StreamProbe
+from tap_intercom.reading.stream import list_of
 from tap_intercom.reading.stream_run import Record
 from tap_intercom.records.parsing import parse
 from tap_intercom.settings import Settings
 from tap_intercom.streams import STREAMS
 
+LOGGER = logging.getLogger("tap_intercom")
+
 MOST_REQUESTS = 200
 OPENING_REQUESTS = 3
 RETRIES = 2
 RETRY_WAIT_SECONDS = 2.0
+COMPANIES_LIST = "/companies"
+COMPANIES_SIZE = 50
+LONG_WAIT_SECONDS = 5
 # The values of these headers are Intercom's, not the workspace's.
 SHOWN_HEADERS = (
     "X-RateLimit-Limit",
@@ -73,10 +82,10 @@ class ProbedWorkspace:
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self.settings = settings
-        self.longest_wait = longest_wait
+        self._longest_wait = longest_wait
         self.exchanges: list[Exchange] = []
-        self.redirects_to: str | None = None
-        self.wait = wait
+        self.is_redirected = False
+        self._wait = wait
         # Each attempt counts, so the retries are made here.
         self._client = Client(
             replace(settings, max_retry_seconds=0, concurrency=1), witness=self._note
@@ -86,6 +95,7 @@ class ProbedWorkspace:
         self._sent = 0
         self._left = OPENING_REQUESTS
         self._answers: dict[str, Answer] = {}
+        self._companies: list[Record] | None = None
         self._me: Workspace | None = None
 
     @property
@@ -114,17 +124,35 @@ class ProbedWorkspace:
         except ResponseError as error:
             if not 300 <= error.status < 400:
                 raise
-            self.redirects_to = "another host"
+            self.is_redirected = True
 
     def begin(self, probe: str, most_requests: int) -> None:
         """Give the next requests to a probe."""
         self._probe, self._left = probe, most_requests
 
-    def get(self, path: str, params: Params = None) -> Answer:
-        return self._attempt("GET", path, lambda: self._client.get(path, params))
+    def get(self, path: str, params: Params = None, shown: str = "") -> Answer:
+        """Send a GET request; `shown` is the path in the report, if the path has an id."""
+        return self._attempt("GET", shown or path, lambda: self._client.get(path, params))
+
+    def get_scroll_page(self, path: str, params: Params = None) -> Answer:
+        """Send a GET request without retries, since the next one may return the next page."""
+        send = partial(self._client.get_scroll_page, path, params)
+        return self._attempt("GET", path, send, retries=0)
+
+    def companies(self) -> list[Record]:
+        """Return the first companies of the list, which leaves out those without users."""
+        if self._companies is None:
+            answer = self.get(COMPANIES_LIST, {"page": 1, "per_page": COMPANIES_SIZE})
+            self._companies = list_of(answer.body, "data", COMPANIES_LIST)
+        return self._companies
 
     def post(self, path: str, body: Mapping[str, Any], params: Params = None) -> Answer:
         return self._attempt("POST", path, lambda: self._client.post(path, body, params))
+
+    def send(self, probe: StreamProbe, shown: str = "") -> Answer:
+        """Send the request that shows whether a stream can be read."""
+        method = "GET" if probe.body is None else "POST"
+        return self._attempt(method, shown or probe.path, lambda: probe.send(self._client))
 
     def search(
         self,
@@ -163,11 +191,12 @@ class ProbedWorkspace:
             raise NotSeenError(f"the workspace has no {stream.name}")
         return records
 
-    def _attempt(self, method: str, path: str, send: Callable[[], Sent]) -> Sent:
+    def _attempt(
+        self, method: str, path: str, send: Callable[[], Sent], retries: int = RETRIES
+    ) -> Sent:
         """Send a request, and again if that may help, within the budget."""
-        if self.redirects_to is not None:
+        if self.is_redirected:
             raise NotSeenError("the host redirects, so nothing else was asked")
-        retries = 0
         while True:
             if self._left <= 0 or self._sent >= MOST_REQUESTS:
                 raise NotSeenError("the requests for this question were used up")
@@ -179,10 +208,18 @@ class ProbedWorkspace:
             except RetryableError as error:
                 # After a 429, the client waits for the next window.
                 if not error.rate_limited:
-                    if retries >= RETRIES:
+                    if retries == 0:
                         raise
-                    retries += 1
-                    self.wait(RETRY_WAIT_SECONDS)
+                    retries -= 1
+                    self._wait(RETRY_WAIT_SECONDS)
+
+    def wait(self, seconds: float, reason: str) -> None:
+        """Wait for what ends with time. Raises NotSeenError if the user does not want that."""
+        if seconds > self._longest_wait:
+            raise NotSeenError(f"{reason}; --wait {seconds:.0f} would show it")
+        if seconds > LONG_WAIT_SECONDS:
+            LOGGER.info("waiting %.0f s to see more", seconds)
+        self._wait(seconds)
 
     def _note(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         method, path = self._requested

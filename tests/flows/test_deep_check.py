@@ -9,7 +9,7 @@ import pytest
 from conftest import START_DATE
 
 from intercom_sandbox import Sandbox
-from intercom_sandbox.options import Options
+from intercom_sandbox.options import PERMISSIONS, Options
 from intercom_sandbox.sample import generate
 from tap_intercom.probes import PROBES
 from tap_intercom.probes.probe import Result
@@ -27,22 +27,52 @@ OTHERWISE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "sort_contacts": ({"sort_honoured": False},),
     "sort_conversations": ({"sort_honoured": False},),
     "sort_tickets": ({"sort_honoured": False},),
+    "host": ({"redirects_to": "https://api.example.com"},),
+    "total_count_contacts": ({"total_counts": "rounded"},),
+    "total_count_conversations": ({"total_counts": "rounded"},),
+    "total_count_tickets": ({"total_counts": "rounded"},),
+    "search_lag": ({"search_lag": 7_200.0},),
+    "cursor_life": ({"cursor_seconds": 30.0}, {"cursor_lifetime": 0}),
     "company_segments": ({"company_segments_listed": False},),
+    "page_sizes": ({"large_pages": "refused_otherwise"},),
+    "scroll_without_users": ({"scroll_without_users": False},),
+    "company_contact_pages": ({"company_contacts": "cursor"},),
+    "refusals": ({"refusal_status": 404},),
+    "next_pages": ({"next_links": "text"},),
+    "rate_limit_window": ({"rate_limit_window": 60},),
+    "rate_limit_reset": ({"reset_after": 50},),
+    "retry_after": ({"rate_limit_headers": False, "retry_after": None},),
     "rate_limit_headers": ({"rate_limit": None}, {"rate_limit_headers": False}),
 }
+
+
+# The token lacks one permission, and the first answer is a 429: both show how Intercom refuses.
+USUAL = {**vars(Options()), "permissions": PERMISSIONS.keys() - {"tags"}, "retry_after": 0}
+del USUAL["clock_offset_seconds"]  # its clock never goes back
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     workspace = generate(seed=1, contacts=12, companies=6, conversations=8, parts=20, tickets=5)
-    with Sandbox(workspace) as sandbox:
+    company_id = workspace.add_company(name="A company of leads only")
+    workspace.add_contact(role="lead", companies=[company_id])
+    workspace.companies.put(workspace.companies.get(company_id) | {"user_count": 0})
+    with Sandbox(workspace) as sandbox, pytest.MonkeyPatch.context() as patch:
+        # The wait after a 429 without headers.
+        patch.setattr("tap_intercom.intercom.rate_limit.WINDOW_SECONDS", 0.02)
         yield sandbox
 
 
 @pytest.fixture(autouse=True)
 def usual(sandbox: Sandbox) -> None:
     """Each test begins with the Intercom that the tap assumes."""
-    set_options(sandbox, vars(Options()))
+    reset(sandbox)
+
+
+def reset(sandbox: Sandbox) -> None:
+    set_options(sandbox, USUAL)
+    sandbox.index_now()
+    sandbox.faults.clear()
     sandbox.clear_requests()
 
 
@@ -53,21 +83,27 @@ def set_options(sandbox: Sandbox, options: Mapping[str, Any]) -> None:
 
 def asked(sandbox: Sandbox, *names: str) -> dict[str, Finding]:
     """The findings of these probes, or of all; waits move the sandbox's clock."""
+    options, workspace = sandbox.options, sandbox.workspace
+    workspace.update_contact(next(iter(workspace.contacts.texts)), name="Somebody new")
+    options.clock_offset_seconds += 1_200
+    headers = {} if options.retry_after is None else {"Retry-After": str(options.retry_after)}
+    sandbox.faults.add("status", path="^/me$", status=429, headers=headers)
 
     def wait(seconds: float) -> None:
-        sandbox.options.clock_offset_seconds += seconds
+        options.clock_offset_seconds += seconds
 
     settings = Settings(
         access_token=sandbox.token, start_date=int(epoch_seconds(START_DATE)), base_url=sandbox.url
     )
-    workspace = ProbedWorkspace(settings, longest_wait=60, wait=wait)
-    workspace.open()
+    probed = ProbedWorkspace(settings, longest_wait=60, wait=wait)
+    probed.open()
     probes = [probe for probe in PROBES if not names or probe.name in names]
-    return {each.probe.name: each for each in findings(workspace, probes)}
+    return {each.probe.name: each for each in findings(probed, probes)}
 
 
 @pytest.fixture(scope="module")
 def as_assumed(sandbox: Sandbox) -> dict[str, Finding]:
+    reset(sandbox)
     return asked(sandbox)
 
 
