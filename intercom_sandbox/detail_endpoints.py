@@ -213,8 +213,10 @@ class DetailEndpoints:
         per_page = page_size(call.number("per_page", 50), 150, self.api.options)
         start = _position(call.query["starting_after"]) if "starting_after" in call.query else 0
         pages: Record = {"type": "pages", "per_page": per_page}
-        pages["total_pages"] = -(-len(rows) // per_page)
-        if start + per_page < len(rows):
+        is_named = self.api.options.company_contacts == "cursor"
+        if is_named:
+            pages["total_pages"] = -(-len(rows) // per_page)
+        if is_named and start + per_page < len(rows):
             pages["next"] = {"starting_after": _cursor(start + per_page)}
         return Answer(
             b'{"type":"list","data":[%s],"pages":%s,"total_count":%d}'

@@ -52,7 +52,8 @@ class Options:
     cursor_lifetime         a cursor is valid for this many later searches
     cursor_seconds          a cursor is valid for this long; None: for ever
     next_links              what follows a page of a search: an object with a cursor, or the cursor
-    company_contacts        how the contacts of a company continue: by page number or by cursor
+    company_contacts        how the contacts of a company continue: by page number, by cursor, or
+                            without saying so
     total_counts            whether a search or its list counts exactly, or up to the next
                             multiple of ten
     large_pages             what happens to a page size above the maximum, except for contacts and
@@ -98,7 +99,7 @@ class Options:
     cursor_lifetime: int | None = None
     cursor_seconds: float | None = None
     next_links: Literal["object", "text"] = "object"
-    company_contacts: Literal["numbers", "cursor"] = "numbers"
+    company_contacts: Literal["numbers", "cursor", "nameless"] = "numbers"
     total_counts: Literal["exact", "rounded"] = "exact"
     large_pages: Literal["refused", "refused_otherwise", "capped"] = "refused"
     most_rows: int | None = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from tap_intercom import log
 from tap_intercom import text_table as tables
 from tap_intercom.errors import ConfigError, ContractError, Stopped
+from tap_intercom.intercom.rate_limit import WINDOW_SECONDS
 from tap_intercom.messages import write
 from tap_intercom.probes import PROBES
 from tap_intercom.probes.probe import Result
@@ -68,6 +69,8 @@ _seconds.__name__ = "seconds"  # the name that argparse shows
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Write the results to stdout, also if a signal ends the check before its last question."""
+    if options.report is not None:
+        _check_report(options.report)
     _ask_before(options)
     workspace = ProbedWorkspace(settings, longest_wait=options.wait)
     found: list[Finding] = []
@@ -75,6 +78,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     try:
         with stopping():
             workspace.open()
+            _tell_duration(workspace)
             for finding in findings(workspace, PROBES):
                 found.append(finding)
     except Stopped as stopped:
@@ -82,7 +86,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         code = stopped.exit_code
     _write_results(options, found)
     if options.report is not None:
-        _write_report(options.report, report(found, workspace))
+        text = json.dumps(report(found, workspace), indent=2)
+        options.report.write_text(text + "\n", encoding="utf-8")
     wrong = [each for each in found if each.observation.result is Result.DIFFERS]
     if wrong and not code:
         raise ContractError(
@@ -114,6 +119,19 @@ def _ask_before(options: argparse.Namespace) -> None:
         raise ConfigError("nothing was asked")
 
 
+def _tell_duration(workspace: ProbedWorkspace) -> None:
+    """Log how long the check may take, if the rate limit makes it long."""
+    limit, share = workspace.client.rate_limit, workspace.settings.rate_limit_share
+    if limit is not None:
+        minutes = MOST_REQUESTS / (limit.limit * share) * WINDOW_SECONDS / 60
+        if minutes > 1:
+            LOGGER.info(
+                "the rate limit is %d requests in ten seconds, so this may take %.0f minutes; "
+                "Ctrl-C shows what is known by then",
+                *(limit.limit, minutes),
+            )
+
+
 def _write_results(options: argparse.Namespace, found: Sequence[Finding]) -> None:
     if options.format == "json":
         text = json.dumps({"probes": rows(found)}, indent=2)
@@ -139,9 +157,10 @@ def _endangered(wrong: Sequence[Finding]) -> list[str]:
     return list(dict.fromkeys(each.probe.endangers for each in wrong))
 
 
-def _write_report(path: Path, document: object) -> None:
+def _check_report(path: Path) -> None:
+    """Refuse a file that cannot be written, before any request."""
     try:
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        path.open("a", encoding="utf-8").close()
     except OSError as error:
         raise ConfigError(f"--report: {path} cannot be written: {error.strerror}") from error
 

@@ -36,7 +36,7 @@ OTHERWISE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "company_segments": ({"company_segments_listed": False},),
     "page_sizes": ({"large_pages": "refused_otherwise"},),
     "scroll_without_users": ({"scroll_without_users": False},),
-    "company_contact_pages": ({"company_contacts": "cursor"},),
+    "company_contact_pages": ({"company_contacts": "nameless"},),
     "refusals": ({"refusal_status": 404},),
     "next_pages": ({"next_links": "text"},),
     "rate_limit_window": ({"rate_limit_window": 60},),
@@ -124,6 +124,12 @@ def test_an_assumption_that_is_wrong_is_found(
     set_options(sandbox, options)
     observation = asked(sandbox, name)[name].observation
     assert observation.result is Result.DIFFERS, observation.text
+
+
+def test_contacts_of_companies_may_continue_by_cursor(sandbox: Sandbox) -> None:
+    sandbox.options.company_contacts = "cursor"
+    found = asked(sandbox, "company_contact_pages")["company_contact_pages"].observation
+    assert (found.result, found.text) == (Result.HOLDS, "by a cursor")
 
 
 def test_each_probe_keeps_to_its_requests(sandbox: Sandbox, as_assumed: dict[str, Finding]) -> None:
