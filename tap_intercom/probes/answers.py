@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from tap_intercom.errors import AuthError, ResponseError, TapError
 from tap_intercom.intercom.rate_limit import WINDOW_SECONDS, date_seconds
@@ -174,18 +174,22 @@ class RateLimitWindow(Probe):
     @staticmethod
     def _judged(workspace: ProbedWorkspace) -> Observation | None:
         """Return what the answers so far show, or None."""
-        moments = list(_moments(workspace.exchanges))
-        went_up = stayed = 0
-        for before, after in pairwise(moments):
-            is_up = after.remaining > before.remaining
-            if before.window == after.window:
-                if is_up and after.is_inside and before.is_inside:
-                    return differs("it ended between two multiples of ten seconds")
-            elif after.is_inside and before.used >= REQUESTS_BEFORE_END:
-                went_up += is_up
-                stayed += not is_up
+        windows = [list(group) for _, group in groupby(_moments(workspace.exchanges), _window)]
+        for moments in windows:
+            inside = [each for each in moments if each.is_inside]
+            if any(after.remaining > before.remaining for before, after in pairwise(inside)):
+                return differs("it ended between two multiples of ten seconds")
+        went_up = stayed = False
+        for earlier, later in pairwise(windows):
+            before = earlier[-1]
+            after = next((each for each in later if each.is_inside), None)
+            if after is not None and before.used >= REQUESTS_BEFORE_END:
+                is_up = after.remaining > before.remaining
+                went_up |= is_up
+                # Without the same Reset, other apps may have used the new window.
+                stayed |= not is_up and before.reset == after.reset
         if went_up:
-            return holds(f"{went_up} windows ended at multiples of ten seconds")
+            return holds("at a multiple of ten seconds")
         return differs("it did not end after ten seconds") if stayed else None
 
 
@@ -200,12 +204,15 @@ class _Moment:
             raise ValueError
         self.date, self.reset, self.remaining = date, reset, remaining
         self.used = limit - remaining
-        self.window = date // WINDOW_SECONDS
 
     @property
     def is_inside(self) -> bool:
         """Whether it is surely not at the edge of a window."""
         return EDGE_SECONDS <= self.date % WINDOW_SECONDS < WINDOW_SECONDS - EDGE_SECONDS
+
+
+def _window(moment: _Moment) -> float:
+    return moment.date // WINDOW_SECONDS
 
 
 def _moments(exchanges: Sequence[Exchange]) -> Iterator[_Moment]:

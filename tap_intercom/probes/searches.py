@@ -209,14 +209,15 @@ class _TotalCount(_ProbeOfSearch):
         before = _times(records)[-1:] if len(records) == SAMPLE_SIZE else [LAST_INSTANT]
         if not before:
             raise NotSeenError("the records have no times")
-        first = self._difference(workspace, stream, before[0])
-        if first[0] != first[1]:
+        counted, came = self._counts(workspace, stream, before[0])
+        if counted != came:
             # A record that changed meanwhile explains one difference, not two.
-            first = self._difference(workspace, stream, before[0])
-        counted, came = first
+            counted, came = self._counts(workspace, stream, before[0])
+        if counted == came == 0:
+            raise NotSeenError("no period has few records")
         return compared(counted == came, f"{counted} were counted, and {came} came")
 
-    def _difference(
+    def _counts(
         self, workspace: ProbedWorkspace, stream: SearchStream, before: int
     ) -> tuple[int, int]:
         """Return how many records Intercom counts before an instant, and how many come."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from tap_intercom.errors import ResponseError
+from tap_intercom.errors import ResponseError, UnavailableError
 from tap_intercom.intercom.client import Answer, Client, RetryableError, Workspace, endpoint
 from tap_intercom.intercom.connection import Params
 from tap_intercom.probes.shapes import Shape, shape_of
@@ -24,7 +24,7 @@ from tap_intercom.streams import STREAMS
 LOGGER = logging.getLogger("tap_intercom")
 
 MOST_REQUESTS = 200
-OPENING_REQUESTS = 3
+OPENING_REQUESTS = 5
 RETRIES = 2
 RETRY_WAIT_SECONDS = 2.0
 COMPANIES_LIST = "/companies"
@@ -125,6 +125,10 @@ class ProbedWorkspace:
             if not 300 <= error.status < 400:
                 raise
             self.is_redirected = True
+        except NotSeenError:
+            raise UnavailableError(
+                "GET /me: 429 each time, so other apps use the whole rate limit; try again later"
+            ) from None
 
     def begin(self, probe: str, most_requests: int) -> None:
         """Give the next requests to a probe."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import START_DATE
+from other_answers import OTHER_ANSWERS
 
 from intercom_sandbox import Sandbox
 from intercom_sandbox.options import PERMISSIONS, Options
@@ -19,33 +20,6 @@ from tap_intercom.settings import Settings
 from tap_intercom.times import epoch_seconds
 
 NAMES = [probe.name for probe in PROBES]
-# For each probe, the Intercoms in which its assumption does not hold.
-OTHERWISE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
-    "contact_days": ({"contact_days": "utc"}, {"contact_days": "exact"}),
-    "greater_than_conversations": ({"greater_includes_equal": True},),
-    "greater_than_tickets": ({"greater_includes_equal": True},),
-    "sort_contacts": ({"sort_honoured": False},),
-    "sort_conversations": ({"sort_honoured": False},),
-    "sort_tickets": ({"sort_honoured": False},),
-    "host": ({"redirects_to": "https://api.example.com"},),
-    "total_count_contacts": ({"total_counts": "rounded"},),
-    "total_count_conversations": ({"total_counts": "rounded"},),
-    "total_count_tickets": ({"total_counts": "rounded"},),
-    "search_lag": ({"search_lag": 7_200.0},),
-    "cursor_life": ({"cursor_seconds": 30.0}, {"cursor_lifetime": 0}),
-    "company_segments": ({"company_segments_listed": False},),
-    "page_sizes": ({"large_pages": "refused_otherwise"},),
-    "scroll_without_users": ({"scroll_without_users": False},),
-    "company_contact_pages": ({"company_contacts": "nameless"},),
-    "refusals": ({"refusal_status": 404},),
-    "next_pages": ({"next_links": "text"},),
-    "rate_limit_window": ({"rate_limit_window": 60},),
-    "rate_limit_reset": ({"reset_after": 50},),
-    "retry_after": ({"rate_limit_headers": False, "retry_after": None},),
-    "rate_limit_headers": ({"rate_limit": None}, {"rate_limit_headers": False}),
-}
-
-
 # The token lacks one permission, and the first answer is a 429: both show how Intercom refuses.
 USUAL = {**vars(Options()), "permissions": PERMISSIONS.keys() - {"tags"}, "retry_after": 0}
 del USUAL["clock_offset_seconds"]  # its clock never goes back
@@ -112,7 +86,7 @@ def test_an_assumption_that_is_right_holds(name: str, as_assumed: dict[str, Find
     assert as_assumed[name].observation.result is Result.HOLDS, as_assumed[name].observation.text
 
 
-CASES = [(name, options) for name in NAMES for options in OTHERWISE[name]]
+CASES = [(name, options) for name in NAMES for options in OTHER_ANSWERS[name]]
 
 
 @pytest.mark.parametrize(

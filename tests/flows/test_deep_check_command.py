@@ -18,7 +18,7 @@ from intercom_sandbox import Sandbox, Workspace
 from intercom_sandbox.options import Options
 from intercom_sandbox.sample import generate
 from tap_intercom.probes import PROBES
-from tap_intercom.probes.workspace import MOST_REQUESTS
+from tap_intercom.probes.workspace import MOST_REQUESTS, OPENING_REQUESTS
 
 MARK = "M4rk3d"
 # What the tap needs to ask on: the marks would change the questions, not the answers.
@@ -97,7 +97,8 @@ def test_it_says_what_it_does_and_shows_what_it_found(tap: Tap, check: Check) ->
     assert checked.code == 0, checked.log
     words = " ".join(checked.log.split())
     assert words.startswith(f"This asks the workspace {len(PROBES)} questions. It only reads")
-    assert f"at most {MOST_REQUESTS - 6} requests within rate_limit_share" in words
+    most = OPENING_REQUESTS + sum(probe.most_requests for probe in PROBES)
+    assert f"at most {most} requests within rate_limit_share" in words
     assert checked.text.split()[:4] == ["question", "assumption", "observed", "result"]
     assert "DOES NOT HOLD" not in checked.text
     assert max(map(len, checked.text.splitlines())) <= 120
@@ -221,6 +222,26 @@ def test_a_limit_that_lets_nothing_through_ends_it(tap: Tap, check: Check) -> No
     assert checked.observed["contact_days"] == "the requests for this question were used up"
     assert checked.results["retry_after"] == "holds"
     assert checked.requests <= MOST_REQUESTS
+
+
+def test_a_tiny_limit_is_said_and_ends_it(start_tap_on: Callable[..., Tap], check: Check) -> None:
+    """The pace here is that of tests, so the limit is exceeded; tests/e2e keeps to it."""
+    tap = start_tap_on(generate(seed=1, contacts=8, conversations=6, parts=9), rate_limit=20)
+    checked = check(tap, "--yes")
+    assert checked.code == 0, checked.log
+    assert "the rate limit is 20 requests in ten seconds, so this may take 2 minutes" in checked.log
+    assert checked.requests <= MOST_REQUESTS
+    assert checked.results["contact_days"] == "holds"
+
+
+def test_a_limit_that_others_use_up_is_no_answer(tap: Tap, check: Check) -> None:
+    tap.sandbox.faults.add(
+        "status", path="^/me$", times=None, status=429, headers={"Retry-After": "0"}
+    )
+    checked = check(tap, "--yes")
+    assert (checked.code, checked.text) == (4, "")
+    assert "other apps use the whole rate limit" in checked.log
+    assert checked.requests == OPENING_REQUESTS
 
 
 def test_an_answer_of_an_unknown_form_stops_no_other_question(tap: Tap, check: Check) -> None:
