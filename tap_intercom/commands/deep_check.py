@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from tap_intercom import log
 from tap_intercom import text_table as tables
 from tap_intercom.errors import ConfigError, ContractError, Stopped
+from tap_intercom.files import replace_file
 from tap_intercom.intercom.rate_limit import WINDOW_SECONDS
 from tap_intercom.messages import write
 from tap_intercom.probes import PROBES
@@ -87,7 +89,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     _write_results(options, found)
     if options.report is not None:
         text = json.dumps(report(found, workspace), indent=2)
-        options.report.write_text(text + "\n", encoding="utf-8")
+        replace_file("--report", options.report, f"{text}\n".encode())
     wrong = [each for each in found if each.observation.result is Result.DIFFERS]
     if wrong and not code:
         raise ContractError(
@@ -159,10 +161,8 @@ def _endangered(wrong: Sequence[Finding]) -> list[str]:
 
 def _check_report(path: Path) -> None:
     """Refuse a file that cannot be written, before any request."""
-    try:
-        path.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise ConfigError(f"--report: {path} cannot be written: {error.strerror}") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"--report: {path} cannot be written; give a file in another folder")
 
 
 def check_usage(options: argparse.Namespace) -> None:

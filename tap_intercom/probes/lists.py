@@ -7,10 +7,10 @@ from typing import Any
 
 from tap_intercom.errors import AuthError, ResponseError
 from tap_intercom.intercom.pages import Paging, pages_of
-from tap_intercom.probes.probe import Observation, Probe, differs, holds
+from tap_intercom.probes.probe import Observation, Probe, compared, differs, holds
 from tap_intercom.probes.workspace import NotSeenError, ProbedWorkspace, searched
 from tap_intercom.reading.lists import ListStream
-from tap_intercom.reading.stream import list_of
+from tap_intercom.reading.stream import instant_of, list_of
 from tap_intercom.reading.stream_run import Record
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.companies import SEGMENTS, Companies
@@ -68,7 +68,7 @@ class PageSizes(Probe):
     endangers = "setting page_size"
     if_not = "A stream whose page size is refused fails. Set a smaller page_size."
     facts = ("API-D2", "API-K10")
-    most_requests = 32
+    most_requests = 30
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         largest: list[str] = []
@@ -179,7 +179,7 @@ def _companies_of_contacts(workspace: ProbedWorkspace) -> list[str]:
 
 
 class CompanyContactPages(Probe):
-    """How `GET /companies/{id}/contacts` continues (API-D2).
+    """How `GET /companies/{id}/contacts` continues (API-D1, D2).
 
     Source: the official description says by a cursor, but it says so of most lists by mistake.
     """
@@ -213,9 +213,37 @@ class CompanyContactPages(Probe):
         return holds("by page number" if following.parameter == "page" else "by a cursor")
 
 
+class DeletedOrder(Probe):
+    """How `/conversations/deleted` is sorted (API-K14). Source: none; it has a parameter `order`,
+    but nobody says what it sorts by.
+    """
+
+    name = "deleted_order"
+    question = "Does the list of deleted conversations begin with the latest deletion?"
+    assumption = "yes"
+    endangers = "stream deleted_conversations"
+    if_not = "Each run reads the whole list: the tap looks at the order before it stops early."
+    facts = ("API-K14",)
+    most_requests = 2
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        stream = STREAMS["deleted_conversations"]
+        assert isinstance(stream, ListStream)
+        if not stream.is_in(workspace.settings):
+            raise NotSeenError("the API version has no such list")
+        answer = workspace.get(stream.path, {**stream.params, **stream.paging.params(None)})
+        times = [instant_of(each.get("deleted_at")) for each in stream.parse_response(answer)]
+        found = [instant for instant in times if instant is not None]
+        if len({*found}) < 2:
+            raise NotSeenError("fewer than two conversations were deleted")
+        is_sorted = found == sorted(found, reverse=True)
+        return compared(is_sorted, "yes" if is_sorted else "no")
+
+
 PROBES_OF_LISTS = (
     CompanySegmentsListed(),
     PageSizes(),
     ScrollWithoutUsers(),
     CompanyContactPages(),
+    DeletedOrder(),
 )

@@ -100,6 +100,26 @@ def test_an_assumption_that_is_wrong_is_found(
     assert observation.result is Result.DIFFERS, observation.text
 
 
+@pytest.mark.parametrize("compared", ["workspace", "utc", "exact"])
+@pytest.mark.parametrize(
+    "timezone", ["Pacific/Kiritimati", "Asia/Kolkata", "Etc/UTC", "America/Los_Angeles"]
+)
+def test_the_days_of_each_timezone_are_told_apart(
+    sandbox: Sandbox, timezone: str, compared: str
+) -> None:
+    set_options(sandbox, {"contact_days": compared})
+    before = sandbox.workspace.app["timezone"]
+    sandbox.workspace.app["timezone"] = timezone
+    try:
+        text = asked(sandbox, "contact_days")["contact_days"].observation.text
+    finally:
+        sandbox.workspace.app["timezone"] = before
+    days = "days of UTC" if compared == "utc" else "days of the workspace's timezone"
+    if timezone == "Etc/UTC":
+        days = "whole days; in this workspace, those of UTC are the same"
+    assert text == ("exact seconds" if compared == "exact" else days)
+
+
 def test_contacts_of_companies_may_continue_by_cursor(sandbox: Sandbox) -> None:
     sandbox.options.company_contacts = "cursor"
     found = asked(sandbox, "company_contact_pages")["company_contact_pages"].observation

@@ -24,6 +24,7 @@ OTHER_ANSWERS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "page_sizes": ({"large_pages": "refused_otherwise"},),
     "scroll_without_users": ({"scroll_without_users": False},),
     "company_contact_pages": ({"company_contacts": "nameless"},),
+    "deleted_order": ({"sort_honoured": False},),
     "refusals": ({"refusal_status": 404, "permissions": PERMISSIONS.keys() - {"tags"}},),
     "next_pages": ({"next_links": "text"},),
     "rate_limit_window": ({"rate_limit_window": 60},),

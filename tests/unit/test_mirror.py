@@ -29,7 +29,6 @@ TESTED_BY_RUNS = {
     "intercom/connection.py": "sockets, proxies and TLS: flows/test_network.py",
     "probes/answers.py": "judges what Intercom answers: flows/test_deep_check.py",
     "probes/lists.py": "asks Intercom: flows/test_deep_check.py",
-    "probes/probe.py": "the words that probes use: flows/test_deep_check.py",
     "probes/report.py": "shows answers without values: flows/test_deep_check.py",
     "probes/running.py": "runs all probes: flows/test_deep_check.py",
     "probes/searches.py": "asks Intercom: flows/test_deep_check.py",
