@@ -86,10 +86,14 @@ class ProbedWorkspace:
         self.exchanges: list[Exchange] = []
         self.is_redirected = False
         self._wait = wait
-        # Each attempt counts, so the retries are made here.
-        self._client = Client(
-            replace(settings, max_retry_seconds=0, concurrency=1), witness=self._note
+        # Each attempt counts, so the retries are made here, and with one token.
+        alone = replace(
+            settings,
+            access_token=settings.access_tokens[0],
+            max_retry_seconds=0,
+            concurrency=1,
         )
+        self._client = Client(alone, witness=self._note)
         self._requested = ("", "")
         self._probe = "opening"
         self._sent = 0
