@@ -31,8 +31,8 @@ class CompanySegmentsListed(Probe):
     assumption = "yes"
     endangers = "stream company_segments"
     if_not = (
-        "Only segments that companies name come, with fewer fields, and only if the stream "
-        "companies is selected too."
+        "Only segments that companies name come, with fewer fields, and the companies are read "
+        "for that."
     )
     facts = ("API-K19",)
     most_requests = 5
