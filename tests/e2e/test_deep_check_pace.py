@@ -29,5 +29,4 @@ def test_it_keeps_to_its_share_of_a_small_limit(start_tap_on: Callable[..., Tap]
     assert statistics["rate_limited"] == 0
     assert statistics["highest_rate_per_window"] <= LIMIT * SHARE + 1
     results = {row["probe"]: row["result"] for row in json.loads(report.read_text())["probes"]}
-    assert results["rate_limit_window"] == "holds"
     assert "does not hold" not in results.values()

@@ -12,6 +12,7 @@ from other_answers import OTHER_ANSWERS
 from intercom_sandbox import Sandbox
 from intercom_sandbox.options import PERMISSIONS, Options
 from intercom_sandbox.sample import generate
+from tap_intercom.errors import ResponseError
 from tap_intercom.probes import PROBES
 from tap_intercom.probes.probe import Result
 from tap_intercom.probes.running import Finding, findings
@@ -55,6 +56,12 @@ def set_options(sandbox: Sandbox, options: Mapping[str, Any]) -> None:
         setattr(sandbox.options, name, value)
 
 
+def settings_for(sandbox: Sandbox) -> Settings:
+    return Settings(
+        access_token=sandbox.token, start_date=int(epoch_seconds(START_DATE)), base_url=sandbox.url
+    )
+
+
 def asked(sandbox: Sandbox, *names: str) -> dict[str, Finding]:
     """The findings of these probes, or of all; waits move the sandbox's clock."""
     options, workspace = sandbox.options, sandbox.workspace
@@ -66,10 +73,7 @@ def asked(sandbox: Sandbox, *names: str) -> dict[str, Finding]:
     def wait(seconds: float) -> None:
         options.clock_offset_seconds += seconds
 
-    settings = Settings(
-        access_token=sandbox.token, start_date=int(epoch_seconds(START_DATE)), base_url=sandbox.url
-    )
-    probed = ProbedWorkspace(settings, longest_wait=60, wait=wait)
+    probed = ProbedWorkspace(settings_for(sandbox), longest_wait=60, wait=wait)
     probed.open()
     probes = [probe for probe in PROBES if not names or probe.name in names]
     return {each.probe.name: each for each in findings(probed, probes)}
@@ -118,6 +122,24 @@ def test_the_days_of_each_timezone_are_told_apart(
     if timezone == "Etc/UTC":
         days = "whole days; in this workspace, those of UTC are the same"
     assert text == ("exact seconds" if compared == "exact" else days)
+
+
+@pytest.mark.parametrize("second", range(0, 60, 10))
+@pytest.mark.parametrize(("length", "result"), [(10, Result.HOLDS), (60, Result.DIFFERS)])
+def test_a_window_is_seen_in_each_part_of_a_minute(
+    sandbox: Sandbox, second: int, length: int, result: Result
+) -> None:
+    sandbox.options.rate_limit_window = length
+    sandbox.options.clock_offset_seconds += 60 + second - sandbox.clock() % 60
+    observation = asked(sandbox, "rate_limit_window")["rate_limit_window"].observation
+    assert observation.result is result, observation.text
+
+
+def test_an_id_in_a_path_is_not_noted(sandbox: Sandbox) -> None:
+    workspace = ProbedWorkspace(settings_for(sandbox))
+    with pytest.raises(ResponseError):
+        workspace.get("/companies/onlyletters", shown="/companies/{id}")
+    assert [each.path for each in workspace.exchanges] == ["/companies/{id}"]
 
 
 def test_contacts_of_companies_may_continue_by_cursor(sandbox: Sandbox) -> None:

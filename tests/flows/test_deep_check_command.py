@@ -28,6 +28,7 @@ KEPT = {
 NUMBERS = {
     **SHORT_WAITS,
     "intercom.rate_limit.WINDOW_SECONDS": 0.01,
+    "probes.workspace.RETRY_WAIT_SECONDS": 0.01,
     "intercom.rate_limit.SHORTEST_REST_SECONDS": 0.01,
 }
 FREE = ("custom_attributes", "ticket_attributes", "metadata")
