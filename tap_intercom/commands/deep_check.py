@@ -74,6 +74,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if options.report is not None:
         _check_report(options.report)
     _ask_before(options)
+    log.hide_metrics()
     workspace = ProbedWorkspace(settings, longest_wait=options.wait)
     found: list[Finding] = []
     code = 0
@@ -104,8 +105,8 @@ def _ask_before(options: argparse.Namespace) -> None:
     most = OPENING_REQUESTS + sum(probe.most_requests for probe in PROBES)
     lines = [
         f"This asks the workspace {len(PROBES)} questions. It only reads, and sends at most "
-        f"{min(most, MOST_REQUESTS)} requests within rate_limit_share. It waits at most "
-        f"{options.wait} seconds in between (--wait).",
+        f"{min(most, MOST_REQUESTS)} requests within rate_limit_share. No wait for "
+        f"what ends with time takes more than {options.wait} seconds (--wait).",
         "The scroll over companies may be in use for up to a minute; other apps cannot start one "
         "meanwhile.",
     ]
