@@ -128,7 +128,7 @@ class ScrollWithoutUsers(Probe):
     endangers = "stream companies"
     if_not = "Companies without users are missing, and no other source has them."
     facts = ("API-D3", "API-K12")
-    most_requests = 18
+    most_requests = 16
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         companies, is_complete = self._scrolled(workspace)

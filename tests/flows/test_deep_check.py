@@ -56,13 +56,16 @@ def set_options(sandbox: Sandbox, options: Mapping[str, Any]) -> None:
         setattr(sandbox.options, name, value)
 
 
-def settings_for(sandbox: Sandbox) -> Settings:
+def settings_for(sandbox: Sandbox, **settings: Any) -> Settings:
     return Settings(
-        access_token=sandbox.token, start_date=int(epoch_seconds(START_DATE)), base_url=sandbox.url
+        access_token=sandbox.token,
+        start_date=int(epoch_seconds(START_DATE)),
+        base_url=sandbox.url,
+        **settings,
     )
 
 
-def asked(sandbox: Sandbox, *names: str) -> dict[str, Finding]:
+def asked(sandbox: Sandbox, *names: str, **settings: Any) -> dict[str, Finding]:
     """The findings of these probes, or of all; waits move the sandbox's clock."""
     options, workspace = sandbox.options, sandbox.workspace
     workspace.update_contact(next(iter(workspace.contacts.texts)), name="Somebody new")
@@ -73,7 +76,7 @@ def asked(sandbox: Sandbox, *names: str) -> dict[str, Finding]:
     def wait(seconds: float) -> None:
         options.clock_offset_seconds += seconds
 
-    probed = ProbedWorkspace(settings_for(sandbox), longest_wait=60, wait=wait)
+    probed = ProbedWorkspace(settings_for(sandbox, **settings), longest_wait=60, wait=wait)
     probed.open()
     probes = [probe for probe in PROBES if not names or probe.name in names]
     return {each.probe.name: each for each in findings(probed, probes)}
@@ -133,6 +136,17 @@ def test_a_window_is_seen_in_each_part_of_a_minute(
     sandbox.options.clock_offset_seconds += 60 + second - sandbox.clock() % 60
     observation = asked(sandbox, "rate_limit_window")["rate_limit_window"].observation
     assert observation.result is result, observation.text
+
+
+def test_preview_compares_seconds_as_documented(sandbox: Sandbox) -> None:
+    sandbox.options.contact_days = "exact"
+    found = asked(sandbox, "contact_days", api_version="Preview")["contact_days"].observation
+    assert (found.result, found.text) == (Result.HOLDS, "exact seconds")
+
+
+def test_there_are_requests_left_for_more_streams(as_assumed: dict[str, Finding]) -> None:
+    found = as_assumed["refusals"]
+    assert found.requests + 3 <= found.probe.most_requests, "raise most_requests of Refusals"
 
 
 def test_an_id_in_a_path_is_not_noted(sandbox: Sandbox) -> None:

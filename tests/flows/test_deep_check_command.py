@@ -87,9 +87,9 @@ def check(warm_tap: WarmTap) -> Check:
         given = (*deep(tap, **settings), "--report", str(report), *arguments)
         process = warm_tap.start(*given, numbers=NUMBERS)
         before(process)
-        text = process.read(lambda _: False).decode()
-        output = process.wait(stdout=b"")
-        return Checked(output.code, text, output.log, len(tap.sandbox.requests), report)
+        output = process.wait()
+        text, requests = output.stdout.decode(), len(tap.sandbox.requests)
+        return Checked(output.code, text, output.log, requests, report)
 
     return run
 
