@@ -361,6 +361,24 @@ def conversations(settings: Settings) -> Result:
     )
 
 
+def privacy(settings: Settings) -> Result:
+    """(j) CPU of the modes of personal_data."""
+    count = settings.size(50_000)
+    runs: dict[str, list[Run]] = {"keep": [], "hash": [], "drop": []}
+    with sandbox(0, NO_RATE_LIMIT, contacts=count, conversations=1, parts=1) as server:
+        for _ in range(settings.repeat):
+            for mode, measured in runs.items():
+                options = {"personal_data": mode, "hash_key": "bench"}
+                measured.append(run_ours(server, ["contacts"], f"privacy-{mode}", **options))
+    rows = [row(mode, measured) for mode, measured in runs.items()]
+    ratio = rows[1].cpu_seconds / rows[0].cpu_seconds
+    return Result(
+        f"personal_data: {count:,} contacts, no latency, no rate limit",
+        rows,
+        [Goal("CPU of hash / keep", ratio, 1.25)],
+    )
+
+
 def change_some(server: Sandbox, stream: str, count: int, operation: str, key: str) -> None:
     """Edit `count` records, evenly spread over all of a stream."""
     record_ids = [record["id"] for record in server.call("GET", f"truth/{stream}")]
@@ -377,6 +395,7 @@ WORKLOADS: dict[str, Callable[[Settings], Result]] = {
     "f": start_up,
     "h": fast_app,
     "i": conversations,
+    "j": privacy,
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from joins import joins_of, workspace_join
 from meltano_plugin import for_hub, for_project
+from personal_fields import personal_fields
 
 from tap_intercom.commands.about import (
     Table,
@@ -165,6 +166,117 @@ def page_of_joins() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+PERSONAL_DATA = """<!-- scripts/documentation.py writes this page. -->
+
+# Personal data
+
+The setting `personal_data` decides what becomes of names, addresses, texts and everything else
+that says something of a person. `tap-intercom check` shows the mode of each selected stream.
+
+| mode | what the tap writes |
+| --- | --- |
+| `keep` (default) | all values as Intercom sends them |
+| `hash` | a hash for each identifier, address and name; null for all other personal values |
+| `drop` | null for each personal value |
+
+In each mode, these stay: ids that Intercom made, times, numbers, true and false, states, and the
+names of what your company set up, such as tags, teams and articles. SCHEMA messages say that a
+hashed column is text. Logs and the state hold no personal value in any mode.
+
+```json
+{
+  "personal_data": "hash",
+  "keep_fields": {"contacts": ["location.country", "custom_attributes.plan"]},
+  "hash_fields": {"contacts": ["custom_attributes.account_number"]}
+}
+```
+
+`keep_fields` and `hash_fields` name fields of a stream, as the tables below do. `*` stands for
+any text. `hash_fields` also works with `keep` and `drop`, and wins over `keep_fields`. A custom
+attribute is personal unless `keep_fields` names it. So is a column that the tap does not know.
+
+A column of a reporting dataset is personal unless Intercom's documentation names it as an id, a
+time, a count or a state. In mode `hash`, addresses, names and the ids of users and companies
+become hashes, and all others null.
+
+Files are personal data too: see [Attachments](attachments.md#set-up).
+
+## A hash is a pseudonym
+
+A hash is the HMAC-SHA256 of a value with your `hash_key`, as 64 hexadecimal characters. The same
+value and key give the same hash in every stream and every run. Nobody can compute it without the
+key. But rows of one person still belong together, and whoever has the key can compute the hash of
+an address that they know and look for it. So the data is pseudonymous, not anonymous, and privacy
+laws such as the GDPR still apply. If nobody needs to join or count people, use `drop`.
+
+## The key
+
+Make a key with at least 32 random bytes:
+
+```sh
+openssl rand -hex 32
+```
+
+Keep it in a secret store, apart from the data, and give it to the tap in the variable
+`TAP_INTERCOM_HASH_KEY` with `--config ENV`, or in a config file that only the tap can read. Who
+reads the warehouse must not have it. Keep a copy: without the key, new rows do not join old ones.
+Use one key for all workspaces whose people you compare, and another one for each other workspace.
+
+## How values are compared
+
+Before the tap hashes a value, it removes differences of spelling:
+
+- **Mail addresses and domains** lose spaces at both ends and become lower case.
+- **Phone numbers** keep only their digits: `+44 (20) 123-4` and `44 20 1234` are equal.
+- **Identifiers and names** lose spaces at both ends. Upper and lower case differ.
+- **Numbers and objects** are hashed as JSON text with sorted keys, and lists entry by entry.
+
+To find a person whose address you know, hash it in the same way:
+
+```python
+import hashlib, hmac
+
+hmac.new(key.encode(), address.strip().lower().encode(), hashlib.sha256).hexdigest()
+```
+
+## Joins
+
+[Joins](joins.md) work as before. Ids of Intercom do not change. Your own ids are hashed on both
+sides of a join, as in `contacts.external_id = events.user_id`. To join a table of your own, add a
+column with the same hash to it. A hash joins only if both sides have the same kind: `contact` and
+`name` are compared in different ways.
+
+If a setting keeps or hashes one side of a join, name the other side too.
+
+## Change the mode or the key
+
+A run changes only the rows that it sends. After you change `personal_data`, `hash_key`,
+`hash_fields` or `keep_fields`, the rows of earlier runs stay as they were, and hashes of two keys
+do not join. So load everything again:
+
+1. Empty the tables, or load into another schema. Keys such as `_sdc_record_hash` depend on
+   `hash_key`, so old and new rows would not replace each other.
+2. Move the state file away, so the next run begins at `start_date`. Move `state.json.ids` too, if
+   it exists.
+3. Run the tap. Then delete backups and copies of the old tables, if they hold what must not be
+   there.
+
+## Columns
+
+The kind says what a column holds: `identifier`, `contact` (mail address, phone number, domain),
+`name`, `text`, `location`, `device` or `file`. An object with a kind is changed as a whole. A
+stream that is not here has no personal columns."""
+
+
+def page_of_personal_data() -> str:
+    """The page that says what becomes of each personal column."""
+    parts = [PERSONAL_DATA]
+    for stream in STREAMS.values():
+        if rows := personal_fields(stream):
+            parts += [f"### {stream.name}", markdown(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
 PROBES_OF_FACT = re.compile(r"\n<!-- probes -->\n.*?<!-- /probes -->\n", re.DOTALL)
 
 
@@ -205,6 +317,7 @@ def generated() -> Iterator[tuple[str, str]]:
     for area, streams in areas().items():
         yield f"docs/streams/{area}.md", page_of_area(area, streams)
     yield "docs/joins.md", page_of_joins()
+    yield "docs/personal-data.md", page_of_personal_data()
     facts = "docs/intercom-api.md"
     yield facts, with_probes((ROOT / facts).read_text(encoding="utf-8"))
     yield "README.md", with_count((ROOT / "README.md").read_text(encoding="utf-8"))

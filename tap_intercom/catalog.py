@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from singer import metadata
@@ -15,12 +16,12 @@ from tap_intercom.reading.stream_run import Selection
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.other_attributes import OtherAttributes
-from tap_intercom.records.privacy import Private, Rules, mark_of_column, private
+from tap_intercom.records.privacy import Private, Rules, private
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
 from tap_intercom.streams import PARTS_OF_TABLES, STREAMS, stream_of
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
-from tap_intercom.streams.reporting import ReportingDataset
+from tap_intercom.streams.reporting import ReportingDataset, marks_of_columns
 
 Schema = dict[str, Any]
 Entry = dict[str, Any]
@@ -260,7 +261,8 @@ def _selection(
         "html_fields": stream.html_fields if settings.body_format == "plaintext" else (),
     }
     pruned = prune_schema(schema, is_selected)
-    changed = _private(stream, pruned, settings, [*always, *stream.key_properties])
+    keys = [*always, *stream.key_properties]
+    changed = private_of(stream, pruned, settings, keys, attributes)
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=pruned if changed is None else changed.schema,
@@ -268,7 +270,7 @@ def _selection(
         replication_key=replication_key,
         version=version if is_full else None,
         transform=compile_record(compiled, is_selected, coercions, key_properties=key, **rules),
-        private=None if changed is None else changed.apply,
+        private=changed,
         parser=PageParser(
             compiled,
             is_selected,
@@ -304,20 +306,22 @@ def _schema_of(stream: Stream, entry: Entry) -> Schema:
     return schema
 
 
-def _private(
-    stream: Stream, schema: Schema, settings: Settings, keys: Collection[str]
+def private_of(
+    stream: Stream,
+    schema: Schema,
+    settings: Settings,
+    keys: Collection[str],
+    attributes: Mapping[str, str] = MappingProxyType({}),
 ) -> Private | None:
-    """Return what becomes of personal fields; None if all of them stay as they are."""
-    rules = Rules(
-        settings.personal_data,
-        settings.hash_key or "",
-        settings.hash_fields.get(stream.name, ()),
-        settings.keep_fields.get(stream.name, ()),
-    )
+    """Return what becomes of personal fields; None if all of them stay as they are.
+
+    keys: columns that never change. attributes: Intercom's names for the columns of a dataset.
+    """
+    rules = Rules(*settings.privacy_of(stream.name))
     if not rules.is_active:
         return None
     if isinstance(stream, ReportingDataset):
-        marks = {"properties": {name: mark_of_column(name) for name in schema["properties"]}}
+        marks = marks_of_columns(attributes)
     else:
         marks = annotated_schema(stream.name)
     return private(schema, marks, rules, keys=keys, attributes_field=stream.attributes_field)

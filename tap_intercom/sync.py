@@ -13,12 +13,10 @@ from functools import partial
 from typing import Any
 
 from tap_intercom.attachments.keeper import Keeper, open_keeper
-from tap_intercom.attachments.storage import open_storage
 from tap_intercom.catalog import select, selects, with_parts_of_tables
 from tap_intercom.discovery import discover
 from tap_intercom.errors import (
     AuthError,
-    ConfigError,
     Stopped,
     TapError,
     TargetGoneError,
@@ -32,7 +30,6 @@ from tap_intercom.reading.files import with_files
 from tap_intercom.reading.read_ahead import ReadAhead
 from tap_intercom.reading.stream_run import Batch, Selection, Shared, StreamRun
 from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES
-from tap_intercom.records.privacy import Rules
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import IDS_SHOWN, Shortfalls
 from tap_intercom.signals import Uninterrupted
@@ -147,13 +144,7 @@ class Sync:
         if catalog is None or not selects(catalog, Attachments.name):
             return None
         settings = self._settings
-        rules = Rules(settings.personal_data, kept=settings.keep_fields.get(Attachments.name, ()))
-        if rules.mode != "keep" and not rules.keeps("path"):
-            raise ConfigError(
-                f"{Attachments.name}: files are personal data, and personal_data is {rules.mode}: "
-                "deselect the stream, or name its field path in keep_fields"
-            )
-        keeper = open_keeper(open_storage(settings.attachments_dir), settings)
+        keeper = open_keeper(settings)
         if settings.body_format == "plaintext" and not settings.inline_images:
             LOGGER.warning(
                 "%s: inline images of conversations are not stored, because body_format is "

@@ -25,13 +25,15 @@ from tap_intercom.attachments.download import (
 )
 from tap_intercom.attachments.links import INLINE_IMAGE, Link
 from tap_intercom.attachments.names import stored_path
-from tap_intercom.attachments.storage import Note, Spool, Storage
-from tap_intercom.errors import UnavailableError
+from tap_intercom.attachments.storage import Note, Spool, Storage, open_storage
+from tap_intercom.errors import ConfigError, UnavailableError
+from tap_intercom.records.privacy import Rules
 from tap_intercom.settings import Settings
 from tap_intercom.signals import start_thread
 
 LOGGER = logging.getLogger("tap_intercom")
 
+STREAM = "attachments"
 DOWNLOADS_AT_ONCE = 16
 # Addresses expire: with a longer queue, the last ones would be dead when their turn comes.
 MAX_WAITING = 2_000
@@ -69,10 +71,16 @@ class Wanted:
 
 
 class Keeper:
-    """Downloads and stores files in the background; any thread may call its methods."""
+    """Downloads and stores files in the background; any thread may call its methods.
 
-    def __init__(self, storage: Storage, downloader: Downloader, max_bytes: int) -> None:
+    is_named: whether stored files have the names that they have in Intercom.
+    """
+
+    def __init__(
+        self, storage: Storage, downloader: Downloader, max_bytes: int, *, is_named: bool = True
+    ) -> None:
         self._storage = storage
+        self._is_named = is_named
         self._downloader = downloader
         self._max_bytes = max_bytes
         self._queue: SimpleQueue[tuple[Wanted, Future[Kept]]] = SimpleQueue()
@@ -148,12 +156,13 @@ class Keeper:
             except UnansweredError as error:
                 return self._unanswered_by(link, error)
             self._unanswered.pop(downloaded.root, None)
+            content_type = link.content_type or downloaded.content_type
             note = Note(
-                stored_path(link),
+                stored_path(link, content_type, is_named=self._is_named),
                 downloaded.size,
                 downloaded.sha256,
                 link.source,
-                link.content_type or downloaded.content_type,
+                content_type,
             )
             return Kept(link, STORED, self._storage.store(link.id, spool, note))
 
@@ -186,5 +195,22 @@ class Keeper:
         return Kept(link, REFUSED, reason=str(error))
 
 
-def open_keeper(storage: Storage, settings: Settings) -> Keeper:
-    return Keeper(storage, Downloader(settings, DOWNLOADS_AT_ONCE), settings.attachment_max_bytes)
+def open_keeper(settings: Settings) -> Keeper:
+    """Return what keeps files as the settings say. Raises ConfigError if it cannot."""
+    return Keeper(
+        open_place(settings),
+        Downloader(settings, DOWNLOADS_AT_ONCE),
+        settings.attachment_max_bytes,
+        is_named=Rules(*settings.privacy_of(STREAM)).leaves("name", "file"),
+    )
+
+
+def open_place(settings: Settings) -> Storage:
+    """Return where the files go. Raises ConfigError if nothing can or may be stored there."""
+    rules = Rules(*settings.privacy_of(STREAM))
+    if not rules.leaves("path", "file"):
+        raise ConfigError(
+            f"{STREAM}: files are personal data, and personal_data is {rules.mode}: deselect the "
+            "stream, or name its field path in keep_fields"
+        )
+    return open_storage(settings.attachments_dir)

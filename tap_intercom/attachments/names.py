@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import re
 import unicodedata
 
@@ -17,15 +18,20 @@ _FORBIDDEN = '<>:"/\\|?*%#'
 _UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
-def stored_path(link: Link) -> str:
+def stored_path(link: Link, content_type: str | None = None, *, is_named: bool = True) -> str:
     """Return the path of a file, relative to the folder of all files, with forward slashes.
 
     Stream, parent and position are in the path, so two files of one name have different paths.
+
+    is_named: whether the path has the name of the file; otherwise it has what kind of file it is.
     """
     mark = "" if link.kind == ATTACHMENT else f"{link.kind}-"
     if link.place:
         mark += f"{_short_hash(link.place)}-"
-    name = f"{mark}{link.position}-{safe_name(link.name or link.kind)}"
+    name = link.name
+    if not is_named:
+        name = f"{link.kind}{mimetypes.guess_extension(content_type or '') or ''}"
+    name = f"{mark}{link.position}-{safe_name(name or link.kind)}"
     return f"{link.parent_stream}/{safe_id(link.parent_id)}/{name}"
 
 

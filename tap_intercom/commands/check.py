@@ -2,7 +2,7 @@
 
 It sends one request for the workspace, one for each endpoint, one for the permission for tickets,
 and two or three to count the records of each search that a run would read. The exit code is 0 if
-every selected stream can be read, otherwise 3.
+every selected stream can be read, 2 if a setting is wrong, otherwise 3.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tap_intercom import log
 from tap_intercom import text_table as tables
-from tap_intercom.catalog import select
+from tap_intercom.attachments.keeper import STREAM as ATTACHMENTS
+from tap_intercom.attachments.keeper import open_place
+from tap_intercom.catalog import private_of, select
 from tap_intercom.commands import deep_check
 from tap_intercom.commands.estimate import Amounts, Estimate, estimates, requests_at_start
 from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
@@ -28,7 +30,8 @@ from tap_intercom.intercom.rate_limit import WINDOW_SECONDS
 from tap_intercom.messages import write
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.search import DAY_MARGIN, SearchStream
-from tap_intercom.reading.stream import Probe
+from tap_intercom.reading.stream import Probe, load_schema
+from tap_intercom.records.privacy import Private
 from tap_intercom.settings import Settings, load
 from tap_intercom.streams import STREAMS, root_of, stream_of
 from tap_intercom.times import DAY_SECONDS
@@ -48,11 +51,21 @@ NO_ANSWER = "no usable answer"
 
 
 @dataclass(frozen=True)
+class Personal:
+    """The mode of a selected stream, and how many of its fields become hashes, and null."""
+
+    mode: str
+    hashed: int
+    emptied: int
+
+
+@dataclass(frozen=True)
 class StreamCheck:
     """The result for one stream: `result` is one of the words above.
 
     records: Intercom's count, or None if it does not say.
     detail: the refusal.
+    personal_data: what becomes of personal fields; None if the stream is not selected.
     """
 
     stream: str
@@ -62,6 +75,7 @@ class StreamCheck:
     permission: str
     requests: str
     detail: str | None
+    personal_data: Personal | None
 
 
 @dataclass(frozen=True)
@@ -120,13 +134,15 @@ def show(options: argparse.Namespace) -> int:
     settings = _settings(options)
     selections = _selected(read_catalog(options.catalog, options.properties), settings)
     selected = selections.keys()
+    if ATTACHMENTS in selected:
+        open_place(settings)
     client = Client(
         replace(settings, max_retry_seconds=min(settings.max_retry_seconds, LONGEST_RETRY_SECONDS))
     )
     workspace = client.open_workspace()
-    check = _Check(client, settings, workspace)
+    check = _Check(client, settings, workspace, selections)
     datasets = sorted(selected - STREAMS.keys())
-    checks = [check.finding(name, name in selected) for name in (*STREAMS, *datasets)]
+    checks = [check.finding(name) for name in (*STREAMS, *datasets)]
     mismatch = workspace.mismatch(settings.region)
     warnings = [mismatch] if mismatch else []
     for finding in checks:
@@ -135,13 +151,13 @@ def show(options: argparse.Namespace) -> int:
     warnings += _differences_of_tokens(client, settings, workspace, selected)
     about = _about(workspace, client, settings)
     readable = [each.stream for each in checks if each.selected and each.result == REACHABLE]
-    cost = check.cost(readable, full=[name for name in selected if selections[name]])
+    cost = check.cost(readable, full=[name for name in selected if selections[name].is_full])
     if options.format == "json":
         text = json.dumps(
             {
                 **about,
                 "warnings": warnings,
-                "streams": [vars(each) for each in checks],
+                "streams": [asdict(each) for each in checks],
                 "estimate": asdict(cost),
             },
             indent=2,
@@ -160,16 +176,31 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _selected(catalog: Any, settings: Settings) -> dict[str, bool]:
-    """Return the streams that a catalog selects, or the default ones without a catalog.
+class _Selected(NamedTuple):
+    """A selected stream: whether every run reads it in full, and what becomes of its fields."""
 
-    Each with whether every run reads it in full.
-    """
+    is_full: bool
+    personal_data: Personal
+
+
+def _selected(catalog: Any, settings: Settings) -> dict[str, _Selected]:
+    """Return the streams that a catalog selects, or the default ones without a catalog."""
+
+    def selected(is_full: bool, private: Private | None) -> _Selected:
+        counts = (private.hashed, private.emptied) if private else (0, 0)
+        return _Selected(is_full, Personal(settings.personal_data, *counts))
+
     if catalog is not None:
         selections = select(catalog, settings, version=0)
-        return {name: each.version is not None for name, each in selections.items()}
+        return {
+            name: selected(each.version is not None, each.private)
+            for name, each in selections.items()
+        }
     return {
-        name: not stream.is_incremental
+        name: selected(
+            not stream.is_incremental,
+            private_of(stream, load_schema(name), settings, stream.key_properties),
+        )
         for name, stream in STREAMS.items()
         if stream.is_default(settings) and stream.is_in(settings)
     }
@@ -178,13 +209,21 @@ def _selected(catalog: Any, settings: Settings) -> dict[str, bool]:
 class _Check:
     """Checks each stream, with one request for each path."""
 
-    def __init__(self, client: Client, settings: Settings, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        workspace: Workspace,
+        selected: Mapping[str, _Selected],
+    ) -> None:
         self._client = client
+        self._selected = selected
         self._settings = settings
         self._answers: dict[str, Answer | TapError] = {"/me": workspace.answer}
         self._amounts_by_root: dict[str, Amounts] = {}
 
-    def finding(self, name: str, is_selected: bool) -> StreamCheck:
+    def finding(self, name: str) -> StreamCheck:
+        selected = self._selected.get(name)
         stream = stream_of(name)
         result, records, detail = NOT_IN_VERSION, None, None
         if stream.is_in(self._settings):
@@ -198,12 +237,13 @@ class _Check:
                 result, detail = _meaning(error), str(error)
         return StreamCheck(
             stream=name,
-            selected=is_selected,
+            selected=selected is not None,
             result=result,
             records=records,
             permission=stream.required_permission(self._settings),
             requests=stream.request_cost,
             detail=detail,
+            personal_data=selected.personal_data if selected else None,
         )
 
     def missing_permissions(self, name: str) -> list[str]:
@@ -285,11 +325,11 @@ def _differences_of_tokens(
 ) -> list[str]:
     """Return what some of several access tokens may not read, though others may."""
     clients = client.with_each_token()
-    checks = {each: _Check(clients[each], settings, workspace) for each in clients}
+    checks = {each: _Check(clients[each], settings, workspace, {}) for each in clients}
     lacking: dict[int, set[str]] = {each: set() for each in clients}
     for token, check in checks.items() if len(checks) > 1 else ():
         for name in sorted(selected):
-            finding = check.finding(name, True)
+            finding = check.finding(name)
             if finding.result == NO_PERMISSION:
                 lacking[token].add(f"{finding.permission} ({name})")
             elif finding.result == REACHABLE:
@@ -337,7 +377,7 @@ def _text(
 ) -> Iterator[str]:
     """Yield the lines of the text output."""
     workspace, limit = about["workspace"], about["rate_limit"]
-    left_out = ("detail", "requests")
+    left_out = ("detail", "requests", "personal_data")
     rows = [
         {name: value for name, value in vars(each).items() if name not in left_out}
         for each in checks
@@ -355,10 +395,29 @@ def _text(
     )
     yield ""
     yield from _table(rows)
+    yield ""
+    yield from _personal_text(checks)
     for warning in warnings:
         yield ""
         yield from _wrapped(f"WARNING {warning}", "  ")
     yield from _cost_text(cost)
+
+
+def _personal_text(checks: list[StreamCheck]) -> Iterator[str]:
+    """Yield what becomes of the personal fields of the selected streams."""
+    found = {each.stream: each.personal_data for each in checks if each.personal_data}
+    changed = {name: each for name, each in found.items() if each.hashed or each.emptied}
+    for mode in {each.mode for each in found.values()}:
+        rest = ", in these streams:" if changed else "; all fields stay as they are"
+        yield f"Personal data: {mode}{rest}"
+    if changed:
+        yield ""
+        yield from _table(
+            [
+                {"stream": name, "fields_hashed": each.hashed, "fields_emptied": each.emptied}
+                for name, each in changed.items()
+            ]
+        )
 
 
 def _cost_text(cost: Cost) -> Iterator[str]:

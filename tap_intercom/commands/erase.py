@@ -21,8 +21,7 @@ from tap_intercom.erasure.tables import Person, Table, marked
 from tap_intercom.errors import ConfigError
 from tap_intercom.files import read_json
 from tap_intercom.reading.schema_notes import annotated_schema
-from tap_intercom.records.privacy import mark_of_column
-from tap_intercom.streams.reporting import ReportingDataset
+from tap_intercom.streams.reporting import ReportingDataset, marks_of_columns
 
 STDOUT = 1
 # Intercom's ids of contacts are 24 hexadecimal digits.
@@ -30,7 +29,6 @@ _CONTACT_ID = re.compile(r"[0-9a-f]{24}")
 _ADDRESS = re.compile(r"[^\s@\\\x00-\x1f\x7f]+@[^\s@\\\x00-\x1f\x7f]+")
 # The column of Intercom's conversation.conversation_id in datasets.
 _CONVERSATION = "conversation_conversation_id"
-_OF_PEOPLE = "people_"
 _WORKSPACE = re.compile(r"\w+")
 _SCHEMA = re.compile(r"[\w$-]+(\.[\w$-]+)*")
 
@@ -112,10 +110,13 @@ def _tables(catalog: Any) -> Iterator[Table]:
 
 def _notes_of_dataset(schema: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of the columns of a dataset, which has no schema file."""
-    notes: dict[str, dict[str, str]] = {
-        name: {"x-personal": "text"} if name.startswith(_OF_PEOPLE) else mark_of_column(name)
-        for name in schema["properties"]
+    # The name of a column is Intercom's name of the attribute, with _ in place of the dot.
+    attributes = {
+        name: name.replace("_", ".", 1)
+        for name, column in schema["properties"].items()
+        if not name.startswith("_sdc_") and column.get("format") != "date-time"
     }
+    notes: dict[str, dict[str, str]] = marks_of_columns(attributes)["properties"]
     if _CONVERSATION in notes:
         notes[_CONVERSATION] = {"references": "conversations.id"}
     return {"properties": notes}

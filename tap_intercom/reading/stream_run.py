@@ -17,6 +17,7 @@ from tap_intercom.reading.read_ahead import ReadAhead
 from tap_intercom.records.coercions import REPLACED_CHARACTERS, Coercions
 from tap_intercom.records.other_attributes import OtherAttributes
 from tap_intercom.records.parsing import ImpreciseNumber
+from tap_intercom.records.privacy import Private
 from tap_intercom.records.typed_records import PageParser, TypedRecord
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
@@ -66,7 +67,7 @@ class Selection:
     parser: parses pages that no other table uses.
     other_attributes: keeps the custom attributes without a column; None if none are selected.
     attributes: Intercom's names for the columns of a dataset that discovery found.
-    private: hashes or empties personal fields of records that fit the schema; None keeps them.
+    private: what becomes of personal fields of records that fit the schema; None keeps them.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Selection:
     coercions: Coercions
     other_attributes: OtherAttributes | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
-    private: Callable[[Any], Any] | None = None
+    private: Private | None = None
 
     def has(self, property_name: str) -> bool:
         return property_name in self.schema["properties"]
@@ -209,7 +210,7 @@ class StreamRun:
             map(selection.transform, records) if typed is None else map(TypedRecord.coerce, typed)
         )
         if selection.private is not None:
-            coerced = map(selection.private, coerced)
+            coerced = map(selection.private.apply, coerced)
         if is_typed:
             lines = typed_record_lines(prefix, coerced)
         else:

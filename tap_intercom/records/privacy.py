@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec import UNSET
+from msgspec.structs import astuple
 
 from tap_intercom.breadcrumbs import Breadcrumb, dotted
 from tap_intercom.records.parsing import exact_json
@@ -24,17 +28,9 @@ UNDESCRIBED = "text"
 OTHER_ATTRIBUTES = "other_attributes"
 RECORD_HASH = "_sdc_record_hash"
 _BLOCK = 64
-
-# Columns of datasets have no marks, as each workspace has its own.
-_PERSONAL_COLUMN = re.compile(
-    r"(^|_)(e?mail|phone|name|title|subject|text|remark|comment|city|region|country|location|ip"
-    r"|browser|os|device|url|external_id|custom|attribute)(_|$)"
-)
-
-
-def mark_of_column(name: str) -> dict[str, str]:
-    """Return the mark that a column of a dataset gets for its name."""
-    return {"x-personal": UNDESCRIBED} if _PERSONAL_COLUMN.search(name) else {}
+_MAX_REPEATED = 4096
+_LETTER = re.compile(r"[^\W\d_]")
+_OTHERS = re.compile(r"[^0-9]")
 
 
 class Rules(NamedTuple):
@@ -63,6 +59,10 @@ class Rules(NamedTuple):
     def is_active(self) -> bool:
         return self.mode != "keep" or bool(self.hashed)
 
+    def leaves(self, name: str, kind: str | None) -> bool:
+        """Whether a field of a kind stays as it is."""
+        return self.fate(name, kind) == "keep"
+
     def fate(self, name: str, kind: str | None) -> str:
         """Return what becomes of a field: keep, hash or drop."""
         if any(fnmatchcase(name, pattern) for pattern in self.hashed):
@@ -87,6 +87,7 @@ class Hasher:
         block = block.ljust(_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+        self._repeated = lru_cache(maxsize=_MAX_REPEATED)(self.text)
 
     def text(self, text: str) -> str:
         inner, outer = self._inner.copy(), self._outer.copy()
@@ -94,34 +95,34 @@ class Hasher:
         outer.update(inner.digest())
         return outer.hexdigest()
 
-    def value(self, value: Any) -> Any:
-        """Return the hash of a value; of each entry of a list."""
+    def value(self, value: Any) -> str | None:
+        """Return the hash of a value: of its text, or of JSON text."""
+        if type(value) is str:
+            return self.text(value.strip())
         if value is None:
             return None
-        if isinstance(value, list):
-            return [self.value(each) for each in value]
         if isinstance(value, datetime):
             value = utc_text(value)
         if not isinstance(value, str):
-            value = exact_json(as_plain(value), sort_keys=True).decode()
-        return self.text(value.strip())
+            value = _json(as_plain(value))
+        return self.text(value)
 
-    def contact(self, value: Any) -> Any:
+    def contact(self, value: Any) -> str | None:
         """Return the hash of a mail address in lower case, or of the digits of a phone number."""
-        if isinstance(value, str):
-            value = normal_contact(value)
-        elif isinstance(value, list):
-            return [self.contact(each) for each in value]
-        return self.value(value)
+        if type(value) is not str:
+            return self.value(value)
+        # Many people share a domain.
+        hashed = self.text if "@" in value else self._repeated
+        return hashed(normal_contact(value))
 
 
 def normal_contact(text: str) -> str:
     """Return an address as it is hashed. Numbers are compared without + and separators."""
-    if "@" not in text:
-        digits = "".join(character for character in text if character in "0123456789")
-        # A domain has no @ either, but letters.
-        if digits and not any(map(str.isalpha, text)):
-            return digits
+    if "@" in text:
+        return text.strip().lower()
+    # A domain has no @ either, but letters.
+    if not _LETTER.search(text) and (digits := _OTHERS.sub("", text)):
+        return digits
     return text.strip().lower()
 
 
@@ -130,10 +131,15 @@ def _emptied(value: Any) -> None:
 
 
 class Private(NamedTuple):
-    """The schema that a stream's records get, and the function that changes them in place."""
+    """The schema that a stream's records get, and the function that changes them in place.
+
+    hashed, emptied: how many fields of the schema become hashes, and null.
+    """
 
     schema: dict[str, Any]
     apply: Callable[[Any], Any]
+    hashed: int
+    emptied: int
 
 
 def private(
@@ -152,7 +158,7 @@ def private(
     """
     compiler = _Compiler(rules, keys, attributes_field)
     changed, apply = compiler.object(schema, marks, (), None)
-    return Private(changed, apply)
+    return Private(changed, apply, compiler.hashed, compiler.emptied)
 
 
 class _Compiler:
@@ -161,6 +167,10 @@ class _Compiler:
         self._keys = keys
         self._attributes_field = attributes_field
         self._hasher = Hasher(rules.key)
+        # Changes that leave typed records as they are.
+        self._idle: set[Action] = set()
+        self.hashed = 0
+        self.emptied = 0
 
     def object(
         self, schema: Schema, marks: Schema, place: Breadcrumb, inherited: str | None
@@ -185,21 +195,31 @@ class _Compiler:
         # Such a file names what an object holds, and says nothing personal is among it.
         is_public = inherited is None and bool(marks.get("additionalProperties"))
 
+        change_typed = _TypedChange(actions, self._idle)
+
         def change(value: Any) -> Any:
-            if not isinstance(value, (dict, TypedRecord)):
+            if isinstance(value, TypedRecord):
+                return change_typed(value)
+            if not isinstance(value, dict):
                 return None
             for name, action in actions.items():
                 found = value.get(name)
                 if found is not None:
                     value[name] = action(found)
-            if type(value) is dict and not is_public and not value.keys() <= names:
+            if not is_public and not value.keys() <= names:
                 for name in value.keys() - names:
                     self._change_unknown(value, name, place)
             return value
 
+        if self._idle.issuperset(actions.values()):
+            self._idle.add(change)
         changed = {**schema, "properties": properties}
         if isinstance(required := schema.get("required"), list):
-            changed["required"] = [name for name in required if name not in actions]
+            changed["required"] = [
+                name for name in required if name in properties and name not in actions
+            ]
+        if isinstance(schema.get("additionalProperties"), Mapping) and not is_public:
+            changed["additionalProperties"] = True
         return changed, change
 
     def _action_of_key(self, name: str) -> Action | None:
@@ -220,10 +240,13 @@ class _Compiler:
         mark = mark or {}
         fate = self._rules.fate(dotted(place), kind)
         if place == ("properties", OTHER_ATTRIBUTES):
-            return field, self._other_attributes
+            self.emptied += fate == "drop"
+            has_exceptions = self._rules.hashed or self._rules.kept
+            return field, self._other_attributes if has_exceptions else _emptied
         if fate == "hash":
-            is_contact = kind == "contact"
-            return _hashed(field), self._hasher.contact if is_contact else self._hasher.value
+            self.hashed += 1
+            action: Action = self._hasher.contact if kind == "contact" else self._hasher.value
+            return _hashed(field), _of_each(action) if _is_list(field) else action
         if self._rules.keeps(dotted(place)):
             return field, None
         if "properties" in field and (kind is None or self._rules.reach_into(dotted(place))):
@@ -232,13 +255,27 @@ class _Compiler:
         items = field.get("items")
         if isinstance(items, Mapping) and "properties" in items and kind is None:
             changed, action = self.object(items, mark.get("items", {}), (*place, "items"), None)
-            return {**field, "items": changed}, _on_each(action)
+            return {**field, "items": changed}, self._on_each(action)
         # A catalog made by hand may not say what is inside.
         if fate == "keep" and (kind is not None or not _has_marks(mark)):
             return field, None
         if self._rules.mode == "keep":
             return field, None
+        self.emptied += 1
         return _with_null(field), _emptied
+
+    def _on_each(self, action: Action) -> Action:
+        kinds = dict if (is_idle := action in self._idle) else (dict, TypedRecord)
+
+        def change(values: Any) -> Any:
+            for value in values:
+                if isinstance(value, kinds):
+                    action(value)
+            return values
+
+        if is_idle:
+            self._idle.add(change)
+        return change
 
     def _other_attributes(self, text: Any) -> str | None:
         """Return the JSON text of custom attributes with only what the rules let through."""
@@ -250,6 +287,57 @@ class _Compiler:
         return exact_json(kept).decode() if kept else None
 
 
+def _json(value: Any) -> str:
+    """Return the JSON text of a value that fits its schema, so its numbers are as they will be."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # integers over 64 bits, very deep nesting
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+class _TypedChange:
+    """Changes typed records in place. The places of the fields are found once for each class."""
+
+    def __init__(self, actions: Mapping[str, Action], idle: Collection[Action]) -> None:
+        self._actions = actions
+        self._idle = idle
+        self._plans: dict[type[TypedRecord], _Plan] = {}
+
+    def __call__(self, record: TypedRecord) -> TypedRecord:
+        kind = type(record)
+        if (plan := self._plans.get(kind)) is None:
+            plan = self._plans[kind] = self._plan(kind)
+        # One call for all values costs less than one for each.
+        values = astuple(record)
+        for index, attribute in plan.emptied:
+            if (found := values[index]) is not None and found is not UNSET:
+                setattr(record, attribute, None)
+        for index, attribute, action in plan.changed:
+            found = values[index]
+            if found is not None and found is not UNSET:
+                setattr(record, attribute, action(found))
+        return record
+
+    def _plan(self, kind: type[TypedRecord]) -> _Plan:
+        # Fields that the parser did not check may hold dicts.
+        unchecked = {name for _, name, _ in kind.others} | {each[2] for each in kind.lists}
+        emptied, changed = [], []
+        for index, attribute, name in kind.places(self._actions):
+            action = self._actions[name]
+            if action is _emptied:
+                emptied.append((index, attribute))
+            elif name in unchecked or action not in self._idle:
+                changed.append((index, attribute, action))
+        return _Plan(emptied, changed)
+
+
+class _Plan(NamedTuple):
+    """Index and attribute of the fields that become null, and of those that an action changes."""
+
+    emptied: list[tuple[int, str]]
+    changed: list[tuple[int, str, Action]]
+
+
 def _has_marks(mark: Any) -> bool:
     if not isinstance(mark, Mapping):
         return False
@@ -259,10 +347,18 @@ def _has_marks(mark: Any) -> bool:
 
 def _hashed(field: Schema) -> dict[str, Any]:
     text = {"description": field["description"]} if "description" in field else {}
-    types = field.get("type", ())
-    if "array" in ([types] if isinstance(types, str) else types):
+    if _is_list(field):
         return {"type": ["null", "array"], "items": {"type": ["null", "string"]}, **text}
     return {"type": ["null", "string"], **text}
+
+
+def _is_list(field: Schema) -> bool:
+    """Whether a field holds nothing but lists. Any other one that may is hashed as a whole."""
+    return _nullable(field) == ["null", "array"]
+
+
+def _of_each(action: Action) -> Action:
+    return lambda values: [action(each) for each in values]
 
 
 def _nullable(field: Schema) -> list[str]:
@@ -275,13 +371,3 @@ def _with_null(field: Schema) -> dict[str, Any]:
     if "type" in field:
         return {**field, "type": _nullable(field)}
     return {"anyOf": [{"type": "null"}, field]} if field else {}
-
-
-def _on_each(action: Action) -> Action:
-    def change(values: Any) -> Any:
-        for value in values:
-            if isinstance(value, (dict, TypedRecord)):
-                action(value)
-        return values
-
-    return change

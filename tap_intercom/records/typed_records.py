@@ -91,6 +91,15 @@ class TypedRecord(msgspec.Struct, gc=False):
         for name, value in values.items():
             self[name] = value
 
+    @classmethod
+    def places(cls, names: Collection[str]) -> list[tuple[int, str, str]]:
+        """Return index, attribute and name of each of these fields that the record has."""
+        return [
+            (index, attribute, name)
+            for index, (name, attribute) in enumerate(cls.attributes.items())
+            if name in names
+        ]
+
     def coerce(self) -> TypedRecord:
         """Change the record in place into what `compile_record` makes of it, and return it.
 

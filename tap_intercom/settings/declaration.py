@@ -231,6 +231,11 @@ class Settings:
         if not self.base_url:
             object.__setattr__(self, "base_url", REGION_URLS[self.region])
 
+    def privacy_of(self, stream: str) -> tuple[str, str, Sequence[str], Sequence[str]]:
+        """Return the mode and the key, and the fields of a stream to hash and to keep."""
+        hashed, kept = self.hash_fields.get(stream, ()), self.keep_fields.get(stream, ())
+        return self.personal_data, self.hash_key or "", hashed, kept
+
     @property
     def access_tokens(self) -> list[str]:
         """The tokens in access_token, each alone."""

@@ -98,6 +98,58 @@ TIMES = frozenset(
         "ticket_last_resolved_at",
     }
 )
+# Built-in attributes that say nothing of a person (API-I2). Custom attributes of customers have any
+# name, so all others are personal.
+_PUBLIC = re.compile(
+    r"(conversation|ticket|action|sla|call|custom_object|conversation_rating|teammate_status"
+    r"|last_survey_sent_action|ticket_type|conversation_tag|user_manual_tag|company_manual_tag"
+    r"|currently_assigned_(team|teammate)(_raw)?|current_ticket_custom_state"
+    r"|(first|last)_closing_teammate|first_replying_teammate|handling_teammate"
+    r"|(last_)?rated_(teammate|chatbot)|(reply|call)_participant_teammate"
+    r"|action_performed_by_teammate|action_(team|teammate)_assignee|teammate_mentioned"
+    r"|sla_triggering_action|sla_attributed_to_teammate|ticket_(created|resolved)_by_teammate"
+    r"|company_plan)_ids?"
+    r"|channel|language|topics|agent_type|rated_agent_type|action_type|action_by_automation"
+    r"|(current_|previous_)?conversation_state|(current_)?ticket_state_category"
+    r"|current_ticket_state_category|sla_(state|metric_type)|teammate_status"
+    r"|conversation_started_by|conversation_call_types|conversation_has_calls"
+    r"|ticket_(created_via|shared_with_customer)|user_role|company_size"
+    r"|(last_teammate|last_chatbot|fin_ai_agent|conversation)_rating"
+    r"|fin_ai_agent_(participated|deflected|resolution_state|last_sent_answer_type)"
+    r"|is_resolved_on_first_contact|(reassignments|teammate_replies)_count|teammate_replies_to_close"
+    r"|ticket_time_(in_(custom_)?state|in_state_category|to_resolve)"
+    r"|sla_time_to_response_after_miss"
+    r"|((conversation|team|teammate)_)?(first_response|subsequent_response|response|handling)_time"
+    r"(_in_office_hours)?"
+    r"|(time_to_close|time_to_first_close|time_from_first_assignment_to_close)(_in_office_hours)?"
+)
+# What others of them are, so that hashes join other tables.
+_KINDS = {
+    "user_id": "identifier",
+    "user_pseudonym": "name",
+    "user_name": "name",
+    "user_email": "contact",
+    "company_id": "identifier",
+    "company_name": "name",
+}
+_OF_PERSON = ("people", "company")
+
+
+def marks_of_columns(attributes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the marks that a schema file would have for the columns of a dataset.
+
+    attributes: Intercom's name of each column.
+    """
+    return {"properties": {name: _mark(each) for name, each in attributes.items()}}
+
+
+def _mark(attribute: str) -> dict[str, str]:
+    origin, dot, rest = attribute.partition(".")
+    name = rest if dot else attribute
+    is_public = name in TIMES or _PUBLIC.fullmatch(name)
+    if is_public and origin not in _OF_PERSON:
+        return {}
+    return {"x-personal": _KINDS.get(name, "text")}
 
 
 class ReportingDataset(Stream):

@@ -406,6 +406,7 @@ def test_files_are_stored_without_their_names_only_if_the_settings_say_so(kept: 
     assert len(kept.stored) == 1
     (row,) = kept.rows.values()
     assert row["path"] in kept.stored
+    assert row["path"].endswith("/0-attachment.png")
     assert (row["name"], row["url"], row["status"]) == (None, None, "stored")
 
 

@@ -288,7 +288,12 @@ def test_no_line_is_longer_than_120_columns(tap: Tap, lost: set[str] | None) -> 
     app.update(name="Department of very long names " * 8, id_code="x" * 150)
     options = tap.sandbox.options
     options.permissions = set() if lost is None else options.permissions - lost - {"tickets"}
-    arguments = ["--config", tap.config(region="eu"), "--catalog", tap.write("all.json", catalog)]
+    arguments = [
+        "--config",
+        tap.config(region="eu", attachments_dir=str(tap.folder / "files")),
+        "--catalog",
+        tap.write("all.json", catalog),
+    ]
     lines = run("check", *arguments).text.splitlines()
 
     assert max(map(len, lines)) <= 120
@@ -341,3 +346,48 @@ def test_there_is_no_markdown_of_a_test(tap: Tap) -> None:
     checked = run("--test", "--config", tap.config(), "--format", "markdown")
     assert checked.code == 2
     assert "--format must be one of text, json" in checked.log
+
+
+def test_check_says_what_becomes_of_personal_fields(tap: Tap) -> None:
+    kept = check(tap)
+    assert kept.streams["contacts"]["personal_data"] == {"mode": "keep", "hashed": 0, "emptied": 0}
+    assert kept.streams["brands"]["personal_data"] is None
+    catalog = tap.write("catalog.json", selecting(tap.discover(), "tags", "companies"))
+    settings = {"personal_data": "hash", "hash_key": "k", "keep_fields": {"companies": ["name"]}}
+    hashed = check(tap, "--catalog", catalog, **settings).streams
+    assert hashed["tags"]["personal_data"] == {"mode": "hash", "hashed": 0, "emptied": 0}
+    found = hashed["companies"]["personal_data"]
+    assert found["hashed"] >= 2
+    fewer = check(tap, "--catalog", catalog, personal_data="hash", hash_key="k").streams
+    assert fewer["companies"]["personal_data"] == {**found, "hashed": found["hashed"] + 1}
+    text = run("check", "--config", tap.config(personal_data="drop")).text
+    assert "Personal data: drop, in these streams:" in text
+    assert "fields hashed  fields emptied" in text
+    assert (
+        "Personal data: keep; all fields stay as they are"
+        in run("check", "--config", tap.config()).text
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, "config: attachments_dir: missing"),
+        (
+            {"attachments_dir": "/proc/none"},
+            "config: attachments_dir: /proc/none cannot be written",
+        ),
+        ({"attachments_dir": "odd://bucket"}, "config: attachments_dir: "),
+        ({"attachments_dir": "files", "personal_data": "drop"}, "personal_data is drop"),
+    ],
+)
+def test_check_looks_at_the_place_of_files_before_it_asks(
+    tap: Tap, settings: dict[str, Any], line: str
+) -> None:
+    catalog = tap.write("catalog.json", selecting(tap.discover(), "conversations", "attachments"))
+    tap.sandbox.clear_requests()
+    checked = check(tap, "--catalog", catalog, **settings)
+    assert checked.code == 2
+    assert line in checked.log
+    assert len(checked.log.splitlines()) == 1
+    assert not tap.sandbox.requests

@@ -19,7 +19,12 @@ from warm_tap import WarmTap
 
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.records.coerce import without_descriptions
-from tap_intercom.streams.reporting import LONGEST_COLUMN_BYTES, column_names, invalid_attributes
+from tap_intercom.streams.reporting import (
+    LONGEST_COLUMN_BYTES,
+    column_names,
+    invalid_attributes,
+    marks_of_columns,
+)
 from tap_intercom.times import DAY_SECONDS, rfc3339
 
 Record = dict[str, Any]
@@ -500,6 +505,34 @@ class TestSync:
         runs.sandbox.options.permissions.remove("export_reporting_data")
         results = check(runs.tap, "--catalog", catalog).results
         assert results[CONVERSATION] == "missing permission"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "kind"),
+    [
+        ("conversation.conversation_id", None),
+        ("timestamp.conversation_started_at", None),
+        ("conversation.teammate_replies_count", None),
+        ("teammate.first_response_time_in_office_hours", None),
+        ("standard.channel", None),
+        ("standard.user_email", "contact"),
+        ("standard.user_name", "name"),
+        ("conversation.conversation_rating_remark", "text"),
+        ("ticket.ticket_title", "text"),
+        # Custom attributes may have any name.
+        ("conversation.Channel", "text"),
+        ("conversation.customer_id", "text"),
+        ("conversation.birth_time", "text"),
+        ("people.channel", "text"),
+        ("company.language", "text"),
+        ("user_location_city", "text"),
+    ],
+)
+def test_a_column_is_personal_unless_its_attribute_is_known(
+    attribute: str, kind: str | None
+) -> None:
+    marks = marks_of_columns({"a": attribute})["properties"]["a"]
+    assert marks.get("x-personal") == kind
 
 
 def test_names_of_columns_are_safe_and_stay_the_same() -> None:

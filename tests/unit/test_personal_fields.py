@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from paths import ROOT
+from public_columns import EXCEPTIONS
 
 from tap_intercom.reading.schema_notes import annotated_schema
 from tap_intercom.reading.stream import load_schema
+from tap_intercom.records.privacy import Rules, private
+from tap_intercom.streams import STREAMS
 
 TABLES = sorted(path.stem for path in (ROOT / "tap_intercom" / "schemas").glob("*.json"))
 KINDS = {"identifier", "contact", "name", "text", "location", "device", "file"}
@@ -20,87 +23,6 @@ WORDS = re.compile(
     r"(?![a-z])",
     re.IGNORECASE,
 )
-EXCEPTIONS = {
-    **dict.fromkeys(
-        (
-            "articles.*",
-            "article_versions.*",
-            "collections.*",
-            "content_snippets.*",
-            "internal_articles.*",
-            "external_pages.*",
-            "news_items.*",
-            "newsfeed_items.*",
-            "macros.*",
-            "help_centers.*",
-            "newsfeeds.*",
-            "audiences.*",
-            "brands.*",
-        ),
-        "content that the company writes for many readers",
-    ),
-    **dict.fromkeys(
-        (
-            "*role.name",
-            "*plan.name",
-            "*tags.name",
-            "*tags.tags.name",
-            "*tag_name",
-            "*segment*name",
-            "*_attributes.name",
-            "*_attributes.full_name",
-            "*_attributes.data.name",
-            "segments.*",
-            "*ticket_type.name",
-            "ticket_types.*",
-            "ticket_states.*",
-            "*ticket_type_attributes.*",
-            "tags.*",
-            "teams.*",
-            "office_hours_*",
-            "subscription_types.*",
-            "data_connectors.*",
-            "company_segments.*",
-            "*topics.*",
-            "*scorecards.name",
-            "*.monitor_name",
-            "*sla_name",
-            "*team_name",
-            "workspace.*",
-            "content_export_overview.*",
-            "away_status_reasons.*",
-            "*_attributes.label",
-            "*_attributes.description",
-            "*_attributes.visible_*",
-        ),
-        "the name of a thing that the company set up",
-    ),
-    **dict.fromkeys(
-        (
-            "*event_name",
-            "event_summaries.*",
-            "*status_name",
-            "email_settings.domain",
-        ),
-        "the name of a kind of event, a status or a domain of the company",
-    ),
-    "*social_profiles.data.name": "the name of the network",
-    **dict.fromkeys(
-        (
-            "*type",
-            "*_label",
-            "*.attribute.label",
-            "*.delivered_as",
-            "*.channel",
-            "*.source",
-        ),
-        "a type, or the label of a state or attribute: the same for many",
-    ),
-    "attachments.kind": "how a record holds a file, the same for many",
-    "*id": "an id of Intercom's",
-    "*_sdc_record_hash": "a key of the table",
-    "*.transcript_status": "a status, the same for many",
-}
 
 
 def fields(
@@ -136,6 +58,34 @@ def test_marks_are_known_and_stay_in_the_files(table: str) -> None:
     ]
     assert {*marks} <= KINDS
     assert "x-personal" not in str(load_schema(table))
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("mode", ["keep", "hash", "drop"])
+def test_the_page_says_what_becomes_of_each_personal_column(table: str, mode: str) -> None:
+    page = (ROOT / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    rows = page.partition(f"\n### {table}\n\n")[2].partition("\n### ")[0].splitlines()[2:]
+    results = [row.split(" | ")[2 + ("keep", "hash", "drop").index(mode)] for row in rows]
+    stream = STREAMS[table]
+    schema, marks = load_schema(table), annotated_schema(table)
+    found = private(schema, marks, Rules(mode, "key"), keys=stream.key_properties)
+    assert sum("hash" in each for each in results if "else null" not in each) == found.hashed
+    assert sum("null" in each for each in results) == found.emptied
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_both_sides_of_a_join_get_the_same_hash(table: str) -> None:
+    for path, field, _ in fields(annotated_schema(table), table):
+        for target in _targets(field.get("references")):
+            other, _, column = target.partition(".")
+            joined = annotated_schema(other)["properties"][column]
+            assert field.get("x-personal") == joined.get("x-personal"), (path, target)
+
+
+def _targets(references: Any) -> list[str]:
+    if isinstance(references, str):
+        return [references]
+    return [*references] if references else []
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from model.history import NEWEST_VERSION, History, Run
 from model.subjects import USERS_ONLY
 from model.target import Key, Record, Target
 from model.workspaces import DATASETS
+from tap_intercom.reading.schema_notes import annotated_schema
 from tap_intercom.streams import STREAMS
 from tap_intercom.times import epoch_seconds
 
@@ -81,12 +83,53 @@ def lost(
                     yield f"{stream} {key} is missing: {row}"
             elif not _has_old_shapes(history):
                 left_out = _left_out(stream, history)
+                found = arrived[key]
+                if history.personal_data != "keep":
+                    marks = annotated_schema(stream)
+                    for place, value in _personal(found, marks):
+                        if not _is_private(value, history.personal_data):
+                            yield f"{stream} {key}: {place} is {value!r}"
+                    row, found = _public(row, marks), _public(found, marks)
                 yield from (
                     f"{stream} {key}: {difference}"
                     for difference in differences(
-                        _without(row, left_out), _without(arrived[key], left_out), schemas[stream]
+                        _without(row, left_out), _without(found, left_out), schemas[stream]
                     )
                 )
+
+
+def _public(value: Any, marks: Mapping[str, Any]) -> Any:
+    """A value without what the schema file marks as personal."""
+    fields = marks.get("properties", {})
+    if isinstance(value, Mapping):
+        return {
+            name: _public(inner, fields.get(name, {}))
+            for name, inner in value.items()
+            if "x-personal" not in fields.get(name, {})
+        }
+    if isinstance(value, list):
+        return [_public(inner, marks.get("items", {})) for inner in value]
+    return value
+
+
+def _personal(value: Any, marks: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of marked fields, by their place."""
+    if "x-personal" in marks:
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _personal(
+                inner, marks.get("properties", {}).get(name, {}), f"{place}.{name}"
+            )
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _personal(inner, marks.get("items", {}), place)
+
+
+def _is_private(value: Any, mode: str) -> bool:
+    if mode == "hash" and isinstance(value, str):
+        return re.fullmatch("[0-9a-f]{64}", value) is not None
+    return value is None
 
 
 def _lost_of_an_export(

@@ -85,7 +85,10 @@ class Run(Step):
 
 @dataclass(repr=False)
 class History(Step):
-    """A workspace by the ages of its records in seconds, how its Intercom behaves, and its runs."""
+    """A workspace by the ages of its records in seconds, how its Intercom behaves, and its runs.
+
+    personal_data: the mode of all runs.
+    """
 
     ages: Mapping[str, list[int]]
     runs: list[Run]
@@ -100,6 +103,7 @@ class History(Step):
     small_windows: bool = True
     writes_at_once: bool = False
     in_parallel: bool = False
+    personal_data: str = "keep"
 
     @property
     def last(self) -> Run:

@@ -338,6 +338,8 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
             catalog,
             lookback_seconds=LOOKBACK_SECONDS,
             max_retry_seconds=0.1,
+            personal_data=history.personal_data,
+            **({"hash_key": "key"} if history.personal_data == "hash" else {}),
         )
         player = Player(history, runs, clock)
         for run in history.runs:

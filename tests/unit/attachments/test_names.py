@@ -85,6 +85,13 @@ def test_a_path_says_whose_file_it_is() -> None:
     assert stored_path(image) == "conversation_parts/7/inline_image-2-a.gif"
 
 
+def test_a_path_has_the_kind_of_file_instead_of_a_name() -> None:
+    path = stored_path(link("Ada.png"), "image/png", is_named=False)
+    assert path == "conversation_parts/7/0-attachment.png"
+    assert stored_path(link("Ada"), None, is_named=False) == "conversation_parts/7/0-attachment"
+    assert stored_path(link("A"), "x/../y", is_named=False) == "conversation_parts/7/0-attachment"
+
+
 def test_another_path_keeps_the_ending() -> None:
     assert (
         with_hash("tickets/1/0-a.png", "0123456789abcdef0") == "tickets/1/0-a-0123456789abcdef.png"
