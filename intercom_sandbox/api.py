@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,16 +21,16 @@ from .options import Options, Permission
 from .pages import Cursors, Result, numbered_answer, sort_key
 from .records import Record, without_nulls
 from .reporting import ReportingExports
+from .resource import PREVIEW
 from .resource_answers import ResourceAnswers
 from .resources import RESOURCES
 from .routes import Route
 from .tables import Table
 from .workspace import Workspace, plain_text
 
-PREVIEW = (sys.maxsize, 0)
 # Fields of conversations that come on request from 2.16 on.
 _ASKED_FOR = {"monitor_evaluations": "include_monitors", "scorecards": "include_scorecards"}
-_VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(17)])
+_VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(19)])
 _COMPANIES_LIST_LIMIT = 10_000
 _RESULTS_KEPT = 8
 

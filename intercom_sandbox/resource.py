@@ -12,6 +12,8 @@ from .records import Record
 from .resource_sample import Sample
 
 Version = tuple[int, int]
+PREVIEW: Version = (sys.maxsize, 0)
+"""It is newer than every version with a number."""
 Paging = Literal["none", "numbers", "numbers_on_top", "cursor", "one_object"]
 Kept = Callable[[str], list[Record]]
 """The records of a resource, by its name."""
@@ -106,7 +108,7 @@ class Resource:
     omits_null: bool = False
     lists_archived: bool = True
     only: str = ""
-    until: Version = (sys.maxsize, 0)
+    until: Version = PREVIEW
     shape: Record = field(default_factory=dict)
     built_in: tuple[Record, ...] = ()
     derive: Callable[[Kept], list[Record]] | None = None

@@ -18,6 +18,7 @@ import orjson
 
 from tap_intercom.breadcrumbs import Breadcrumb
 from tap_intercom.records.coerce import without_keywords
+from tap_intercom.versions import Version, version_of
 
 NOTES = frozenset({"references", "copy_of", "since", "x-personal"})
 
@@ -37,7 +38,7 @@ def without_notes(schema: Schema) -> Schema:
     return bare
 
 
-def of_version(schema: Mapping[str, Any], version: tuple[int, int]) -> Schema:
+def of_version(schema: Mapping[str, Any], version: Version) -> Schema:
     """Return an annotated schema without the fields that an API version never fills."""
     kept = dict(schema)
     if "properties" in schema:
@@ -51,10 +52,9 @@ def of_version(schema: Mapping[str, Any], version: tuple[int, int]) -> Schema:
     return kept
 
 
-def first_version(field: Mapping[str, Any]) -> tuple[int, int]:
+def first_version(field: Mapping[str, Any]) -> Version:
     """Return the first API version that fills a field."""
-    major, minor = field.get("since", "0.0").split(".")
-    return int(major), int(minor)
+    return version_of(field.get("since", "0.0"))
 
 
 def copies(

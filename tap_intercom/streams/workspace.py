@@ -17,6 +17,7 @@ from tap_intercom.reading.stream import EmbeddedStream, Probe, list_of
 from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.times import DAY_SECONDS
+from tap_intercom.versions import LAST
 from tap_intercom.windows import Window, spans
 
 READ_ADMINS = "Read admins"
@@ -287,7 +288,7 @@ class IpAllowlist(ListStream):
     permission = "IP allowlist"
     first_version = (2, 14)
     # Every numbered version has it, Preview does not (API-L2).
-    last_version = (2, 99)
+    last_version = LAST
     key_properties = ("workspace_id",)
     parse_response = one_object
 
