@@ -21,11 +21,11 @@ from .options import Options, Permission
 from .pages import Cursors, Result, numbered_answer, sort_key
 from .records import Record, without_nulls
 from .reporting import ReportingExports
-from .resource import PREVIEW
 from .resource_answers import ResourceAnswers
 from .resources import RESOURCES
 from .routes import Route
 from .tables import Table
+from .versions import PREVIEW, newer_fields, version_text
 from .workspace import Workspace, plain_text
 
 # Fields of conversations that come on request from 2.16 on.
@@ -141,7 +141,7 @@ class Api:
                     "This endpoint is not in the requested Intercom-Version",
                 )
             if version < route.since:
-                since = ".".join(map(str, route.since))
+                since = version_text(route.since)
                 raise RefusalError(
                     400,
                     "intercom_version_invalid",
@@ -528,7 +528,9 @@ class Api:
         return render
 
     def _conversation_text(self, call: Call) -> Callable[[str, bytes], bytes]:
-        is_older = self.version(call) < (2, 16)
+        version = self.version(call)
+        is_older = version < (2, 16)
+        newer = [b'"%s":' % name.encode() for name in newer_fields("conversations", version)]
         asked = {
             b'"%s":' % name.encode(): not is_older and call.query.get(parameter) == "true"
             for name, parameter in _ASKED_FOR.items()
@@ -536,6 +538,7 @@ class Api:
 
         def render(_: str, text: bytes) -> bytes:
             hidden = [key for key, is_asked in asked.items() if key in text and not is_asked]
+            hidden += [key for key in newer if key in text]
             if not hidden and not is_older:
                 # A copy of the bytes costs less than parsing and writing a record.
                 missing = [key for key, is_asked in asked.items() if is_asked and key not in text]

@@ -16,6 +16,7 @@ from .options import Permission
 from .pages import LINKS_ROOT, numbered_answer
 from .records import Record
 from .routes import Route
+from .versions import newer_fields
 
 if TYPE_CHECKING:
     from .api import Api
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 _CALLS_LIMIT = 20
 _EVENTS_PER_PAGE = 50
 _MERGES_PER_PAGE = 50
-
-_NEWER_IN_PARTS = {"app_package_code": (2, 13), "updated_attribute_data": (2, 14)}
 
 
 class DetailEndpoints:
@@ -89,10 +88,11 @@ class DetailEndpoints:
     def ticket_text(self, call: Call) -> Callable[[str, bytes], bytes]:
         """Return a function that shows a ticket in the version of the call."""
         version = self.api.version(call)
-        if version >= (2, 16):
-            return self.workspace.ticket_text
+        newer = newer_fields("ticket_parts", version)
 
         def render(ticket_id: str, text: bytes) -> bytes:
+            if version >= (2, 16):
+                return _without(newer, self.workspace.ticket_text(ticket_id, text))
             record = orjson.loads(text)
             record.pop("previous_ticket_state_id", None)
             for assignee in ("admin_assignee_id", "team_assignee_id"):
@@ -104,9 +104,7 @@ class DetailEndpoints:
                 record["ticket_state"] = state["category"]
                 for label in ("internal_label", "external_label"):
                     record[f"ticket_state_{label}"] = state[label]
-            return _without_newer(
-                self.workspace.ticket_text(ticket_id, orjson.dumps(record)), version
-            )
+            return _without(newer, self.workspace.ticket_text(ticket_id, orjson.dumps(record)))
 
         return render
 
@@ -235,9 +233,10 @@ class DetailEndpoints:
                 f"A list of up to {_CALLS_LIMIT} conversation IDs is required",
             )
         wanted = {each for each in map(str, ids) if each in self.workspace.conversations}
+        version = self.api.version(call)
         calls = [
-            each | self.workspace.call_transcripts[call_id]
-            for call_id, each in self.workspace.calls.items()
+            each | self.workspace.call_transcripts[each["id"]]
+            for each in self.workspace.truth("calls", version)
             if each["conversation_id"] in wanted
         ]
         return json_answer({"type": "list", "data": calls})
@@ -258,10 +257,9 @@ class DetailEndpoints:
             raise RefusalError(404, "not_found", "Resource Not Found")
 
 
-def _without_newer(ticket: bytes, version: tuple[int, int]) -> bytes:
-    """Return a ticket without the fields of parts that newer versions added."""
-    left_out = {name for name, since in _NEWER_IN_PARTS.items() if version < since}
-    if not left_out:
+def _without(left_out: set[str], ticket: bytes) -> bytes:
+    """Return a ticket without some fields of its parts."""
+    if not any(b'"%s":' % name.encode() in ticket for name in left_out):
         return ticket
     record = orjson.loads(ticket)
     for part in record["ticket_parts"]["ticket_parts"]:

@@ -18,7 +18,7 @@ import orjson
 
 from tap_intercom.breadcrumbs import Breadcrumb
 from tap_intercom.records.coerce import without_keywords
-from tap_intercom.versions import Version, version_of
+from tap_intercom.versions import PREVIEW, Version, version_of
 
 NOTES = frozenset({"references", "copy_of", "since", "x-personal"})
 
@@ -39,13 +39,16 @@ def without_notes(schema: Schema) -> Schema:
 
 
 def of_version(schema: Mapping[str, Any], version: Version) -> Schema:
-    """Return an annotated schema without the fields that an API version never fills."""
+    """Return an annotated schema without the fields that an API version never fills.
+
+    Intercom may send a field of Preview in other versions before it documents that (API-L2).
+    """
     kept = dict(schema)
     if "properties" in schema:
         kept["properties"] = {
             name: of_version(field, version)
             for name, field in schema["properties"].items()
-            if version >= first_version(field)
+            if version >= first_version(field) or first_version(field) == PREVIEW
         }
     if "items" in schema:
         kept["items"] = of_version(schema["items"], version)

@@ -87,6 +87,7 @@ class Stream:
     id_field: the field that identifies a record of a list.
     has_documented_order: whether Intercom documents the order of a list that is newest first.
     is_append_only: whether records neither leave that list nor change in it.
+    oldest_first: whether Intercom documents that a list begins with the oldest record.
     is_selected_by_default: whether a run without a catalog reads it.
     rows_of: the table that its rows belong to, if that is not its own.
     advice: what to know before selecting it, for the documentation.
@@ -122,6 +123,7 @@ class Stream:
     id_field: ClassVar[str] = "id"
     has_documented_order: ClassVar[bool] = True
     is_append_only: ClassVar[bool] = False
+    oldest_first: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
     rows_of: ClassVar[str] = ""
     advice: ClassVar[str | None] = None

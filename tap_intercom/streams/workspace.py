@@ -61,6 +61,16 @@ class Admins(ListStream):
         return record
 
 
+class Roles(ListStream):
+    """Source: GET /roles."""
+
+    summary = "One record per role that a teammate may have."
+    name = "roles"
+    path = "/roles"
+    permission = NOT_DOCUMENTED
+    first_version = (2, 18)
+
+
 class TeamAdmin(EmbeddedStream):
     """Source: GET /teams."""
 
@@ -313,6 +323,7 @@ STREAMS = (
     EmailSettings(),
     IpAllowlist(),
     OfficeHoursSchedules(),
+    Roles(),
     Tags(),
     Teams(),
 )

@@ -24,6 +24,7 @@ from truth import differences, fits_63_bits, instant_text
 
 from intercom_sandbox import Sandbox, Workspace
 from intercom_sandbox.calls import Call
+from intercom_sandbox.versions import DEFAULT_VERSION, Version
 from tap_intercom.streams import STREAMS
 
 HALF_OF_A_PAIR = "\uf8ff"
@@ -121,8 +122,8 @@ class _Readable(Workspace):
     def __init__(self, workspace: Workspace) -> None:
         self.__dict__ = workspace.__dict__
 
-    def truth(self, stream: str) -> list[Record]:
-        return [_readable(record) for record in super().truth(stream)]
+    def truth(self, stream: str, version: Version = DEFAULT_VERSION) -> list[Record]:
+        return [_readable(record) for record in super().truth(stream, version)]
 
 
 def _readable(value: Any) -> Any:
