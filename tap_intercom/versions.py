@@ -19,6 +19,7 @@ NUMBERED = [(2, minor) for minor in range(FIRST[1], LAST[1] + 1)]
 ACCEPTED = [*NUMBERED, PREVIEW]
 DESCRIBED = frozenset({*((2, minor) for minor in range(7, 17)), PREVIEW})
 """The versions with a published OpenAPI description. The others are taken on trust (API-L2)."""
+ON_TRUST = "taken on trust, because they have no published description"
 DEFAULT = max(DESCRIBED - {PREVIEW})
 
 _NUMBER = re.compile(r"(\d)\.(\d{1,2})", re.ASCII)
@@ -47,3 +48,9 @@ def is_described(version: Version) -> bool:
 def since_text(version: Version) -> str:
     """Return which versions have something that this one has first."""
     return text_of(version) if version == PREVIEW else f"{text_of(version)} or later"
+
+
+def trust_text() -> str:
+    """Return which versions are taken on trust, as a sentence."""
+    names = [text_of(each) for each in ACCEPTED if not is_described(each)]
+    return f"{' and '.join(names)} are {ON_TRUST}."

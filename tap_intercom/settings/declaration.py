@@ -36,7 +36,7 @@ from tap_intercom.settings.kinds import (
     choice,
 )
 from tap_intercom.settings.sources import Given, from_environment, from_file
-from tap_intercom.versions import DEFAULT, Version, text_of, version_of
+from tap_intercom.versions import DEFAULT, Version, text_of, trust_text, version_of
 
 LOGGER = logging.getLogger("tap_intercom")
 LOOKBACK_SECONDS = 600
@@ -98,7 +98,8 @@ class Settings:
         note="from region",
     )
     api_version: str = _setting(
-        "Version of Intercom's API; discovery leaves out streams that it does not have.",
+        "Version of Intercom's API; discovery leaves out streams that it does not have. "
+        + trust_text(),
         API_VERSION,
         text_of(DEFAULT),
     )

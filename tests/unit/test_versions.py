@@ -13,6 +13,7 @@ from tap_intercom.versions import (
     is_described,
     since_text,
     text_of,
+    trust_text,
     version_of,
 )
 
@@ -44,6 +45,7 @@ def test_only_the_newest_numbers_have_no_description() -> None:
     assert [text_of(each) for each in ACCEPTED if not is_described(each)] == ["2.17", "2.18"]
     assert NUMBERED[-1] == LAST
     assert text_of(DEFAULT) == "2.16"
+    assert trust_text().startswith("2.17 and 2.18 are taken on trust")
 
 
 def test_nothing_is_later_than_preview() -> None:
