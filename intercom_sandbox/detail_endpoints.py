@@ -16,7 +16,7 @@ from .options import Permission
 from .pages import LINKS_ROOT, numbered_answer
 from .records import Record
 from .routes import Route
-from .versions import newer_fields
+from .versions import newer_fields, older_note, older_ticket
 
 if TYPE_CHECKING:
     from .api import Api
@@ -93,17 +93,7 @@ class DetailEndpoints:
         def render(ticket_id: str, text: bytes) -> bytes:
             if version >= (2, 16):
                 return _without(newer, self.workspace.ticket_text(ticket_id, text))
-            record = orjson.loads(text)
-            record.pop("previous_ticket_state_id", None)
-            for assignee in ("admin_assignee_id", "team_assignee_id"):
-                record[assignee] = str(record[assignee] or 0)
-            state, ticket_type = record["ticket_state"], record["ticket_type"]
-            if version < (2, 12) and ticket_type:
-                ticket_type.pop("ticket_states", None)
-            if version < (2, 12) and state:
-                record["ticket_state"] = state["category"]
-                for label in ("internal_label", "external_label"):
-                    record[f"ticket_state_{label}"] = state[label]
+            record = older_ticket(orjson.loads(text), version)
             return _without(newer, self.workspace.ticket_text(ticket_id, orjson.dumps(record)))
 
         return render
@@ -112,9 +102,8 @@ class DetailEndpoints:
 
     def contact_notes(self, call: Call, contact_id: str) -> Answer:
         self.api.contact(call, contact_id)
-        notes = self.workspace.contact_notes(contact_id)
-        if (version := self.api.version(call)) < (2, 16):
-            notes = [_older_note(each, version) for each in notes]
+        version = self.api.version(call)
+        notes = [older_note(each, version) for each in self.workspace.contact_notes(contact_id)]
         return self._numbered(call, _texts(notes), 50, 60)
 
     def contact_subscriptions(self, call: Call, contact_id: str) -> Answer:
@@ -266,15 +255,6 @@ def _without(left_out: set[str], ticket: bytes) -> bytes:
         for name in left_out & part.keys():
             del part[name]
     return orjson.dumps(record)
-
-
-def _older_note(note: Record, version: tuple[int, int]) -> Record:
-    """Return a note as a version before 2.16 sends it."""
-    older = {name: value for name, value in note.items() if name != "company"}
-    if author := note["author"]:
-        newer = {"role"} if version >= (2, 13) else {"role", "away_status_reason_id"}
-        older["author"] = {name: value for name, value in author.items() if name not in newer}
-    return older
 
 
 def _texts(records: list[Record]) -> list[bytes]:

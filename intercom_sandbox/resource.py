@@ -65,6 +65,7 @@ class Resource:
     missing         the error code for a parent that does not exist
     hidden          fields that answers omit
     newer           fields that versions before this one omit
+    older           fields that this version and later ones omit
     on_request      fields that only come if a parameter is true, by that parameter
     omits_null      whether answers omit fields without a value
     lists_archived  whether archived records come without include_archived=true
@@ -104,6 +105,7 @@ class Resource:
     missing: str = "not_found"
     hidden: tuple[str, ...] = ()
     newer: Mapping[str, Version] = field(default_factory=dict)
+    older: Mapping[str, Version] = field(default_factory=dict)
     on_request: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     omits_null: bool = False
     lists_archived: bool = True
@@ -115,3 +117,8 @@ class Resource:
     choose: Callable[[Asked], list[Record]] | None = None
     is_basic: bool = False
     sample: Callable[[Sample], None] | None = None
+
+    def omitted(self, version: Version) -> set[str]:
+        """Return the fields that records do not have in a version."""
+        newer = {name for name, since in self.newer.items() if version < since}
+        return newer | {name for name, until in self.older.items() if version >= until}

@@ -89,9 +89,7 @@ class ResourceAnswers:
 
     def _left_out(self, resource: Resource, call: Call) -> set[str]:
         """Return the fields that answers omit in the version of a call."""
-        version = self._version_of(call)
-        newer = {name for name, since in resource.newer.items() if version < since}
-        return {*resource.hidden, *newer}
+        return {*resource.hidden, *resource.omitted(self._version_of(call))}
 
     def _filtered(self, given: TimeFilter, call: Call, records: list[Record]) -> list[Record]:
         text = call.query.get(given.parameter)

@@ -101,9 +101,9 @@ class ResourceStore:
         version does not have.
         """
         resource = RESOURCES[name]
-        newer = {field for field, since in resource.newer.items() if version < since}
+        omitted = resource.omitted(version)
         records = [
-            {field: deepcopy(value) for field, value in each.items() if field not in newer}
+            {field: deepcopy(value) for field, value in each.items() if field not in omitted}
             for each in self.listed(name)
             if not resource.parent or self.has_parent(resource, each[resource.parent_field])
         ]

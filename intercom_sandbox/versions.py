@@ -31,10 +31,42 @@ def newer_fields(table: str, version: Version) -> set[str]:
     return {name for name, since in NEWER_FIELDS.get(table, {}).items() if version < since}
 
 
-def without_newer(table: str, records: list[Record], version: Version) -> list[Record]:
-    """Return records of a table as a version has them."""
+def older_note(note: Record, version: Version) -> Record:
+    """Return a note of a contact as a version sends it."""
+    if version >= (2, 16):
+        return note
+    older = {name: value for name, value in note.items() if name != "company"}
+    if author := note["author"]:
+        newer = {"role"} if version >= (2, 13) else {"role", "away_status_reason_id"}
+        older["author"] = {name: value for name, value in author.items() if name not in newer}
+    return older
+
+
+def older_ticket(ticket: Record, version: Version) -> Record:
+    """Return a ticket without its parts as a version sends it."""
+    if version >= (2, 16):
+        return ticket
+    older = {name: ticket[name] for name in ticket if name != "previous_ticket_state_id"}
+    for assignee in ("admin_assignee_id", "team_assignee_id"):
+        older[assignee] = str(ticket[assignee] or 0)
+    state, ticket_type = ticket["ticket_state"], ticket["ticket_type"]
+    if version < (2, 12) and ticket_type:
+        older["ticket_type"] = {
+            name: ticket_type[name] for name in ticket_type if name != "ticket_states"
+        }
+    if version < (2, 12) and state:
+        older["ticket_state"] = state["category"]
+        for label in ("internal_label", "external_label"):
+            older[f"ticket_state_{label}"] = state[label]
+    return older
+
+
+def as_of(table: str, record: Record, version: Version) -> Record:
+    """Return a record of a table as a version has it."""
+    match table:
+        case "contact_notes":
+            return older_note(record, version)
+        case "tickets":
+            return older_ticket(record, version)
     newer = newer_fields(table, version)
-    return [
-        {name: value for name, value in each.items() if name not in newer} if newer else each
-        for each in records
-    ]
+    return {name: value for name, value in record.items() if name not in newer}

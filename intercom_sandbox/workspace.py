@@ -19,7 +19,7 @@ from .records import NESTED_LIMIT, PARTS_LIMIT, Record, update
 from .resource_store import ResourceStore
 from .tables import json_text
 from .tickets import Tickets
-from .versions import DEFAULT_VERSION, Version, without_newer
+from .versions import DEFAULT_VERSION, Version, as_of
 
 _NESTED_LISTS = {
     "tags": "tag",
@@ -644,7 +644,8 @@ class Workspace(Tickets, Details):
                 case "companies":
                     return list(self.companies.records())
                 case "conversations":
-                    return without_newer(stream, list(self.conversations.records()), version)
+                    records = self.conversations.records()
+                    return [as_of(stream, each, version) for each in records]
                 case "conversation_parts":
                     return [
                         orjson.loads(text) | {"conversation_id": conversation_id}
@@ -667,7 +668,7 @@ class Workspace(Tickets, Details):
                     return [dict(each) for each in rows]
                 case _:
                     if stream in TABLES:
-                        return without_newer(stream, list(TABLES[stream](self)), version)
+                        return [as_of(stream, each, version) for each in TABLES[stream](self)]
                     return self.resources.truth(stream, version)
 
     def first_instant(self) -> int:

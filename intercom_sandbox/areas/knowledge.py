@@ -157,7 +157,13 @@ def _articles(sample: Sample) -> None:
             has_unpublished_changes=number % 5 == 0,
             draft_updated_at=times["updated_at"] if number % 5 == 0 else None,
             url=f"https://help1.example.com/en/articles/{number + 1}" if is_live else None,
-            parent_ids=[int(each) for each in sample.chance.sample(collection_ids, number % 3)],
+            parent_ids=(
+                parent_ids := [
+                    int(each) for each in sample.chance.sample(collection_ids, number % 3)
+                ]
+            ),
+            parent_id=parent_ids[0] if parent_ids else None,
+            parent_type="collection" if parent_ids else None,
             help_center_audience="everyone" if is_live else None,
             scheduled_publish_at=None if is_live else sample.end + DAY,
             scheduled_unpublish_at=sample.maybe(sample.end + 90 * DAY, 0.2),
@@ -227,6 +233,7 @@ ARTICLES = Resource(
         "draft_updated_at": (2, 16),
         "folder_id": PREVIEW,
     },
+    older=dict.fromkeys(("parent_id", "parent_type", "content_id"), (2, 16)),
     shape={
         "type": "article",
         "id": "",
@@ -243,6 +250,9 @@ ARTICLES = Resource(
         "draft_updated_at": None,
         "url": None,
         "parent_ids": [],
+        "parent_id": None,
+        "parent_type": None,
+        "content_id": "{id}",
         **_AI_AVAILABILITY,
         "exclude_from_article_suggestions": False,
         "help_center_audience": None,

@@ -156,14 +156,17 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tap = Tap(sandbox, tmp_path_factory.mktemp("joins"))
         settings["attachments_dir"] = str(tap.folder / "files")
         settings["known_ids_file"] = str(tap.folder / "known.ids")
-        catalog = selecting(tap.discover(**settings), *STREAMS)
-        first = tap.sync(catalog=catalog, **settings)
+        newest = {"api_version": "Preview", **settings}
+        catalog = selecting(tap.discover(**newest), *STREAMS)
+        first = tap.sync(catalog=catalog, **newest)
         gone(workspace)
-        second = tap.sync(catalog=catalog, state=first.state, **settings)
-    for output in (first, second):
+        second = tap.sync(catalog=catalog, state=first.state, **newest)
+        # Preview no longer has this one.
+        third = tap.sync("ip_allowlist", **settings)
+    for output in (first, second, third):
         assert output.code == 0, output.log
     written = tap.folder / "messages.jsonl"
-    written.write_bytes(first.stdout + second.stdout)
+    written.write_bytes(first.stdout + second.stdout + third.stdout)
     return written
 
 
