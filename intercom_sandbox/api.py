@@ -129,7 +129,7 @@ class Api:
             found = self.route(call.method, call.path)
             if found and found[0].template.startswith(("/oauth", "/auth")):
                 return found[0].handler(call)
-            self._check_token(call)
+            permissions = self._permissions(call)
             version = self.version(call)
             if not found:
                 raise RefusalError(404, "not_found", "The requested resource was not found")
@@ -147,7 +147,7 @@ class Api:
                     "intercom_version_invalid",
                     f"This endpoint needs Intercom-Version {since} or newer",
                 )
-            if route.permissions and not self.options.permissions.intersection(route.permissions):
+            if route.permissions and not permissions.intersection(route.permissions):
                 raise RefusalError(
                     self.options.refusal_status,
                     "token_unauthorized",
@@ -162,9 +162,11 @@ class Api:
         """Invalidate every cursor issued so far."""
         self._cursors.expire()
 
-    def _check_token(self, call: Call) -> None:
-        if call.headers.get("authorization") != f"Bearer {self.options.token}":
+    def _permissions(self, call: Call) -> set[str]:
+        permissions = self.options.permissions_of(call.token)
+        if permissions is None:
             raise RefusalError(401, "unauthorized", "Access Token Invalid")
+        return permissions
 
     def version(self, call: Call) -> tuple[int, int]:
         """Return the version that the call requests, or the app's own. Raises RefusalError."""
@@ -352,7 +354,7 @@ class Api:
             "conversations",
             self._exact_language(fields.CONVERSATION_FIELDS),
             self._conversation_text(call),
-            without=frozenset() if self._sees_tickets else frozenset(self.workspace.ticket_ids),
+            without=self._hidden_conversations(call),
         )
 
     def search_tickets(self, call: Call) -> Answer:
@@ -365,9 +367,9 @@ class Api:
             self.details.ticket_text(call),
         )
 
-    @property
-    def _sees_tickets(self) -> bool:
-        return "tickets" in self.options.permissions
+    def _hidden_conversations(self, call: Call) -> frozenset[str]:
+        sees_tickets = "tickets" in self._permissions(call)
+        return frozenset() if sees_tickets else frozenset(self.workspace.ticket_ids)
 
     def contact_language(self) -> search.Language:
         """Return the search language for contacts: whole days for dates, in most versions."""
@@ -437,8 +439,8 @@ class Api:
     ) -> Answer:
         """Return a page of all records, in an order that edits do not change."""
         order = table.ids
-        if table is self.workspace.conversations and not self._sees_tickets:
-            order = [key for key in order if key[1] not in self.workspace.ticket_ids]
+        if table is self.workspace.conversations and (hidden := self._hidden_conversations(call)):
+            order = [key for key in order if key[1] not in hidden]
         result = Result.of_all(order, is_descending=False)
         per_page, cursor = call.number("per_page", default), call.query.get("starting_after")
         return self._page(result, table.texts, records_key, per_page, cursor, render)

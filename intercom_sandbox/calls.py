@@ -20,6 +20,10 @@ class Call:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def token(self) -> str:
+        return self.headers.get("authorization", "").removeprefix("Bearer ")
+
     def number(self, name: str, default: int) -> int:
         """Return a query parameter that counts from 1. Raises RefusalError."""
         try:

@@ -37,6 +37,8 @@ class Options:
     """All may be changed while the sandbox runs. Times are in seconds.
 
     token, permissions      what a caller needs, and what it may read
+    other_tokens            tokens of other apps, each with what it may read and a rate limit of
+                            its own
     refusal_status          of a call without the permission: 401 or 403
     app_version             the version of calls without one
     rate_limit              requests in a window of ten seconds; None: no limit and no headers
@@ -71,6 +73,7 @@ class Options:
 
     token: str = "sandbox-token"
     permissions: set[str] = field(default_factory=lambda: set(PERMISSIONS))
+    other_tokens: dict[str, set[Permission]] = field(default_factory=dict)
     refusal_status: int = 403
     app_version: str = "2.16"
     rate_limit: int | None = 1667
@@ -108,6 +111,10 @@ class Options:
 
     def __post_init__(self) -> None:
         self.permissions = set(self.permissions)
-        unknown = self.permissions - PERMISSIONS.keys()
+        unknown = self.permissions.union(*self.other_tokens.values()) - PERMISSIONS.keys()
         if unknown:
             raise ValueError(f"unknown permissions: {', '.join(sorted(unknown))}")
+
+    def permissions_of(self, token: str) -> set[Permission] | None:
+        """Return what a token may read, or None if it is not a token of the workspace."""
+        return self.permissions if token == self.token else self.other_tokens.get(token)

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -73,6 +73,7 @@ class RequestRecord(NamedTuple):
     json: Any
     status: int
     time: float
+    token: str
 
 
 class RateLimit:
@@ -130,7 +131,7 @@ class Sandbox:
         self.workspace.clock = self.clock
         self.workspace.search_lag = lambda: self.options.search_lag
         self._hooks: list[Hook] = []
-        self._rate_limit = RateLimit()
+        self._rate_limits: dict[str, RateLimit] = defaultdict(RateLimit)
         self._number = 0
         self._by_route: Counter[str] = Counter()
         self._by_window: Counter[int] = Counter()
@@ -256,8 +257,8 @@ class Sandbox:
         faults = self.faults.due(call.method, call.path)
         # The store of the files is another service, with no limit.
         is_file = call.path.startswith("/files/")
-        limited = None if is_file else self._limited()
-        limit_headers = self._limit_headers()
+        limited = None if is_file else self._limited(call.token)
+        limit_headers = self._limit_headers(call.token)
         options = self.options
         seconds = options.latency + random.uniform(0, options.latency_jitter)
         seconds += sum(fault.details["seconds"] for fault in faults if fault.kind == "slow")
@@ -305,12 +306,12 @@ class Sandbox:
         }
         return replace(answer, body=files.signed(answer.body, self.url, now), headers=headers)
 
-    def _limited(self) -> Answer | None:
+    def _limited(self, token: str) -> Answer | None:
         """Count this request, and return the refusal if it exceeds the limit."""
         now = self.clock()
         self._by_window[int(now // _WINDOW_SECONDS)] += 1
         limit = self.options.rate_limit
-        if limit is None or self._rate_limit.take(limit, now):
+        if limit is None or self._rate_limits[token].take(limit, now):
             return None
         self._refused += 1
         answer = error_answer(429, "rate_limit_exceeded", "Exceeded rate limit for this app")
@@ -318,10 +319,10 @@ class Sandbox:
             return replace(answer, headers={"Retry-After": str(self.options.retry_after)})
         return answer
 
-    def _limit_headers(self) -> dict[str, str]:
+    def _limit_headers(self, token: str) -> dict[str, str]:
         if self.options.rate_limit is None or not self.options.rate_limit_headers:
             return {}
-        return self._rate_limit.headers(self.options.rate_limit)
+        return self._rate_limits[token].headers(self.options.rate_limit)
 
     def _with_headers(self, answer: Answer, limit_headers: dict[str, str]) -> Answer:
         date = {"Date": formatdate(self.clock(), usegmt=True)} if self.options.date_header else {}
@@ -335,7 +336,9 @@ class Sandbox:
         except ValueError:
             body = None
         self.requests.append(
-            RequestRecord(call.method, call.path, call.query, body, status, self.clock())
+            RequestRecord(
+                call.method, call.path, call.query, body, status, self.clock(), call.token
+            )
         )
 
     # Controls over HTTP, for a sandbox in another process

@@ -76,10 +76,12 @@ class AuthError(TapError):
     status: the HTTP status; a 401 may mean either cause (API-B2).
     code: Intercom's own error code, or "" without one.
     stream: the stream whose permission is needed, if it is not the one that is read.
+    token: which of the access tokens was refused, from 0.
     """
 
     exit_code = 3
     stream: str | None = None
+    token: int = 0
 
     def __init__(self, text: str, status: int = 401, code: str = "") -> None:
         super().__init__(text)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tap_intercom.attachments.keeper import Keeper
 from tap_intercom.errors import ConfigError, ContractError
-from tap_intercom.intercom.client import Client, Workspace
+from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.reading.read_ahead import ReadAhead
-from tap_intercom.reading.stream import Stream
+from tap_intercom.reading.stream import Probe, Stream
 from tap_intercom.reading.stream_run import Opening, Selection, Shared, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.shortfalls import Shortfalls
@@ -65,6 +65,33 @@ def plan_runs(
             )
         )
     return runs
+
+
+def _asking(client: Client) -> Callable[[Probe], Answer]:
+    return lambda probe: probe.send(client)
+
+
+def use_equal_tokens(client: Client, settings: Settings, names: Collection[str]) -> None:
+    """Leave out access tokens without a permission for which Intercom silently sends less.
+
+    Otherwise it would depend on chance what a record contains.
+    """
+    clients = client.with_each_token()
+    if len(clients) == 1:
+        return
+    roots = [stream_of(root) for root in dict.fromkeys(map(root_of, names))]
+    lacks = {
+        token: {
+            lack for root in roots for lack in root.missing_permissions(_asking(each), settings)
+        }
+        for token, each in clients.items()
+    }
+    in_common = set.intersection(*lacks.values())
+    for token, lacking in lacks.items():
+        if lacking > in_common:
+            lack = min(lacking - in_common)
+            reason = f"it lacks the permission {lack.permission}, and Intercom would leave out "
+            client.leave_out(token, reason + lack.left_out)
 
 
 def groups(names: list[str], first: str | None) -> list[list[str]]:

@@ -26,7 +26,7 @@ from tap_intercom.errors import (
 from tap_intercom.intercom.client import Client
 from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import Messages
-from tap_intercom.plan import plan_runs
+from tap_intercom.plan import plan_runs, use_equal_tokens
 from tap_intercom.progress import COMPLETE, FAILED, SKIPPED, Progress
 from tap_intercom.reading.files import with_files
 from tap_intercom.reading.read_ahead import ReadAhead
@@ -125,6 +125,7 @@ class Sync:
             catalog = discover(self._client, self._settings, is_only_default=True)
         selected = select(catalog, self._settings, version=int(self._client.now() * 1000))
         selections = with_parts_of_tables(selected, self._settings)
+        use_equal_tokens(self._client, self._settings, selections)
         ahead = ReadAhead(READ_AHEAD_BYTES, READ_AHEAD_FILE_BYTES, self._settings.concurrency)
         self._read_all(
             plan_runs(

@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -118,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
     for finding in checks:
         if finding.result == REACHABLE:
             warnings += check.missing_permissions(finding.stream)
+    warnings += _differences_of_tokens(client, settings, workspace, selected)
     about = _about(workspace, client, settings)
     readable = [each.stream for each in checks if each.selected and each.result == REACHABLE]
     cost = check.cost(readable, full=[name for name in selected if selections[name]])
@@ -263,6 +264,29 @@ class _Check:
         if isinstance(answer, TapError):
             raise answer
         return answer
+
+
+def _differences_of_tokens(
+    client: Client, settings: Settings, workspace: Workspace, selected: Iterable[str]
+) -> list[str]:
+    """Return what some of several access tokens may not read, though others may."""
+    clients = client.with_each_token()
+    checks = {each: _Check(clients[each], settings, workspace) for each in clients}
+    lacking: dict[int, set[str]] = {each: set() for each in clients}
+    for token, check in checks.items() if len(checks) > 1 else ():
+        for name in sorted(selected):
+            finding = check.finding(name, True)
+            if finding.result == NO_PERMISSION:
+                lacking[token].add(f"{finding.permission} ({name})")
+            elif finding.result == REACHABLE:
+                lacking[token].update(check.missing_permissions(name))
+    in_common = set.intersection(*lacking.values())
+    return [
+        f"access_token: token {token + 1} lacks what another token has: "
+        + ", ".join(sorted(lacks - in_common))
+        for token, lacks in lacking.items()
+        if lacks > in_common
+    ]
 
 
 def _meaning(error: TapError) -> str:

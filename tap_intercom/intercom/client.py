@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from math import inf
@@ -32,6 +32,7 @@ from tap_intercom.errors import (
 from tap_intercom.intercom.connection import Connection, Params, renew_deadline
 from tap_intercom.intercom.metrics import Requests
 from tap_intercom.intercom.rate_limit import RateLimit, RateLimitStatus, date_seconds
+from tap_intercom.intercom.tokens import DEAD, Tokens
 from tap_intercom.records.parsing import Parsed, parse
 from tap_intercom.settings import REGION_URLS, Settings
 from tap_intercom.times import rfc3339
@@ -129,6 +130,11 @@ class Workspace:
         return f"region is {region} in the settings, but the workspace is in {self.region.lower()}"
 
 
+def _app_of(answer: Answer) -> Mapping[str, Any]:
+    app = answer.body.get("app")
+    return app if isinstance(app, dict) else {}
+
+
 # The key for a bare list in the body of an answer, as a few endpoints return it (API-F1, F3).
 BARE = ""
 
@@ -147,7 +153,9 @@ class Client:
         self._where_else = _where_else(settings)
         self._request_timeout = settings.request_timeout
         self._max_retry_seconds = settings.max_retry_seconds
-        self._rate_limit = RateLimit(settings.rate_limit_share, settings.concurrency)
+        count = len(settings.access_tokens)
+        self._tokens = Tokens(count)
+        self._rate_limit = RateLimit(settings.rate_limit_share, settings.concurrency, tokens=count)
         self._connection = Connection(settings)
         self._gave_up = threading.Event()
         self._one_at_a_time = threading.Lock()
@@ -155,6 +163,8 @@ class Client:
         self._clock_doubt = 0.0
         self._stream = ""
         self._patience_seconds = inf
+        self._own_tokens: Sequence[int] | None = None
+        self._keeps_to_first_token = False
         self._hasty: dict[float, Client] = {}
         self.requests = Requests()
         self._bind()
@@ -164,13 +174,15 @@ class Client:
         self._send_until_not_limited = self._retrying(lambda error: not error.rate_limited)
         self._send_once = self._retrying(lambda error: True)
 
-    def for_stream(self, stream: str) -> Client:
-        """Return a client whose requests count as those of a stream, see `Requests`."""
+    def _copied(self, **changes: Any) -> Client:
         client = copy(self)
-        client._stream = stream
-        client._hasty = {}
+        vars(client).update(changes, _hasty={})
         client._bind()
         return client
+
+    def for_stream(self, stream: str) -> Client:
+        """Return a client whose requests count as those of a stream, see `Requests`."""
+        return self._copied(_stream=stream)
 
     def hasty(self, seconds: float) -> Client:
         """Return a client that retries a request for this long, not counting 429 answers.
@@ -179,17 +191,31 @@ class Client:
         """
         # Keep them: one for each request would be garbage that only a full collection finds.
         if seconds not in self._hasty:
-            client = copy(self)
-            client._patience_seconds = seconds
-            client._hasty = {}
-            client._bind()
-            self._hasty[seconds] = client
+            self._hasty[seconds] = self._copied(_patience_seconds=seconds)
         return self._hasty[seconds]
+
+    def with_one_token(self) -> Client:
+        """Return a client for what may belong to the app that began it, such as an export job.
+
+        It uses the first token as long as Intercom accepts that.
+        """
+        return self._copied(_keeps_to_first_token=True)
+
+    def with_each_token(self) -> dict[int, Client]:
+        """Return a client for each access token that Intercom accepts, by the token's position."""
+        return {token: self._with_tokens([token]) for token in self._tokens.living}
+
+    def leave_out(self, token: int, reason: str = DEAD) -> None:
+        """Send no more requests with an access token, and log why."""
+        self._tokens.leave_out(token, reason)
+
+    def _with_tokens(self, tokens: Sequence[int]) -> Client:
+        return self._copied(_own_tokens=tokens)
 
     @property
     def rate_limit(self) -> RateLimitStatus | None:
-        """The rate limit in the last answer; None before one, or if a header is missing."""
-        return self._rate_limit.last
+        """The rate limit of all tokens in their last answers; None before, or without headers."""
+        return self._rate_limit.last(self._tokens.living)
 
     def get(self, path: str, params: Params = None) -> Answer:
         """Send a GET request and return the answer."""
@@ -234,9 +260,8 @@ class Client:
         except AuthError as error:
             text = _meaning_of_refused_me(error, self._where_else)
             raise AuthError(text, error.status, error.code) from error
-        app = answer.body.get("app")
-        if not isinstance(app, dict):
-            app = {}
+        app = _app_of(answer)
+        self._check_all_tokens(app)
         return Workspace(
             id=app.get("id_code"),
             name=app.get("name"),
@@ -247,6 +272,21 @@ class Client:
             latest=int(self.now() + self._clock_doubt),
             answer=answer,
         )
+
+    def _check_all_tokens(self, app: Mapping[str, Any]) -> None:
+        """Learn the rate limit of each token. Raises ConfigError if one is of another workspace."""
+        clients = self.with_each_token()
+        for token, client in clients.items() if len(clients) > 1 else ():
+            try:
+                other = _app_of(client.get("/me"))
+            except AuthError:
+                self.leave_out(token)
+                continue
+            if other.get("id_code") != app.get("id_code"):
+                raise ConfigError(
+                    f"access_token: token {token + 1} is of the workspace {other.get('id_code')}, "
+                    f"but another one is of {app.get('id_code')}; give tokens of one workspace"
+                )
 
     def token_works(self) -> bool:
         """Whether Intercom still accepts the token, for a 401 that may only mean a permission."""
@@ -283,8 +323,33 @@ class Client:
         )(self._send)
         return retrying
 
-    def _send(
+    def _send(self, method: str, path: str, *arguments: Any, **more: Any) -> Answer:
+        """Make one attempt; if Intercom refuses a token, with each other one that may do."""
+        if self._own_tokens:
+            return self._send_with_one_of(self._own_tokens, method, path, *arguments, **more)
+        name = f"{method} {endpoint(path)}"
+        while True:
+            able = self._tokens.able(name)
+            able = able[:1] if self._keeps_to_first_token else able
+            try:
+                return self._send_with_one_of(able, method, path, *arguments, **more)
+            except AuthError as error:
+                if not self._tokens.refuse(error.token, name, error, self._is_dead):
+                    raise
+
+    def _is_dead(self, token: int) -> bool:
+        """Whether Intercom no longer accepts a token at all."""
+        try:
+            self._with_tokens([token])._send("GET", "/me", None)
+        except AuthError as error:
+            return error.status == 401
+        except TapError:
+            pass
+        return False
+
+    def _send_with_one_of(
         self,
+        tokens: Sequence[int],
         method: str,
         path: str,
         params: Params,
@@ -295,18 +360,18 @@ class Client:
         leads: bool = False,
         parse: Parse = parse,
     ) -> Answer:
-        """Make one attempt: send one request in its turn, and interpret its answer."""
+        """Send one request in its turn, and interpret its answer."""
         request = f"{method} {path}"
-        with self._rate_limit.turn(urgent):
+        with self._rate_limit.turn(urgent, tokens) as token:
             status = 0
             started = time.monotonic()
             try:
                 if file is None:
                     data = None if body is None else orjson.dumps(body)
-                    response = self._connection.send(method, path, params, data)
+                    response = self._connection.send(method, path, params, data, token)
                     content = response.data
                 else:
-                    response = self._connection.download(method, path, params)
+                    response = self._connection.download(method, path, params, token)
                     if 200 <= response.status < 300:
                         content = b""
                         _save(response, file, self._request_timeout)
@@ -322,18 +387,22 @@ class Client:
                 LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
                 self.requests.note(self._stream, endpoint(path), seconds, 200 <= status < 300)
         if response.status == 429 and not _waits_for_a_job(response, content):
-            wait = self._rate_limit.refused(response.headers)
+            wait = self._rate_limit.refused(response.headers, token)
             raise RetryableError(
                 f"{request}: 429, rate limit reached; wait {wait:.0f} s",
                 rate_limited=True,
                 status=429,
             )
-        self._rate_limit.learn(response.headers)
+        self._rate_limit.learn(response.headers, token)
         if leads and 300 <= response.status < 400:
             return Answer(b"", {"location": response.headers.get("Location")}, "")
         # Parsers learn from what they parse, and the clock is set once.
         with self._one_at_a_time:
-            _check_status(request, response, content)
+            try:
+                _check_status(request, response, content)
+            except AuthError as error:
+                error.token = token
+                raise
             if file is None:
                 answer = self._read(request, response, content, parse)
             else:

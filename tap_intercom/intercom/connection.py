@@ -48,35 +48,39 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self._pool = _open_pool(settings)
         self._path = urlsplit(settings.base_url).path
-        self._headers = {
+        headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
             "Content-Type": "application/json",
             "Intercom-Version": settings.api_version,
             "User-Agent": settings.user_agent,
         }
-        if settings.access_token:
-            self._headers["Authorization"] = f"Bearer {settings.access_token}"
+        self._headers = [
+            headers | ({"Authorization": f"Bearer {token}"} if token else {})
+            for token in settings.access_tokens
+        ]
         self._timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout),
             read=settings.request_timeout,
         )
 
     def send(
-        self, method: str, path: str, params: Params, body: bytes | None
+        self, method: str, path: str, params: Params, body: bytes | None, token: int
     ) -> urllib3.BaseHTTPResponse:
         """Send one request and return its whole answer. A redirect is an answer like any other.
 
-        Raises HTTPError of urllib3.
+        token: the position of an access token. Raises HTTPError of urllib3.
         """
-        return self._urlopen(method, path, params, body=body, headers=self._headers)
+        return self._urlopen(method, path, params, body=body, headers=self._headers[token])
 
-    def download(self, method: str, path: str, params: Params) -> urllib3.BaseHTTPResponse:
+    def download(
+        self, method: str, path: str, params: Params, token: int
+    ) -> urllib3.BaseHTTPResponse:
         """Send one request and return its answer, whose body the caller reads.
 
         Raises HTTPError of urllib3.
         """
-        headers = {**self._headers, "Accept": "application/octet-stream"}
+        headers = {**self._headers[token], "Accept": "application/octet-stream"}
         return self._urlopen(method, path, params, headers=headers, preload_content=False)
 
     def _urlopen(

@@ -172,6 +172,7 @@ class ExportJobs:
 
         parameters: query parameters of the requests about the job.
         """
+        client = client.with_one_token()
         slots = self._slots[kind.name]
         slots.take(kind)
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timezone
@@ -129,8 +129,57 @@ def next_turn(now: float, due: float, interval: float) -> tuple[float, float]:
     return max(at, now), at + interval
 
 
+class _Budget:
+    """The pace of one token. Its RateLimit has the lock."""
+
+    def __init__(self, share: float, now: float) -> None:
+        self._share = share
+        self.in_flight = 0
+        self.due = now
+        self.blocked_until = now
+        self._window_end = now
+        self.interval = allowed_interval(None, share, 0)
+        self.last: RateLimitStatus | None = None
+
+    @property
+    def next_at(self) -> float:
+        """When the next request is due, which may be past."""
+        return max(self.due, self.blocked_until)
+
+    def take(self, now: float, urgent: bool) -> float:
+        """Take the next turn, and return when it is."""
+        if urgent:
+            self.due += self.interval
+            return max(now, self.blocked_until)
+        at, self.due = next_turn(now, self.next_at, self.interval)
+        return at
+
+    def learn(self, status: RateLimitStatus, now: float) -> None:
+        """Set the pace.
+
+        Date has whole seconds and comes late, so an answer states an end of its window that is up
+        to a second after the true one and never before it. The earliest of a window counts.
+        """
+        end = now + status.reset_seconds
+        if self.last is not None and self.last.window == status.window:
+            end = min(end, self._window_end)
+        self._window_end = end
+        self.last = status = replace(status, reset_seconds=max(end - now, 0.0))
+        self.interval = allowed_interval(status, self._share, self.in_flight)
+        if status.remaining <= self.in_flight:
+            self.block(now + status.reset_seconds)
+
+    def block(self, until: float) -> None:
+        self.blocked_until = max(self.blocked_until, until)
+
+
 class RateLimit:
-    """Assigns turns to all threads of a run; it knows no requests, only when one may start."""
+    """Assigns turns to all threads of a run; it knows no requests, only when one may start.
+
+    Each access token has a budget of its own. The one that is due first sends the next request.
+
+    tokens: how many access tokens there are. They are known by their positions.
+    """
 
     def __init__(
         self,
@@ -138,95 +187,85 @@ class RateLimit:
         concurrency: int,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        tokens: int = 1,
     ) -> None:
-        self._share = share
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(concurrency)
-        self._in_flight = 0
-        self._due = clock()
-        self._blocked_until = self._due
+        now = clock()
+        self._budgets = [_Budget(share, now) for _ in range(tokens)]
         self._told_until = float("-inf")
-        self._told_refusal_at = self._due
-        self._window_end = self._due
-        self._interval = allowed_interval(None, share, 0)
-        self.last: RateLimitStatus | None = None
+        self._told_refusal_at = now
+
+    def last(self, tokens: Sequence[int] = (0,)) -> RateLimitStatus | None:
+        """Return the sum of what the last answers say; None before one, or without headers."""
+        known = [status for each in tokens if (status := self._budgets[each].last)]
+        if not known:
+            return None
+        return RateLimitStatus(
+            sum(each.limit for each in known),
+            sum(each.remaining for each in known),
+            max(each.reset_seconds for each in known),
+        )
 
     @contextmanager
-    def turn(self, urgent: bool = False) -> Iterator[None]:
-        """Wait until a request may start; the `with` body sends it.
+    def turn(self, urgent: bool = False, tokens: Sequence[int] = (0,)) -> Iterator[int]:
+        """Wait until a request may start; the `with` body sends it with the token that is given.
 
         An urgent request goes before all waiting ones, and others leave room for it: a scroll ends
         one minute after its last page was requested (API-D3).
+
+        tokens: the positions of those that may send the request.
         """
         if not urgent:
             self._places.acquire()
         try:
-            self._wait_for_turn(urgent)
+            token = self._wait_for_turn(urgent, tokens)
             try:
-                yield
+                yield token
             finally:
                 with self._lock:
-                    self._in_flight -= 1
+                    self._budgets[token].in_flight -= 1
         finally:
             if not urgent:
                 self._places.release()
 
-    def _wait_for_turn(self, urgent: bool) -> None:
-        at = None
+    def _wait_for_turn(self, urgent: bool, tokens: Sequence[int]) -> int:
+        at = token = None
         while True:
             with self._lock:
                 now = self._clock()
-                if at is None or at < self._blocked_until:
-                    if urgent:
-                        at = max(now, self._blocked_until)
-                        self._due += self._interval
-                    else:
-                        self._due = max(self._due, self._blocked_until)
-                        at, self._due = next_turn(now, self._due, self._interval)
+                if at is None or token is None or at < self._budgets[token].blocked_until:
+                    token = min(tokens, key=lambda each: self._budgets[each].next_at)
+                    at = self._budgets[token].take(now, urgent)
+                budget = self._budgets[token]
                 if at <= now:
-                    self._in_flight += 1
-                    return
-                self._tell_long_wait(now, at)
+                    budget.in_flight += 1
+                    return token
+                self._tell_long_wait(budget, now, at)
             self._sleep(min(at - now, LONGEST_WAIT_SECONDS / 2))
 
-    def _tell_long_wait(self, now: float, at: float) -> None:
+    def _tell_long_wait(self, budget: _Budget, now: float, at: float) -> None:
         """Log why nothing is sent, once for all waiting threads; at: when this one may send."""
-        seconds = self._blocked_until - now
-        if seconds > LONG_WAIT_SECONDS and self._blocked_until > self._told_until + 1.0:
-            self._told_until = self._blocked_until
+        seconds = budget.blocked_until - now
+        if seconds > LONG_WAIT_SECONDS and budget.blocked_until > self._told_until + 1.0:
+            self._told_until = budget.blocked_until
             LOGGER.info("the rate limit is used up; waiting %.0f s for the next window", seconds)
         elif at - now > LONGEST_WAIT_SECONDS / 2 and now > self._told_until + LONG_WAIT_SECONDS:
             self._told_until = now
-            LOGGER.info("the rate limit allows one request every %.1f s; waiting", self._interval)
+            LOGGER.info("the rate limit allows one request every %.1f s; waiting", budget.interval)
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Set the pace from the headers of an answer."""
+    def learn(self, headers: Mapping[str, str], token: int = 0) -> None:
+        """Set the pace of a token from the headers of an answer."""
         status = read_headers(headers)
-        if status is None:
-            return
-        with self._lock:
-            self.last = status = self._narrowed(status)
-            self._interval = allowed_interval(status, self._share, self._in_flight)
-            if status.remaining <= self._in_flight:
-                self._block(status.reset_seconds)
+        if status is not None:
+            with self._lock:
+                self._budgets[token].learn(status, self._clock())
 
-    def _narrowed(self, status: RateLimitStatus) -> RateLimitStatus:
-        """Return a status with the earliest end that any answer of its window stated.
-
-        Date has whole seconds and comes late, so an answer's end is up to a second after the true
-        end and never before it.
-        """
-        now = self._clock()
-        end = now + status.reset_seconds
-        if self.last is not None and self.last.window == status.window:
-            end = min(end, self._window_end)
-        self._window_end = end
-        return replace(status, reset_seconds=max(end - now, 0.0))
-
-    def refused(self, headers: Mapping[str, str]) -> float:
-        """Make all requests wait after a 429 answer, and return the seconds to wait."""
+    def refused(self, headers: Mapping[str, str], token: int = 0) -> float:
+        """Make all requests of a token wait after a 429 answer, and return the seconds to wait."""
         seconds = seconds_to_wait(headers)
         with self._lock:
             # Each wait may be too short for a log line, yet long together.
@@ -234,8 +273,5 @@ class RateLimit:
             if now > self._told_refusal_at + LONGEST_WAIT_SECONDS / 2:
                 self._told_refusal_at = now
                 LOGGER.info("Intercom returned 429, too many requests; waiting %.1f s", seconds)
-            self._block(seconds)
+            self._budgets[token].block(now + seconds)
         return seconds
-
-    def _block(self, seconds: float) -> None:
-        self._blocked_until = max(self._blocked_until, self._clock() + seconds)

@@ -34,6 +34,7 @@ def scroll_pages(
     nothing, since all pages may have the same one. Raises UnavailableError if another app holds the
     scroll, or no scroll makes progress, for `patience_seconds`.
     """
+    client = client.with_one_token()
     furthest = 0
     deadline = time.monotonic() + patience_seconds
     while True:

@@ -30,7 +30,7 @@ from tap_intercom.settings.kinds import (
     SHARE,
     TEXT,
     TIMEOUT,
-    TOKEN,
+    TOKENS,
     Kind,
     Reason,
     choice,
@@ -77,7 +77,12 @@ class Settings:
     """The user's checked settings. Instants are Unix seconds, UTC; None means no limit."""
 
     access_token: str = _setting(
-        "Access token of the workspace.", TOKEN, "", note=_REQUIRED, secret=True
+        "Access token of the workspace; with tokens of several apps of the same workspace, the tap "
+        "uses the rate limit of each.",
+        TOKENS,
+        "",
+        note=_REQUIRED,
+        secret=True,
     )
     start_date: int = _setting(
         "Read records that changed at or after this time (by updated_at).",
@@ -227,9 +232,15 @@ class Settings:
             object.__setattr__(self, "base_url", REGION_URLS[self.region])
 
     @property
+    def access_tokens(self) -> list[str]:
+        """The tokens in access_token, each alone."""
+        return self.access_token.split(",")
+
+    @property
     def secrets(self) -> list[str | None]:
         """The values of all secret settings."""
-        return [getattr(self, name) for name, each in _FIELDS.items() if each.metadata["secret"]]
+        secrets = [getattr(self, name) for name, each in _FIELDS.items() if each.metadata["secret"]]
+        return [*secrets, *self.access_tokens]
 
     @property
     def region_of_base_url(self) -> str | None:

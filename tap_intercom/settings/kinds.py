@@ -66,6 +66,16 @@ def _token(value: Any) -> str:
     return token
 
 
+def _tokens(value: Any) -> str:
+    """Return one token, or several with commas between them. No token contains a comma."""
+    tokens = [_token(each) for each in _names(value)]
+    if not tokens:
+        raise ValueError
+    if len({*tokens}) < len(tokens):
+        raise Reason("contains a token twice")
+    return ",".join(tokens)
+
+
 def _boolean(value: Any) -> bool:
     text = str(value).strip().lower()
     if text in ("true", "1", "yes", "on"):
@@ -242,7 +252,11 @@ _SECONDS = {"type": "integer", "minimum": 0}
 
 DETECTION = Kind(_DETECTION_CHOICE.allowed, _detection, _DETECTION_CHOICE.schema)
 TEXT = Kind("a string", _text, _TEXT)
-TOKEN = Kind("a token: latin-1 characters without white space", _token, _TEXT)
+TOKENS = Kind(
+    "a token (latin-1 characters without white space), or several: a list, or text with commas",
+    _tokens,
+    {"type": ["string", "array"], "items": _TEXT},
+)
 HEADER_TEXT = Kind("one line of latin-1 characters", _header_text, _TEXT)
 BOOLEAN = Kind("true or false", _boolean, {"type": "boolean"})
 INSTANT = Kind(

@@ -8,10 +8,11 @@ from typing import Any
 
 from conftest import Output, Tap
 from database_loads import Truth, by_key
+from test_exports import SHORT
 from test_tables import assert_rows
 from truth import STREAMS as CORE
 from truth import assert_true
-from warm_tap import SHORT_WAITS, WarmTap
+from warm_tap import WarmTap
 
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.streams import STREAMS
@@ -54,7 +55,7 @@ def assert_everything_is_read(name: str, folder: Path, warm_tap: WarmTap) -> Non
         ]
         names = [each for each in offered if each != "attachments"]
         arguments = tap.arguments(*names, catalog=catalog, **settings)
-        output = warm_tap.start(*arguments, numbers=SHORT_WAITS).wait()
+        output = warm_tap.start(*arguments, numbers=SHORT).wait()
         assert output.code == 0, output.log
         refused = {(each.status, each.path) for each in sandbox.requests if each.status >= 400}
     assert not refused, sorted(refused)

@@ -14,6 +14,7 @@ from tap_intercom.streams import STREAMS
 
 # Two types, or numbers with a fraction: only text lets all forms through.
 AS_TEXT = {
+    "access_token",
     "custom_object_types",
     "export_wait_seconds",
     "lookback_seconds",

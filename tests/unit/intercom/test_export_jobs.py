@@ -101,6 +101,9 @@ class Intercom:
         self.cancelled: list[str] = []
         self.parameters: list[Any] = []
 
+    def with_one_token(self) -> Intercom:
+        return self
+
     def get(self, path: str, params: Any = None) -> Answer:
         self.parameters.append(params)
         state = self.states.pop(0)
