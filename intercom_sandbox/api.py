@@ -541,13 +541,15 @@ class Api:
         def render(_: str, text: bytes) -> bytes:
             hidden = [key for key, is_asked in asked.items() if key in text and not is_asked]
             hidden += [key for key in newer if key in text]
+            missing = [key for key, is_asked in asked.items() if is_asked and key not in text]
             if not hidden and not is_older:
                 # A copy of the bytes costs less than parsing and writing a record.
-                missing = [key for key, is_asked in asked.items() if is_asked and key not in text]
                 return b",".join([text[:-1], *(b"%s[]" % key for key in missing)]) + b"}"
             record = orjson.loads(text)
             for key in hidden:
                 del record[key.decode().strip('":')]
+            for key in missing:
+                record[key.decode().strip('":')] = []
             if is_older:
                 record["priority"] = "not_priority" if record["priority"] == "none" else "priority"
                 for assignee in ("admin_assignee_id", "team_assignee_id"):

@@ -12,7 +12,8 @@ PREVIEW: Version = (sys.maxsize, 0)
 """It is newer than every version with a number."""
 DEFAULT_VERSION: Version = (2, 16)
 NEWER_FIELDS: Mapping[str, Mapping[str, Version]] = {
-    "conversations": {"ai_topics": PREVIEW},
+    # Tickets came with 2.9 (API-A3).
+    "conversations": {"ticket": (2, 9), "ai_topics": PREVIEW},
     "ticket_parts": {
         "app_package_code": (2, 13),
         "updated_attribute_data": (2, 14),
