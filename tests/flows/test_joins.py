@@ -125,7 +125,8 @@ def refer_from_knowledge(workspace: Workspace, people: dict[str, dict[str, Any]]
     workspace.update_record("articles", article, tags={"type": "tag.list", "tags": tags})
     audiences = [int(each) for each in workspace.record_keys("audiences")]
     article = workspace.record_keys("internal_articles")[-1]
-    workspace.update_record("internal_articles", article, audience_ids=audiences)
+    tagged = {"type": "tag.list", "tags": tags}
+    workspace.update_record("internal_articles", article, audience_ids=audiences, tags=tagged)
 
 
 def tags_by(tag: str, who: dict[str, Any]) -> list[dict[str, Any]]:
