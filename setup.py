@@ -39,6 +39,7 @@ DEVELOPMENT_REQUIREMENTS = [
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "sqlglot>=26.0",
     "types-PyYAML",
     "types-requests",
     "types-tqdm",

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.request import Request, urlopen
 
+from intercom_sandbox.options import PERMISSIONS
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".bench"
 TAP = Path(sys.executable).with_name("tap-intercom")
@@ -72,6 +74,14 @@ class Sandbox:
     def set_latency(self, seconds: float) -> None:
         self.latency = seconds
         self.call("POST", "options", {"latency": seconds})
+
+    def set_rate_limit(self, requests: int) -> None:
+        self.rate_limit = requests
+        self.call("POST", "options", {"rate_limit": requests})
+
+    def add_tokens(self, tokens: Sequence[str]) -> None:
+        """Accept the tokens of other apps, which may read all that the first one may."""
+        self.call("POST", "options", {"other_tokens": {key: list(PERMISSIONS) for key in tokens}})
 
     def edit(self, operation: str, **arguments: Any) -> None:
         self.call("POST", "edits", {"operation": operation, "arguments": arguments})

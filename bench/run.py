@@ -23,7 +23,7 @@ from measure import FOLDER, PEER_REQUIREMENT, ROOT, install_peer
 from workloads import WORKLOADS, Result, Settings
 
 LOADS = "g"
-LETTERS = (*WORKLOADS, LOADS)
+LETTERS = sorted((*WORKLOADS, LOADS))
 
 RESULTS = FOLDER / "results.json"
 PUBLISHED = ROOT / "docs" / "performance.json"
@@ -79,7 +79,7 @@ def publish_loads(workload: dict[str, Any]) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", type=letters, default=list(LETTERS), metavar="a,b")
+    parser.add_argument("--only", type=letters, default=LETTERS, metavar="a,b")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the sizes (default: 1)")
     parser.add_argument(
         "--quick", dest="scale", action="store_const", const=0.1, help="a tenth of the sizes"

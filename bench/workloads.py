@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cache
 from math import ceil
@@ -309,6 +309,58 @@ def start_up(settings: Settings) -> Result:
     )
 
 
+def fast_app(settings: Settings) -> Result:
+    """(h) An app whose limit is so high that the processor may be what limits a run; and a
+    workspace with three apps of the usual limit.
+    """
+    count, latency, high = settings.size(5_000), 0.02, 5_000
+    sizes = {"contacts": 100, "conversations": count, "parts": count * PARTS}
+    rows = []
+    with sandbox(latency, high, **sizes) as server:
+        fast = run_ours(server, CONVERSATIONS, "fast-app", rate_limit_share=1.0)
+        rows.append(row(f"ours, {high:,} requests per {WINDOW_SECONDS} s", [fast]))
+        server.set_rate_limit(RATE_LIMIT)
+        one = run_ours(server, CONVERSATIONS, "one-token")
+        rows.append(row("ours, one token", [one]))
+        tokens = [server.config["access_token"], "token-of-app-2", "token-of-app-3"]
+        server.add_tokens(tokens[1:])
+        three = run_ours(server, CONVERSATIONS, "three-tokens", access_token=tokens)
+        rows.append(row("ours, three tokens", [three]))
+    requests = count + ceil(count / PAGE_SIZE)
+    rows.append(limit_row("rate limit", requests / high * WINDOW_SECONDS, requests))
+    allowed = high / WINDOW_SECONDS
+    rate = fast.requests / fast.wall_seconds
+    return Result(
+        f"{count:,} conversations, {count * PARTS:,} parts, {latency * 1000:.0f} ms latency, "
+        f"{high:,} requests per {WINDOW_SECONDS} s, or three tokens with {RATE_LIMIT:,} each",
+        rows,
+        [
+            Goal("rate / allowed", rate / allowed, 0.9, at_least=True),
+            Goal("CPU, ms for each conversation", fast.cpu_seconds / count * 1000, 0.9),
+            Goal("429s", max(each.rate_limited for each in (fast, one, three)), 0),
+            Goal(
+                "times as fast with three tokens",
+                one.wall_seconds / three.wall_seconds,
+                2.4,
+                at_least=True,
+            ),
+        ],
+    )
+
+
+def conversations(settings: Settings) -> Result:
+    """(i) CPU only, many conversations without parts."""
+    count = settings.size(200_000)
+    alone = replace(settings, with_peer=False)
+    with sandbox(0, NO_RATE_LIMIT, contacts=100, conversations=count, parts=1) as server:
+        rows = processor_rows(alone, server, "conversations", count)
+    return Result(
+        f"CPU only: {count:,} conversations without parts, no latency, no rate limit",
+        rows,
+        [Goal("CPU / orjson floor, conversations", by_floor(rows), 3)],
+    )
+
+
 def change_some(server: Sandbox, stream: str, count: int, operation: str, key: str) -> None:
     """Edit `count` records, evenly spread over all of a stream."""
     record_ids = [record["id"] for record in server.call("GET", f"truth/{stream}")]
@@ -323,6 +375,8 @@ WORKLOADS: dict[str, Callable[[Settings], Result]] = {
     "d": processor,
     "e": memory,
     "f": start_up,
+    "h": fast_app,
+    "i": conversations,
 }
 
 

@@ -378,7 +378,10 @@ class Sandbox:
                 for name, value in arguments.items():
                     if not hasattr(self.options, name):
                         raise KeyError(name)
-                    value = set(value) if name == "permissions" else value
+                    if name == "permissions":
+                        value = set(value)
+                    elif name == "other_tokens":
+                        value = {token: set(each) for token, each in value.items()}
                     setattr(self.options, name, value)
                 return None
             case "POST", ["edits"]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tap_intercom.catalog import WORKSPACE_ID, WORKSPACE_ID_COLUMN
 from tap_intercom.commands.about import Table
+from tap_intercom.reading.references import Holder, Reference, references_of
 from tap_intercom.reading.schema_notes import annotated_schema
 from tap_intercom.reading.stream import Stream
 
@@ -50,6 +51,13 @@ class Place:
         values = f"unnest(cast({self.json(name)} as {kind}[]))"
         return f"{self.tables} cross join {values} as list{depth or ''}({entry})", entry
 
+    def inside(self, holder: Holder) -> Place:
+        """The object, or an entry of the list of objects, in a field."""
+        if holder.is_list:
+            tables, entry = self.entries(holder.name, "json")
+            return Place(f"{self.path}{holder.name}[].", tables, entry)
+        return Place(f"{self.path}{holder.name}.", self.tables, self.json(holder.name))
+
 
 def joins_of(stream: Stream) -> Table:
     """The joins from a stream to other tables, one for each table that an id may be of."""
@@ -69,13 +77,27 @@ def workspace_join(table: str) -> Table:
     return list(_joins({"properties": {WORKSPACE_ID: column}}, row, (WORKSPACE_ID,)))
 
 
-def _joins(schema: Schema, place: Place, keys: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The joins of an object, and of all objects inside it."""
-    for name, column in schema.get("properties", {}).items():
-        if "references" in column:
-            yield from _joins_of_column(name, column, place, is_key=name in keys)
-        inside = _content(column) if "copy_of" in column else column
-        yield from _joins_inside(name, inside, place)
+def _joins(schema: Schema, row: Place, keys: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The joins of a row, and of all objects inside it."""
+    for reference in references_of(_without_copies(schema)):
+        place = row
+        for holder in reference.holders:
+            place = place.inside(holder)
+        is_key = not reference.holders and reference.name in keys
+        yield _join(reference, place, is_key=is_key)
+
+
+def _without_copies(schema: Schema) -> Schema:
+    """A schema in which a field that copies another table has only its id."""
+    found = dict(schema)
+    if "properties" in schema:
+        found["properties"] = {
+            name: _without_copies(_content(field) if "copy_of" in field else field)
+            for name, field in schema["properties"].items()
+        }
+    if "items" in schema:
+        found["items"] = _without_copies(schema["items"])
+    return found
 
 
 def _content(column: Schema) -> Schema:
@@ -91,21 +113,8 @@ def _objects(column: Schema) -> Mapping[str, Any]:
     return properties
 
 
-def _joins_inside(name: str, column: Schema, place: Place) -> Iterator[dict[str, str]]:
-    if "properties" in column:
-        inner = Place(f"{place.path}{name}.", place.tables, place.json(name))
-        yield from _joins(column, inner, ())
-    elif "properties" in column.get("items", {}):
-        tables, entry = place.entries(name, "json")
-        yield from _joins(column["items"], Place(f"{place.path}{name}[].", tables, entry), ())
-
-
-def _joins_of_column(
-    name: str, column: Schema, place: Place, *, is_key: bool
-) -> Iterator[dict[str, str]]:
-    references = column["references"]
-    if isinstance(references, str):
-        references = {references: {}}
+def _join(reference: Reference, place: Place, *, is_key: bool) -> dict[str, str]:
+    name, column = reference.name, reference.field
     tables, path, value = place.tables, f"{place.path}{name}", place.text(name)
     is_number = "integer" in column.get("items", column)["type"]
     if "items" in column:
@@ -113,14 +122,13 @@ def _joins_of_column(
         path = f"{path}[]"
     elif is_number and place.is_row:
         value = f"cast({value} as varchar)"
-    for target, conditions in references.items():
-        yield {
-            "from": path,
-            "to": f"`{target}`",
-            "cast": "to text" if is_number else "none",
-            "0, null or empty": _without(column, is_key),
-            "SQL": f"`{_sql(tables, target, value, place, conditions)}`",
-        }
+    return {
+        "from": path,
+        "to": f"`{reference.target}`",
+        "cast": "to text" if is_number else "none",
+        "0, null or empty": _without(column, is_key),
+        "SQL": f"`{_sql(tables, reference.target, value, place, reference.conditions)}`",
+    }
 
 
 def _sql(

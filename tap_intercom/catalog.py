@@ -63,13 +63,7 @@ def select(
         marks = all_marks_of(name, entry)
         if not is_selected(name, marks, ()):
             continue
-        try:
-            stream = stream_of(name)
-        except KeyError:
-            raise ConfigError(
-                f"catalog: the selected stream {name} does not exist. "
-                f"Streams: {', '.join(STREAMS)}."
-            ) from None
+        stream = _known_stream(name)
         if not (is_of_any_version or stream.is_in(settings)):
             raise ConfigError(
                 f"catalog: the selected stream {name} is not in api_version "
@@ -101,6 +95,22 @@ def selects(catalog: Any, stream: str) -> bool:
         name == stream and is_selected(name, all_marks_of(name, entry), ())
         for name, entry in entries(catalog)
     )
+
+
+def selected_schemas(catalog: Any) -> Iterator[tuple[Stream, str, Schema]]:
+    """Yield each selected stream, its name in messages, and the schema of its selected fields.
+
+    Raises ConfigError for an invalid catalog, or for a stream that this tap does not have.
+    """
+    for name, entry in entries(catalog):
+        marks = all_marks_of(name, entry)
+        if is_selected(name, marks, ()):
+            stream = _known_stream(name)
+            schema = _schema_of(stream, entry)
+            key, time = stream.key_properties, stream.replication_key
+            automatic = {("properties", column) for column in (*key, *([time] if time else []))}
+            fields = _selected_fields(name, marks, automatic, schema)
+            yield stream, entry.get("stream") or name, prune_schema(schema, fields.__contains__)
 
 
 def entries(catalog: Any) -> Iterator[tuple[str, Entry]]:
@@ -217,9 +227,7 @@ def _selection(
     settings: Settings,
     version: int,
 ) -> Selection:
-    schema = entry.get("schema")
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        raise ConfigError(f"catalog: {stream.name} has no schema with properties")
+    schema = _schema_of(stream, entry)
     key, replication_key = list(stream.key_properties), stream.replication_key
     added = added_columns(stream, settings)
     schema = {**schema, "properties": {**schema["properties"], **added}}
@@ -278,6 +286,22 @@ def _selection(
             if is_selected(("properties", name))
         },
     )
+
+
+def _known_stream(name: str) -> Stream:
+    try:
+        return stream_of(name)
+    except KeyError:
+        raise ConfigError(
+            f"catalog: the selected stream {name} does not exist. Streams: {', '.join(STREAMS)}."
+        ) from None
+
+
+def _schema_of(stream: Stream, entry: Entry) -> Schema:
+    schema = entry.get("schema")
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        raise ConfigError(f"catalog: {stream.name} has no schema with properties")
+    return schema
 
 
 def _private(

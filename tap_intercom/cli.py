@@ -27,6 +27,7 @@ LOGGER = logging.getLogger("tap_intercom")
 
 COMMANDS = {
     "check": "tap_intercom.commands.check",
+    "erase": "tap_intercom.commands.erase",
     "login": "tap_intercom.commands.login",
     "run": "tap_intercom.commands.run",
     "sandbox": "intercom_sandbox.command",

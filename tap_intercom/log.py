@@ -10,6 +10,7 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -61,7 +62,12 @@ def hide_found(*texts: str) -> None:
 
 def printable(text: str) -> str:
     """Return foreign text on one line, with escapes such as \\x1b for control characters."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROLS.sub(lambda found: _escaped(found[0]), text)
+
+
+@cache
+def _escaped(control: str) -> str:
+    return control.encode("unicode_escape").decode()
 
 
 def time_text(instant: float, precision: str = "seconds") -> str:

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,16 @@ class Output:
     code: int
     stdout: bytes
     log: str
-    messages: list[dict[str, Any]] = field(default_factory=list)
     timed_log: str = ""
 
     def __post_init__(self) -> None:
         self.timed_log, self.log = self.log, without_times(self.log)
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
         # A killed run may leave a last line without its end.
         complete = self.stdout[: self.stdout.rfind(b"\n") + 1]
-        self.messages = [json.loads(line) for line in complete.splitlines()]
+        return [json.loads(line) for line in complete.splitlines()]
 
     def records(self, stream: str) -> list[dict[str, Any]]:
         return [
@@ -156,15 +159,8 @@ def selecting(catalog: dict[str, Any], *streams: str) -> dict[str, Any]:
 
 
 def run_tap(*arguments: str, environment: dict[str, str] | None = None) -> Output:
-    """One run of the command line to its end."""
-    process = start_tap(*arguments, environment=environment)
-    try:
-        stdout, log = process.communicate(timeout=TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        stdout, log = process.communicate()
-        raise AssertionError(f"the tap did not end: {log.decode()[-2000:]}") from None
-    return Output(process.returncode, json_lines(stdout, arguments), log.decode())
+    """One run of the command line to its end, in a tenth of the time; see `warm_tap.py`."""
+    return started_tap().run(*arguments, environment=environment)
 
 
 def json_lines(stdout: bytes, arguments: tuple[str, ...]) -> bytes:
@@ -210,13 +206,18 @@ def start_tap_on(start_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Calla
     return start
 
 
-@pytest.fixture(scope="session")
-def warm_tap() -> Iterator[WarmTap]:
-    """Runs the tap in a tenth of the time; see `warm_tap.py`."""
+@cache
+def started_tap() -> WarmTap:
+    """The tap that all tests of a process share; it ends when its socket closes with them."""
     from warm_tap import WarmTap
 
-    with WarmTap() as warm_tap:
-        yield warm_tap
+    return WarmTap().__enter__()
+
+
+@pytest.fixture(scope="session")
+def warm_tap() -> WarmTap:
+    """Runs the tap in a tenth of the time; see `warm_tap.py`."""
+    return started_tap()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from tap_intercom.attachments.keeper import Keeper
 from tap_intercom.errors import ContractError, TapError
@@ -201,9 +201,12 @@ class StreamRun:
         if selection.other_attributes is not None:
             for record in records:
                 selection.other_attributes.fill(record)
-        is_typed = bool(records) and isinstance(records[0], TypedRecord)
-        coerced: Iterable[Any] = map(
-            TypedRecord.coerce if is_typed else selection.transform, cast("Sequence[Any]", records)
+        typed: Sequence[Any] | None = records
+        if records and not isinstance(records[0], TypedRecord):
+            typed = selection.parser.typed(records)
+        is_typed = typed is not None
+        coerced: Iterable[Any] = (
+            map(selection.transform, records) if typed is None else map(TypedRecord.coerce, typed)
         )
         if selection.private is not None:
             coerced = map(selection.private, coerced)

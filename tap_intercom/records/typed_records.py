@@ -9,11 +9,12 @@ values.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import or_
-from typing import Annotated, Any, ClassVar, TypedDict, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict, get_args
 
 import msgspec
 
@@ -27,6 +28,8 @@ from tap_intercom.times import FIRST_SECOND, HOUR_TEXTS, LAST_SECOND, SECOND_TEX
 _MAX_UNKNOWN_NAMES = 64
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
+# A larger number may have had digits that no float has.
+_FLOAT = Annotated[float, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
 _INSTANT = Annotated[int, msgspec.Meta(ge=FIRST_SECOND, le=LAST_SECOND)] | None
 _KEY = Annotated[str, msgspec.Meta(min_length=1)]
 _SIMPLE_TYPES: Mapping[str, Any] = {
@@ -34,7 +37,7 @@ _SIMPLE_TYPES: Mapping[str, Any] = {
     "boolean": bool,
     "string": str,
     "integer": _INTEGER,
-    "number": _INTEGER | float,
+    "number": _INTEGER | _FLOAT,
 }
 # `compile_record` coerces columns whose schemas have other keywords.
 _KEYWORDS = {"type", "format", "properties", "items", "anyOf", "description", "title"}
@@ -175,13 +178,21 @@ def as_plain(value: Any) -> Any:
     return utc_text(value) if isinstance(value, datetime) else value
 
 
-class PageParser:
-    """Parses the pages of one table. Not safe to share by threads, as it learns from each page.
+class _Prepared(NamedTuple):
+    """The type of a list of records, and a parser of pages; None if no type describes them."""
 
-    The records of a page are TypedRecords, or all dicts if one of them does not fit. For the
-    arguments see `compile_record`. `key_properties` are the keys that Intercom sends. `records_key`
-    is the field of a page that holds the records. `instant_field` is the time that the tap itself
-    reads; it stays a number until a record is coerced.
+    records: Any
+    decoder: msgspec.json.Decoder[Any] | None
+
+
+class PageParser:
+    """Parses the pages of one table, or gives types to records that were parsed already.
+
+    It learns from what does not fit, and is safe to share by threads. The records of a page are
+    TypedRecords, or all dicts if one of them does not fit. For the arguments see `compile_record`.
+    `key_properties` are the keys that Intercom sends. `records_key` is the field of a page that
+    holds the records. `instant_field` is the time that the tap itself reads; it stays a number
+    until a record is coerced.
     """
 
     def __init__(
@@ -212,35 +223,47 @@ class PageParser:
         self._deselected = schema["properties"].keys() - self._columns.keys()
         self._unknown: set[str] = set()
         self._is_open = unknown_fields == "pass" or "additionalProperties" in schema
-        self._decoder: msgspec.json.Decoder[Any] | None = None
-        self._is_ready = False
+        self._lock = threading.Lock()
+        self._prepared: _Prepared | None = None
 
     def parse(self, content: bytes) -> Parsed:
         """Return the JSON value of an answer. Raises ValueError if it is not JSON."""
-        if not self._is_ready:
-            self._decoder = self._make_decoder()
-            self._is_ready = True
-        if self._decoder is None or content.rfind(NUL) >= 0:
+        prepared = self._prepared or self._prepare()
+        if prepared.decoder is None or content.rfind(NUL) >= 0:
             return parse(content)
         try:
-            return Parsed(self._decoder.decode(content), 0)
+            return Parsed(prepared.decoder.decode(content), 0)
         except _PARSE_ERRORS:
             parsed = parse(content)
-        self._learn(parsed.value)
+        page = parsed.value
+        self._learn(page.get(self._records_key) if isinstance(page, dict) else None)
         return parsed
 
-    def _learn(self, page: Any) -> None:
-        """From the next page on, do not check columns whose values had another type."""
-        known = len(self._types), len(self._unknown)
-        records = page.get(self._records_key) if isinstance(page, dict) else None
-        for record in records if isinstance(records, list) else ():
-            for name, value in record.items() if isinstance(record, dict) else ():
-                if name in self._types:
-                    if not _is_of_type(value, self._types[name]):
-                        del self._types[name]
-                elif name not in self._columns and name not in self._deselected:
-                    self._unknown.add(name)
-        self._is_ready = known == (len(self._types), len(self._unknown))
+    def typed(self, records: Sequence[dict[str, Any]]) -> list[TypedRecord] | None:
+        """Return new records with types; None if one of them does not fit."""
+        prepared = self._prepared or self._prepare()
+        if prepared.records is None:
+            return None
+        try:
+            found: list[TypedRecord] = msgspec.convert(records, prepared.records, strict=False)
+        except _PARSE_ERRORS:
+            self._learn(records)
+            return None
+        return found
+
+    def _learn(self, records: Any) -> None:
+        """From now on, do not check columns whose values had another type."""
+        with self._lock:
+            known = len(self._types), len(self._unknown)
+            for record in records if isinstance(records, list) else ():
+                for name, value in record.items() if isinstance(record, dict) else ():
+                    if name in self._types:
+                        if not _is_of_type(value, self._types[name]):
+                            del self._types[name]
+                    elif name not in self._columns and name not in self._deselected:
+                        self._unknown.add(name)
+            if known != (len(self._types), len(self._unknown)):
+                self._prepared = None
 
     @cached_property
     def _types(self) -> dict[str, Any]:
@@ -257,8 +280,13 @@ class PageParser:
         columns = self._compiled(self._columns).columns
         return {name for name, column in columns.items() if column.is_nullable}
 
-    def _make_decoder(self) -> msgspec.json.Decoder[Any] | None:
-        """Return None if pages of this table have to be parsed like any other answer."""
+    def _prepare(self) -> _Prepared:
+        with self._lock:
+            if self._prepared is None:
+                self._prepared = self._make()
+            return self._prepared
+
+    def _make(self) -> _Prepared:
         names = [*self._columns, *self._deselected, *self._unknown]
         if (
             self._is_open
@@ -266,10 +294,11 @@ class PageParser:
             or len(self._unknown) > _MAX_UNKNOWN_NAMES
             or not all(map(_NAME.fullmatch, names))
         ):
-            return None
+            return _Prepared(None, None)
         records = list[self._record_type(names)]  # type: ignore[misc, valid-type]
         fields = {**dict.fromkeys(_BESIDE_RECORDS, Any), self._records_key: records}
-        return msgspec.json.Decoder(TypedDict("page", fields, total=False), strict=False)  # type: ignore[operator]
+        page: Any = TypedDict("page", fields, total=False)  # type: ignore[misc]
+        return _Prepared(records, msgspec.json.Decoder(page, strict=False))
 
     def _record_type(self, names: Collection[str]) -> Any:
         attributes = _attributes(names)

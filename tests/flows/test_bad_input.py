@@ -108,7 +108,7 @@ def write(path: Path, content: object) -> str:
             id="unknown region",
         ),
         pytest.param(
-            {"access_token": [TOKEN], "start_date": "never"},
+            {"access_token": {"token": TOKEN}, "start_date": "never"},
             ["access_token: the value", "start_date: 'never'"],
             id="two faults in one line",
         ),

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from api_versions import DEFAULT_TABLES
-from conftest import TIMEOUT_SECONDS, Tap, selecting, start_tap
-from log_lines import without_times
+from conftest import Tap, run_tap, selecting
 from permissions import permissions_of
 from truth import STREAMS as CORE
 
@@ -53,9 +52,8 @@ class Check:
 
 
 def run(*arguments: str) -> Check:
-    process = start_tap(*arguments)
-    text, log = process.communicate(timeout=TIMEOUT_SECONDS)
-    return Check(process.returncode, text.decode(), without_times(log.decode()))
+    output = run_tap(*arguments)
+    return Check(output.code, output.stdout.decode(), output.log)
 
 
 def check(tap: Tap, *arguments: str, **settings: Any) -> Check:

@@ -32,7 +32,7 @@ def assert_whole(output: Output, workspace: Workspace, *streams: str, **shape: A
 @pytest.mark.timeout(300)
 def test_every_record_of_a_large_workspace_equals_the_truth(start_tap_on: StartTapOn) -> None:
     workspace = generate(
-        seed=7, contacts=20_000, companies=3_000, conversations=5_000, parts=40_000
+        seed=7, contacts=10_000, companies=2_000, conversations=2_500, parts=20_000
     )
     assert_whole(start_tap_on(workspace, rate_limit=PLENTY).sync(), workspace)
 

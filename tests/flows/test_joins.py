@@ -54,7 +54,9 @@ def refer(workspace: Workspace) -> None:
     refer_from_knowledge(workspace, people, tag)
     conversation = list(workspace.conversations.texts)[-1]
     parts = [{"author": who, "assigned_to": who} for who in people.values()]
-    workspace.add_side_conversation(conversation, [*parts, {"tags": tags_by(tag, {})}])
+    workspace.add_side_conversation(
+        conversation, [*parts, {"tags": tags_by(tag, {}), "attachments": [workspace.add_file()]}]
+    )
     call = workspace.record_keys("calls")[0]
     workspace.add_fin_voice_call(conversation, intercom_call_id=call)
     for group in ("receipt", "fin_step_reached"):

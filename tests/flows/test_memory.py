@@ -14,7 +14,7 @@ from conftest import RUN
 
 # So many that a run reads as far ahead as it ever does.
 FEW = 60_000
-MANY = 200_000
+MANY = 130_000
 MAX_BYTES = 150_000_000
 GROWTH = 1.2
 # A small process to start the run from: what starts a process counts in its peak.

@@ -27,7 +27,7 @@ from terminal import Terminal
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.commands import run as pipeline_module
 from tap_intercom.commands import written_states
-from tap_intercom.commands.process_log import ProcessLog, parsed
+from tap_intercom.commands.process_log import LONGEST_LINE_BYTES, ProcessLog, parsed
 from tap_intercom.commands.run import Feed, Target
 from tap_intercom.commands.run_result import RunResult
 from tap_intercom.commands.written_states import WrittenStates
@@ -500,7 +500,7 @@ def test_nor_is_what_it_leaves_behind_with_a_full_pipe(
 
 
 def test_a_target_may_print_lines_without_an_end(small_pipeline: Pipeline) -> None:
-    much = "head -c 20000000 /dev/zero"
+    much = f"head -c {3 * LONGEST_LINE_BYTES} /dev/zero"
     script = f"{much}; {much} >&2; cat > {small_pipeline.rows}"
     process = small_pipeline.start(program=["sh", "-c", script])
     _, log = process.communicate(timeout=TIMEOUT_SECONDS)

@@ -62,6 +62,8 @@ def _run(request: dict[str, Any], stdout: int, log: int) -> NoReturn:
     os.dup2(log, 2)
     os.close(stdout)
     os.close(log)
+    os.chdir(request["folder"])
+    os.environ.clear()
     os.environ.update(request["environment"])
     if request["largest_file"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"],) * 2)
@@ -76,6 +78,8 @@ def _run(request: dict[str, Any], stdout: int, log: int) -> NoReturn:
         from tap_intercom.cli import run
 
         run()
+    except SystemExit as end:
+        os._exit(int(end.code or 0))
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
     finally:

@@ -61,13 +61,13 @@ class Run:
         self._report = report
         self._stdout = stdout
         self._log = log
-        self._read = b""
+        self._read = bytearray()
 
     def kill(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
-    def read(self, enough: Callable[[bytes], bool]) -> bytes:
+    def read(self, enough: Callable[[bytes | bytearray], bool]) -> bytes:
         """All of the output so far, read on until it is enough, or ends."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         with selectors.DefaultSelector() as selector:
@@ -83,7 +83,7 @@ class Run:
                 if not data:
                     break
                 self._read += data
-        return self._read
+        return bytes(self._read)
 
     def wait_for_log(self, text: str | re.Pattern[str]) -> None:
         """Wait until the run has logged a text, while nobody reads its output."""
@@ -109,7 +109,7 @@ class Run:
             everything = self.read(lambda _: False)
             self.close_stdout()
         else:
-            everything = self._read
+            everything = bytes(self._read)
         code = int(self._report.readline())
         self._report.close()
         log = self._logged()
@@ -148,11 +148,16 @@ class WarmTap:
         environment: Mapping[str, str] | None = None,
         largest_file: int | None = None,
     ) -> Run:
-        """Start a run. largest_file: bytes that no file of it may exceed, as on a full disk."""
+        """Start a run in the working directory and environment of the caller.
+
+        environment: variables to add. largest_file: bytes that no file of the run may exceed, as on
+            a full disk.
+        """
         request = {
             "arguments": arguments,
             "numbers": numbers or {},
-            "environment": environment or {},
+            "environment": {**os.environ, **(environment or {})},
+            "folder": os.getcwd(),
             "largest_file": largest_file,
         }
         stdout, their_stdout = os.pipe()

@@ -21,6 +21,7 @@ LAYERS = [
     ["messages", "state", "intercom"],
     ["attachments"],
     ["reading"],
+    ["erasure"],
     ["streams"],
     ["catalog", "progress"],
     ["discovery"],

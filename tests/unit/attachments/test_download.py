@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from raw_server import RawServer, Serve
 
 from tap_intercom.attachments import download as download_module
 from tap_intercom.attachments.addresses import RefusedError
@@ -48,6 +51,7 @@ CgYIKoZIzj0EAwIDRwAwRAIgdch+HZSdZOq5u0p+uqPdrfTiVnt0MINIeXLk8AMJ
 -----END CERTIFICATE-----
 """
 CONTENT = b"content"
+PASSWORD = "pr0xy-password"
 Answers = dict[str, tuple[int, dict[str, str], bytes]]
 
 
@@ -164,6 +168,59 @@ def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
         pytest.raises(UnansweredError, match="certificate is not valid"),
     ):
         fetch(f"https://files.example:{server.server_address[1]}/")
+
+
+def relaying(port: int) -> Serve:
+    """A proxy that passes on what comes after CONNECT to a port of this machine."""
+
+    def serve(connection: socket.socket, request: bytes, ended: threading.Event) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            threading.Thread(target=pump, args=(connection, other), daemon=True).start()
+            pump(other, connection)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    return serve
+
+
+def test_a_file_comes_through_a_proxy_that_alone_knows_its_host(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    path = "/file?signature=secret"
+    with (
+        serving({path: (200, {}, CONTENT)}, certificate) as server,
+        RawServer(relaying(server.server_port)) as proxy,
+    ):
+        address = f"http://user:{PASSWORD}@127.0.0.1:{proxy.port}"
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        with Spool(tmp_path) as spool:
+            found = Downloader(Settings(), 4).fetch(f"https://files.example{path}", spool)
+    assert found.size == len(CONTENT)
+    (head,) = proxy.heads
+    assert head.startswith(b"CONNECT files.example:443")
+    credentials = b64encode(f"user:{PASSWORD}".encode())
+    assert b"Proxy-Authorization: Basic " + credentials in head
+    assert b"signature" not in head
+    assert "Proxy-Authorization" not in server.headers[0]
+
+
+def test_a_proxy_that_refuses_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(connection: socket.socket, request: bytes, ended: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 407 Who are you?\r\nContent-Length: 0\r\n\r\n")
+
+    with RawServer(serve) as proxy, Spool(tmp_path) as spool:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@127.0.0.1:{proxy.port}")
+        with pytest.raises(UnansweredError, match="the proxy does not answer") as caught:
+            Downloader(Settings(), 4).fetch("https://files.example/file", spool)
+    assert PASSWORD not in str(caught.value)
 
 
 def test_a_name_of_this_machine_is_refused_unless_intercom_is_here(names: None) -> None:

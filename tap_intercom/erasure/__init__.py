@@ -1,0 +1,1 @@
+"""SQL that removes a person from what a target has loaded."""
