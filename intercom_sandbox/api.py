@@ -53,7 +53,7 @@ class Api:
         self.workspace = workspace
         self.options = options
         self.scroll: Scroll | None = None
-        self._cursors = Cursors(options)
+        self._cursors = Cursors(options, lambda: workspace.clock())
         self._results: dict[object, Result] = {}
         resources = ResourceAnswers(workspace, options, self._cursors, self.version)
         self.details = DetailEndpoints(self)
@@ -127,6 +127,9 @@ class Api:
         """Return the answer to a call, as far as Intercom itself decides it."""
         try:
             found = self.route(call.method, call.path)
+            if self.options.redirects_to is not None:
+                location = f"{self.options.redirects_to}{call.path}"
+                return Answer(b"", 301, {"Location": location})
             if found and found[0].template.startswith(("/oauth", "/auth")):
                 return found[0].handler(call)
             permissions = self._permissions(call)
@@ -261,7 +264,7 @@ class Api:
         if token is None:
             if scroll:
                 raise RefusalError(400, "scroll_exists", "scroll already exists for this workspace")
-            scroll = Scroll(str(uuid4()), [each for _, each in self.workspace.companies.ids], now)
+            scroll = Scroll(str(uuid4()), self._scrolled_ids(), now)
         elif not scroll or scroll.token != token or scroll.is_dead:
             raise RefusalError(404, "not_found", "scroll parameter not found")
         companies = self.workspace.companies.texts
@@ -279,6 +282,13 @@ class Api:
             b'{"type":"list","data":[%s],"pages":null,"total_count":null,"scroll_param":"%s"}'
             % (b",".join(page), scroll.token.encode())
         )
+
+    def _scrolled_ids(self) -> list[str]:
+        companies = self.workspace.companies
+        ids = [each for _, each in companies.ids]
+        if self.options.scroll_without_users:
+            return ids
+        return [each for each in ids if companies.get(each)["user_count"]]
 
     def break_scroll(self) -> None:
         """Break the scroll: it cannot go on, but keeps its place until it expires."""
@@ -503,12 +513,15 @@ class Api:
         }
         if position + len(keys) < total and keys:
             following = self._cursors.text(keys[-1], position + len(keys), page + 1)
-            pages["next"] = {"page": page + 1, "starting_after": following}
+            is_text = self.options.next_links == "text"
+            after = {"page": page + 1, "starting_after": following}
+            pages["next"] = following if is_text else after
         kind = "list" if records_key == "data" else f"{records_key[:-1]}.list"
         rows = b",".join([render(record_id, texts[record_id]) for _, record_id in keys])
+        counted = total if self.options.total_counts == "exact" else -(-total // 10) * 10
         return Answer(
             b'{"type":"%s","%s":[%s],"total_count":%d,"pages":%s}'
-            % (kind.encode(), records_key.encode(), rows, total, orjson.dumps(pages))
+            % (kind.encode(), records_key.encode(), rows, counted, orjson.dumps(pages))
         )
 
     # Versions before 2.16

@@ -22,7 +22,8 @@ class Call:
 
     @property
     def token(self) -> str:
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
+        kind, _, token = self.headers.get("authorization", "").partition(" ")
+        return token if kind == "Bearer" else ""
 
     def number(self, name: str, default: int) -> int:
         """Return a query parameter that counts from 1. Raises RefusalError."""

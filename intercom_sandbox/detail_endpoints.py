@@ -13,7 +13,7 @@ import orjson
 
 from .calls import Answer, Call, RefusalError, json_answer
 from .options import Permission
-from .pages import LINKS_ROOT, numbered_answer
+from .pages import LINKS_ROOT, numbered_answer, page_size
 from .records import Record
 from .routes import Route
 from .versions import newer_fields, older_note, older_ticket
@@ -135,7 +135,7 @@ class DetailEndpoints:
             {
                 "type": "list",
                 "data": [merge for _, merge in shown],
-                "next_cursor": _merge_cursor(shown[-1][0]) if has_more else None,
+                "next_cursor": _cursor(shown[-1][0]) if has_more else None,
                 "has_more": has_more,
             }
         )
@@ -195,7 +195,20 @@ class DetailEndpoints:
         rows = [
             render(each, texts[each]) for each in self.workspace.company_contact_ids(company_id)
         ]
-        return self._numbered(call, rows, 50, 150)
+        if self.api.options.company_contacts == "numbers":
+            return self._numbered(call, rows, 50, 150)
+        per_page = page_size(call.number("per_page", 50), 150, self.api.options)
+        start = _position(call.query["starting_after"]) if "starting_after" in call.query else 0
+        pages: Record = {"type": "pages", "per_page": per_page}
+        is_named = self.api.options.company_contacts == "cursor"
+        if is_named:
+            pages["total_pages"] = -(-len(rows) // per_page)
+        if is_named and start + per_page < len(rows):
+            pages["next"] = {"starting_after": _cursor(start + per_page)}
+        return Answer(
+            b'{"type":"list","data":[%s],"pages":%s,"total_count":%d}'
+            % (b",".join(rows[start : start + per_page]), orjson.dumps(pages), len(rows))
+        )
 
     # Conversations
 
@@ -261,7 +274,7 @@ def _texts(records: list[Record]) -> list[bytes]:
     return [orjson.dumps(each) for each in records]
 
 
-def _merge_cursor(position: int) -> str:
+def _cursor(position: int) -> str:
     return base64.b64encode(orjson.dumps({"id": position})).decode()
 
 

@@ -41,7 +41,10 @@ class Options:
                             its own
     refusal_status          of a call without the permission: 401 or 403
     app_version             the version of calls without one
-    rate_limit              requests in a window of ten seconds; None: no limit and no headers
+    rate_limit              requests in a window; None: no limit and no headers
+    rate_limit_window       length of a window
+    reset_after             how long after the end of its window X-RateLimit-Reset is
+    redirects_to            another host that all answers redirect to
     retry_after             the Retry-After header of a 429
     latency, latency_jitter the duration of every answer, and the maximum random addition
     contact_days            what date filters on contacts are cut to: days of the workspace's
@@ -51,11 +54,19 @@ class Options:
     cursors                 a cursor continues after a value, or at a position in the current
                             result, so rows that leave let others slip past
     cursor_lifetime         a cursor is valid for this many later searches
+    cursor_seconds          a cursor is valid for this long; None: for ever
+    next_links              what follows a page of a search: an object with a cursor, or the cursor
+    company_contacts        how the contacts of a company continue: by page number, by cursor, or
+                            without saying so
+    total_counts            whether a search or its list counts exactly, or up to the next
+                            multiple of ten
     large_pages             what happens to a page size above the maximum, except for contacts and
-                            conversations
+                            conversations: refused by an error that names the parameter or by
+                            another one, or lowered
     most_rows               maximum rows on any page; None: no such limit
     search_lag              how long search does not see an edit
     company_segments_listed whether `/segments?type=company` returns company segments
+    scroll_without_users    whether the scroll returns companies without users
     scroll_ttl              a scroll ends this long after its last use
     scroll_closes_at_end    whether the empty page ends the scroll immediately
     export_looks            number of status requests before a job is complete
@@ -78,6 +89,9 @@ class Options:
     app_version: str = "2.16"
     rate_limit: int | None = 1667
     rate_limit_headers: bool = True
+    rate_limit_window: int = 10
+    reset_after: int = 0
+    redirects_to: str | None = None
     retry_after: int | None = None
     latency: float = 0.0
     latency_jitter: float = 0.0
@@ -88,11 +102,16 @@ class Options:
     sort_honoured: bool = True
     cursors: Literal["value", "position"] = "value"
     cursor_lifetime: int | None = None
-    large_pages: Literal["refused", "capped"] = "refused"
+    cursor_seconds: float | None = None
+    next_links: Literal["object", "text"] = "object"
+    company_contacts: Literal["numbers", "cursor", "nameless"] = "numbers"
+    total_counts: Literal["exact", "rounded"] = "exact"
+    large_pages: Literal["refused", "refused_otherwise", "capped"] = "refused"
     most_rows: int | None = None
     search_lag: float = 0.0
     company_segments_listed: bool = True
     scroll_page_size: int = 100
+    scroll_without_users: bool = True
     scroll_ttl: float = 60.0
     scroll_closes_at_end: bool = True
     export_looks: int = 2

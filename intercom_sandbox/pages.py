@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -75,16 +75,18 @@ class Cursor:
     position: the place of that key in the result.
     page: the number of the next page.
     issued: the number of the search that issued the cursor.
+    at: when that was, in Unix seconds.
     """
 
     after: tuple[Any, str]
     position: int
     page: int
     issued: int
+    at: float
 
     def text(self) -> str:
         value, record_id = self.after
-        fields = [value, record_id, self.page, self.position, self.issued]
+        fields = [value, record_id, self.page, self.position, self.issued, self.at]
         return base64.b64encode(orjson.dumps(fields)).decode()
 
     @classmethod
@@ -92,11 +94,11 @@ class Cursor:
         """Parse a cursor. Raises ValueError."""
         try:
             fields = orjson.loads(base64.b64decode(str(text), validate=True))
-            value, record_id, page, position, issued = fields
+            value, record_id, page, position, issued, at = fields
             if not isinstance(value, (int, list)) or not isinstance(record_id, str):
                 raise ValueError(value)
             after = (tuple(value) if isinstance(value, list) else value, record_id)
-            return cls(after, int(position), int(page), int(issued))
+            return cls(after, int(position), int(page), int(issued), float(at))
         except (binascii.Error, TypeError, ValueError) as exc:
             raise ValueError("not a cursor") from exc
 
@@ -104,8 +106,9 @@ class Cursor:
 class Cursors:
     """The issued cursors: how long they are valid, and where reading continues."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, clock: Callable[[], float]) -> None:
         self._options = options
+        self._clock = clock
         self._pages = 0
         self._first_living = 0
 
@@ -121,10 +124,10 @@ class Cursors:
             cursor = Cursor.from_text(cursor_text)
         except ValueError:
             raise _bad_cursor() from None
-        lifetime = self._options.cursor_lifetime
-        if cursor.issued < self._first_living or (
-            lifetime is not None and self._pages - cursor.issued > lifetime
-        ):
+        lifetime, seconds = self._options.cursor_lifetime, self._options.cursor_seconds
+        is_used_up = lifetime is not None and self._pages - cursor.issued > lifetime
+        is_old = seconds is not None and self._clock() - cursor.at >= seconds
+        if cursor.issued < self._first_living or is_used_up or is_old:
             raise _bad_cursor()
         if self._options.cursors == "position":
             return cursor.page, cursor.position
@@ -136,7 +139,7 @@ class Cursors:
 
     def text(self, last: tuple[Any, str], position: int, page: int) -> str:
         """Return a cursor that continues after a page's last key, at this position and page."""
-        return Cursor(last, position, page, self._pages).text()
+        return Cursor(last, position, page, self._pages, self._clock()).text()
 
     def expire(self) -> None:
         """Invalidate every cursor issued so far."""
@@ -149,8 +152,10 @@ def _bad_cursor() -> RefusalError:
 
 def page_size(asked: int, maximum: int, options: Options) -> int:
     """Return the size of the page to send. Raises RefusalError."""
-    if asked > maximum and options.large_pages == "refused":
-        raise RefusalError(400, "parameter_invalid", f"per_page must be at most {maximum}")
+    if asked > maximum and options.large_pages != "capped":
+        is_usual = options.large_pages == "refused"
+        code = "parameter_invalid" if is_usual else "bad_request"
+        raise RefusalError(400, code, f"per_page must be at most {maximum}")
     return min(asked, maximum, options.most_rows or maximum)
 
 

@@ -28,7 +28,6 @@ from .records import Record
 from .versions import DEFAULT_VERSION, Version
 from .workspace import Workspace
 
-_WINDOW_SECONDS = 10
 _EDITS = (
     "add_",
     "update_",
@@ -77,15 +76,15 @@ class RequestRecord(NamedTuple):
 
 
 class RateLimit:
-    """Requests counted in windows of ten seconds."""
+    """Requests counted in windows."""
 
     def __init__(self) -> None:
         self.window = 0
         self.used = 0
 
-    def take(self, limit: int, now: float) -> bool:
-        """Whether one more request is allowed now."""
-        window = int(now // _WINDOW_SECONDS)
+    def take(self, limit: int, now: float, seconds: int) -> bool:
+        """Whether one more request is allowed now, in a window of so many seconds."""
+        window = int(now // seconds)
         if window != self.window:
             self.window, self.used = window, 0
         if self.used >= limit:
@@ -93,11 +92,11 @@ class RateLimit:
         self.used += 1
         return True
 
-    def headers(self, limit: int) -> dict[str, str]:
+    def headers(self, limit: int, seconds: int, reset_after: int) -> dict[str, str]:
         return {
             "X-RateLimit-Limit": str(limit),
             "X-RateLimit-Remaining": str(limit - self.used),
-            "X-RateLimit-Reset": str((self.window + 1) * _WINDOW_SECONDS),
+            "X-RateLimit-Reset": str((self.window + 1) * seconds + reset_after),
         }
 
 
@@ -309,9 +308,10 @@ class Sandbox:
     def _limited(self, token: str) -> Answer | None:
         """Count this request, and return the refusal if it exceeds the limit."""
         now = self.clock()
-        self._by_window[int(now // _WINDOW_SECONDS)] += 1
+        seconds = self.options.rate_limit_window
+        self._by_window[int(now // seconds)] += 1
         limit = self.options.rate_limit
-        if limit is None or self._rate_limits[token].take(limit, now):
+        if limit is None or self._rate_limits[token].take(limit, now, seconds):
             return None
         self._refused += 1
         answer = error_answer(429, "rate_limit_exceeded", "Exceeded rate limit for this app")
@@ -320,9 +320,12 @@ class Sandbox:
         return answer
 
     def _limit_headers(self, token: str) -> dict[str, str]:
-        if self.options.rate_limit is None or not self.options.rate_limit_headers:
+        options = self.options
+        if options.rate_limit is None or not options.rate_limit_headers:
             return {}
-        return self._rate_limits[token].headers(self.options.rate_limit)
+        return self._rate_limits[token].headers(
+            options.rate_limit, options.rate_limit_window, options.reset_after
+        )
 
     def _with_headers(self, answer: Answer, limit_headers: dict[str, str]) -> Answer:
         date = {"Date": formatdate(self.clock(), usegmt=True)} if self.options.date_header else {}

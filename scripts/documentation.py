@@ -23,6 +23,7 @@ from tap_intercom.commands.about import (
     settings_table,
     streams_table,
 )
+from tap_intercom.probes import PROBES
 from tap_intercom.reading.stream import Stream, load_schema
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.deletions import DETECTED
@@ -52,9 +53,23 @@ def areas_table() -> Table:
     ]
 
 
+def probes_table() -> Table:
+    return [
+        {
+            "name": probe.name,
+            "question": probe.question,
+            "assumption of the tap": probe.assumption,
+            "if it does not hold": f"It concerns {probe.endangers}. {probe.if_not}",
+            "facts": ", ".join(probe.facts),
+        }
+        for probe in PROBES
+    ]
+
+
 TABLES: dict[str, dict[str, Callable[[], Table]]] = {
     "docs/settings.md": {"settings": settings_table},
     "docs/streams.md": {"areas": areas_table, "streams": streams_table},
+    "docs/deep-check.md": {"probes": probes_table},
     "docs/operations.md": {"exit-codes": exit_codes_table},
 }
 
@@ -152,6 +167,28 @@ def page_of_joins() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+PROBES_OF_FACT = re.compile(r"\n<!-- probes -->\n.*?<!-- /probes -->\n", re.DOTALL)
+
+
+def with_probes(text: str) -> str:
+    """The page of facts, each with the questions of `check --deep` about it at its end."""
+    text = PROBES_OF_FACT.sub("", text)
+    for fact in sorted({fact for probe in PROBES for fact in probe.facts}):
+        lines = [
+            f"`check --deep` asks ([{probe.name}](deep-check.md#the-questions)): {probe.question} "
+            f"Assumed: {probe.assumption}."
+            for probe in PROBES
+            if fact in probe.facts
+        ]
+        block = "\n<!-- probes -->\n" + "\n\n".join(lines) + "\n<!-- /probes -->\n"
+        entry = re.compile(rf"(^### {fact}:.*?\n)(?=\n##|\Z)", re.DOTALL | re.MULTILINE)
+        found = entry.search(text)
+        if found is None:
+            raise SystemExit(f"docs/intercom-api.md has no entry {fact}")
+        text = f"{text[: found.end()]}{block}{text[found.end() :]}"
+    return text
+
+
 def with_count(text: str) -> str:
     """The README with the number of tables."""
     text, found = re.subn(r"(?<=\*\*)\d+(?= tables)", str(len(STREAMS)), text)
@@ -170,6 +207,8 @@ def generated() -> Iterator[tuple[str, str]]:
     for area, streams in areas().items():
         yield f"docs/streams/{area}.md", page_of_area(area, streams)
     yield "docs/joins.md", page_of_joins()
+    facts = "docs/intercom-api.md"
+    yield facts, with_probes((ROOT / facts).read_text(encoding="utf-8"))
     yield "README.md", with_count((ROOT / "README.md").read_text(encoding="utf-8"))
     yield "tests/about.json", f"{about('json')}\n"
     project = "examples/meltano/meltano.yml"

@@ -181,7 +181,7 @@ def _test(options: argparse.Namespace) -> int:
 
     if options.format not in check.FORMATS:
         raise ConfigError(f"--test: --format must be one of {', '.join(check.FORMATS)}")
-    return check.run(options)
+    return check.show(options)
 
 
 def _run(options: argparse.Namespace, uninterrupted: Uninterrupted) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from tap_intercom import log
 from tap_intercom import text_table as tables
 from tap_intercom.catalog import select
+from tap_intercom.commands import deep_check
 from tap_intercom.commands.estimate import Amounts, Estimate, estimates, requests_at_start
 from tap_intercom.errors import AuthError, ConfigError, ResponseError, TapError
 from tap_intercom.files import read_catalog
@@ -96,14 +97,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-p", "--properties", metavar="FILE", help="deprecated alias of --catalog")
     parser.add_argument("--format", choices=FORMATS, default="text", help="output format")
+    deep_check.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the results to stdout. Raises AuthError, with a remedy, for any problem."""
+    """Check in one of two ways. Raises TapError for any problem."""
+    if options.deep:
+        return deep_check.run(options, _settings(options))
+    deep_check.check_usage(options)
+    return show(options)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
     if not options.config:
         raise ConfigError("config: missing; give --config FILE or --config ENV")
     settings = load(options.config, os.environ, now=time.time(), stream_names=list(STREAMS))
     log.hide(*settings.secrets)
+    return settings
+
+
+def show(options: argparse.Namespace) -> int:
+    """Write the results to stdout. Raises AuthError, with a remedy, for any problem."""
+    settings = _settings(options)
     selections = _selected(read_catalog(options.catalog, options.properties), settings)
     selected = selections.keys()
     client = Client(

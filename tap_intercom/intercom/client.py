@@ -44,6 +44,8 @@ LOGGER = logging.getLogger("tap_intercom")
 
 Result = TypeVar("Result")
 Parse = Callable[[bytes], Parsed]
+Witness = Callable[[int, Mapping[str, str], bytes], None]
+"""Gets status, headers and body of each answer, refusals included."""
 
 FIRST_RETRY_WAIT_SECONDS = 1.0
 LONGEST_RETRY_WAIT_SECONDS = 60.0
@@ -148,7 +150,8 @@ class Client:
     says nothing about permissions or records and does not last, so it is retried.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, witness: Witness | None = None) -> None:
+        self._witness = witness
         self._base_url = settings.base_url
         self._where_else = _where_else(settings)
         self._request_timeout = settings.request_timeout
@@ -386,6 +389,8 @@ class Client:
                 seconds = time.monotonic() - started
                 LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
                 self.requests.note(self._stream, endpoint(path), seconds, 200 <= status < 300)
+        if self._witness is not None:
+            self._witness(response.status, response.headers, content)
         if response.status == 429 and not _waits_for_a_job(response, content):
             wait = self._rate_limit.refused(response.headers, token)
             raise RetryableError(

@@ -143,7 +143,9 @@ class Faulty(Runs):
 
     def assert_next_run_completes(self, first: Output, place: Place) -> None:
         self.sandbox.faults.clear()
-        self.assert_complete(self.run(*place.streams), *place.streams, earlier=[first])
+        # On a busy machine, the short life of a scroll ends between two pages, and another begins.
+        once = "scroll" not in place.path
+        self.assert_complete(self.run(*place.streams), *place.streams, earlier=[first], once=once)
 
 
 def small_workspace() -> Workspace:

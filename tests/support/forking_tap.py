@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 STREAMS = ("reading.search", "reading.scroll", "streams.companies")
 MODULES = (
     *("cli", "settings", "state", "catalog", "discovery", "intercom.client", "messages", "sync"),
+    "commands.check",
     *STREAMS,
 )
 LONGEST_REQUEST_BYTES = 65_536

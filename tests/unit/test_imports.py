@@ -24,7 +24,7 @@ LAYERS = [
     ["erasure"],
     ["streams"],
     ["catalog", "progress"],
-    ["discovery"],
+    ["discovery", "probes"],
     ["plan"],
     ["sync"],
     ["commands"],
