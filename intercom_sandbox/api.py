@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,12 +25,12 @@ from .resource_answers import ResourceAnswers
 from .resources import RESOURCES
 from .routes import Route
 from .tables import Table
+from .versions import PREVIEW, newer_fields, version_text
 from .workspace import Workspace, plain_text
 
-PREVIEW = (sys.maxsize, 0)
 # Fields of conversations that come on request from 2.16 on.
 _ASKED_FOR = {"monitor_evaluations": "include_monitors", "scorecards": "include_scorecards"}
-_VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(17)])
+_VERSIONS = frozenset([f"1.{minor}" for minor in range(5)] + [f"2.{minor}" for minor in range(19)])
 _COMPANIES_LIST_LIMIT = 10_000
 _RESULTS_KEPT = 8
 
@@ -145,7 +144,7 @@ class Api:
                     "This endpoint is not in the requested Intercom-Version",
                 )
             if version < route.since:
-                since = ".".join(map(str, route.since))
+                since = version_text(route.since)
                 raise RefusalError(
                     400,
                     "intercom_version_invalid",
@@ -544,7 +543,9 @@ class Api:
         return render
 
     def _conversation_text(self, call: Call) -> Callable[[str, bytes], bytes]:
-        is_older = self.version(call) < (2, 16)
+        version = self.version(call)
+        is_older = version < (2, 16)
+        newer = [b'"%s":' % name.encode() for name in newer_fields("conversations", version)]
         asked = {
             b'"%s":' % name.encode(): not is_older and call.query.get(parameter) == "true"
             for name, parameter in _ASKED_FOR.items()
@@ -552,13 +553,16 @@ class Api:
 
         def render(_: str, text: bytes) -> bytes:
             hidden = [key for key, is_asked in asked.items() if key in text and not is_asked]
+            hidden += [key for key in newer if key in text]
+            missing = [key for key, is_asked in asked.items() if is_asked and key not in text]
             if not hidden and not is_older:
                 # A copy of the bytes costs less than parsing and writing a record.
-                missing = [key for key, is_asked in asked.items() if is_asked and key not in text]
                 return b",".join([text[:-1], *(b"%s[]" % key for key in missing)]) + b"}"
             record = orjson.loads(text)
             for key in hidden:
                 del record[key.decode().strip('":')]
+            for key in missing:
+                record[key.decode().strip('":')] = []
             if is_older:
                 record["priority"] = "not_priority" if record["priority"] == "none" else "priority"
                 for assignee in ("admin_assignee_id", "team_assignee_id"):

@@ -16,6 +16,7 @@ from .options import Permission
 from .pages import LINKS_ROOT, numbered_answer, page_size
 from .records import Record
 from .routes import Route
+from .versions import newer_fields, older_note, older_ticket
 
 if TYPE_CHECKING:
     from .api import Api
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 _CALLS_LIMIT = 20
 _EVENTS_PER_PAGE = 50
 _MERGES_PER_PAGE = 50
-
-_NEWER_IN_PARTS = {"app_package_code": (2, 13), "updated_attribute_data": (2, 14)}
 
 
 class DetailEndpoints:
@@ -89,24 +88,13 @@ class DetailEndpoints:
     def ticket_text(self, call: Call) -> Callable[[str, bytes], bytes]:
         """Return a function that shows a ticket in the version of the call."""
         version = self.api.version(call)
-        if version >= (2, 16):
-            return self.workspace.ticket_text
+        newer = newer_fields("ticket_parts", version)
 
         def render(ticket_id: str, text: bytes) -> bytes:
-            record = orjson.loads(text)
-            record.pop("previous_ticket_state_id", None)
-            for assignee in ("admin_assignee_id", "team_assignee_id"):
-                record[assignee] = str(record[assignee] or 0)
-            state, ticket_type = record["ticket_state"], record["ticket_type"]
-            if version < (2, 12) and ticket_type:
-                ticket_type.pop("ticket_states", None)
-            if version < (2, 12) and state:
-                record["ticket_state"] = state["category"]
-                for label in ("internal_label", "external_label"):
-                    record[f"ticket_state_{label}"] = state[label]
-            return _without_newer(
-                self.workspace.ticket_text(ticket_id, orjson.dumps(record)), version
-            )
+            if version >= (2, 16):
+                return _without(newer, self.workspace.ticket_text(ticket_id, text))
+            record = older_ticket(orjson.loads(text), version)
+            return _without(newer, self.workspace.ticket_text(ticket_id, orjson.dumps(record)))
 
         return render
 
@@ -114,9 +102,8 @@ class DetailEndpoints:
 
     def contact_notes(self, call: Call, contact_id: str) -> Answer:
         self.api.contact(call, contact_id)
-        notes = self.workspace.contact_notes(contact_id)
-        if (version := self.api.version(call)) < (2, 16):
-            notes = [_older_note(each, version) for each in notes]
+        version = self.api.version(call)
+        notes = [older_note(each, version) for each in self.workspace.contact_notes(contact_id)]
         return self._numbered(call, _texts(notes), 50, 60)
 
     def contact_subscriptions(self, call: Call, contact_id: str) -> Answer:
@@ -248,9 +235,10 @@ class DetailEndpoints:
                 f"A list of up to {_CALLS_LIMIT} conversation IDs is required",
             )
         wanted = {each for each in map(str, ids) if each in self.workspace.conversations}
+        version = self.api.version(call)
         calls = [
-            each | self.workspace.call_transcripts[call_id]
-            for call_id, each in self.workspace.calls.items()
+            each | self.workspace.call_transcripts[each["id"]]
+            for each in self.workspace.truth("calls", version)
             if each["conversation_id"] in wanted
         ]
         return json_answer({"type": "list", "data": calls})
@@ -271,25 +259,15 @@ class DetailEndpoints:
             raise RefusalError(404, "not_found", "Resource Not Found")
 
 
-def _without_newer(ticket: bytes, version: tuple[int, int]) -> bytes:
-    """Return a ticket without the fields of parts that newer versions added."""
-    left_out = {name for name, since in _NEWER_IN_PARTS.items() if version < since}
-    if not left_out:
+def _without(left_out: set[str], ticket: bytes) -> bytes:
+    """Return a ticket without some fields of its parts."""
+    if not any(b'"%s":' % name.encode() in ticket for name in left_out):
         return ticket
     record = orjson.loads(ticket)
     for part in record["ticket_parts"]["ticket_parts"]:
         for name in left_out & part.keys():
             del part[name]
     return orjson.dumps(record)
-
-
-def _older_note(note: Record, version: tuple[int, int]) -> Record:
-    """Return a note as a version before 2.16 sends it."""
-    older = {name: value for name, value in note.items() if name != "company"}
-    if author := note["author"]:
-        newer = {"role"} if version >= (2, 13) else {"role", "away_status_reason_id"}
-        older["author"] = {name: value for name, value in author.items() if name not in newer}
-    return older
 
 
 def _texts(records: list[Record]) -> list[bytes]:

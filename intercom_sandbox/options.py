@@ -20,6 +20,8 @@ PERMISSIONS: dict[Permission, str] = {
     "news": "Read and list news items and newsfeeds",
     "content_snippets": "Content snippets",
     "content_data": "Read content data",
+    # Nobody says what this one is called; its scope is read_dynamic_content.
+    "dynamic_content": "Read dynamic content",
     "custom_objects": "Read and write custom object instances",
     # Nobody says what this one is called.
     "data_connectors": "Data connectors",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,8 +9,8 @@ from typing import Literal
 from .options import Options, Permission
 from .records import Record
 from .resource_sample import Sample
+from .versions import PREVIEW, Version
 
-Version = tuple[int, int]
 Paging = Literal["none", "numbers", "numbers_on_top", "cursor", "one_object"]
 Kept = Callable[[str], list[Record]]
 """The records of a resource, by its name."""
@@ -52,6 +51,7 @@ class Resource:
     sizes           the default and the maximum size of a page
     rows, kind      the name of the list in the answer, and the answer's `type`
     newest_first    the time that orders the list; otherwise the order of creation
+    oldest_first    the same, for a list that begins with the oldest record
     is_reversible   whether `order=asc` reverses that order
     is_counted      whether numbered pages come with a total_count
     ids, first_id   the form of new ids, and the first one; text is a number as text
@@ -65,12 +65,14 @@ class Resource:
     missing         the error code for a parent that does not exist
     hidden          fields that answers omit
     newer           fields that versions before this one omit
+    older           fields that this version and later ones omit
     on_request      fields that only come if a parameter is true, by that parameter
     omits_null      whether answers omit fields without a value
     lists_archived  whether archived records come without include_archived=true
     only            the field that replaces the record in the answer
-    shape           a record of version 2.16 with nothing set; its id, times and workspace_id are
-                    filled in when it is created, and `{id}` in its texts becomes the id
+    shape           a record of the newest version with nothing set; its id, times and
+                    workspace_id are filled in when it is created, and `{id}` in its texts becomes
+                    the id
     built_in        the fields of the records that every workspace has
     derive          derives the records from those of other resources
     choose          chooses the records by what a call asks for
@@ -87,6 +89,7 @@ class Resource:
     rows: str = "data"
     kind: str = "list"
     newest_first: str | None = None
+    oldest_first: str | None = None
     is_reversible: bool = False
     is_counted: bool = True
     filters: tuple[TimeFilter, ...] = ()
@@ -102,14 +105,20 @@ class Resource:
     missing: str = "not_found"
     hidden: tuple[str, ...] = ()
     newer: Mapping[str, Version] = field(default_factory=dict)
+    older: Mapping[str, Version] = field(default_factory=dict)
     on_request: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     omits_null: bool = False
     lists_archived: bool = True
     only: str = ""
-    until: Version = (sys.maxsize, 0)
+    until: Version = PREVIEW
     shape: Record = field(default_factory=dict)
     built_in: tuple[Record, ...] = ()
     derive: Callable[[Kept], list[Record]] | None = None
     choose: Callable[[Asked], list[Record]] | None = None
     is_basic: bool = False
     sample: Callable[[Sample], None] | None = None
+
+    def omitted(self, version: Version) -> set[str]:
+        """Return the fields that records do not have in a version."""
+        newer = {name for name, since in self.newer.items() if version < since}
+        return newer | {name for name, until in self.older.items() if version >= until}

@@ -9,9 +9,10 @@ from .calls import Answer, Call, RefusalError, json_answer
 from .options import Options
 from .pages import Cursors, Result, numbered_page, page_size
 from .records import Record, without_nulls
-from .resource import Asked, Resource, TimeFilter, Version
+from .resource import Asked, Resource, TimeFilter
 from .resource_store import key_of, milliseconds, order_key
 from .resources import RESOURCES
+from .versions import Version
 from .workspace import Workspace
 
 _COMPARED: dict[str, Callable[[int, int], bool]] = {">": gt, ">=": ge, "<=": le}
@@ -88,9 +89,7 @@ class ResourceAnswers:
 
     def _left_out(self, resource: Resource, call: Call) -> set[str]:
         """Return the fields that answers omit in the version of a call."""
-        version = self._version_of(call)
-        newer = {name for name, since in resource.newer.items() if version < since}
-        return {*resource.hidden, *newer}
+        return {*resource.hidden, *resource.omitted(self._version_of(call))}
 
     def _filtered(self, given: TimeFilter, call: Call, records: list[Record]) -> list[Record]:
         text = call.query.get(given.parameter)
@@ -123,7 +122,7 @@ class ResourceAnswers:
         per_page = page_size(call.number("per_page", default), maximum, self._options)
         by_key = {key_of(resource, each): each for each in records}
         order = sorted(order_key(resource, each) for each in records)
-        result = Result.of_all(order, is_descending=True)
+        result = Result.of_all(order, is_descending=resource.oldest_first is None)
         page, position = self._cursors.page_after(result, call.query.get("starting_after"))
         keys = result.keys(position, per_page)
         pages: Record = {"type": "pages", "per_page": per_page}

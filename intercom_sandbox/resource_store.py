@@ -12,6 +12,7 @@ from uuid import UUID
 from .records import Record, without_nulls
 from .resource import Resource
 from .resources import RESOURCES
+from .versions import Version
 
 
 class ResourceStore:
@@ -89,16 +90,20 @@ class ResourceStore:
             records = [each for each in records if each[resource.parent_field] == parent_id]
         if resource.newest_first and is_ordered:
             records.sort(key=lambda each: order_key(resource, each), reverse=True)
+        if resource.oldest_first and is_ordered:
+            records.sort(key=lambda each: order_key(resource, each))
         return records
 
-    def truth(self, name: str) -> list[Record]:
+    def truth(self, name: str, version: Version) -> list[Record]:
         """Return copies of all records whose parents exist, with the fields a parent adds.
 
-        Fields without a value are omitted where answers omit them.
+        Fields without a value are omitted where answers omit them, and so are those that the
+        version does not have.
         """
         resource = RESOURCES[name]
+        omitted = resource.omitted(version)
         records = [
-            deepcopy(each)
+            {field: deepcopy(value) for field, value in each.items() if field not in omitted}
             for each in self.listed(name)
             if not resource.parent or self.has_parent(resource, each[resource.parent_field])
         ]
@@ -139,7 +144,7 @@ def key_of(resource: Resource, record: Record) -> str:
 
 def order_key(resource: Resource, record: Record) -> tuple[int, str]:
     """What puts a record in its place: the instant in milliseconds, and the key."""
-    instant = milliseconds(record[resource.newest_first or ""])
+    instant = milliseconds(record[resource.newest_first or resource.oldest_first or ""])
     return instant, key_of(resource, record)
 
 

@@ -417,6 +417,10 @@ class _Making:
                 "topics": [{"type": "topic", "id": 7, "name": "Billing"}],
                 "total_count": 1,
             }
+        if number % 10 == 7:
+            subtopics = [{"type": "ai_subtopic", "name": "Payment issues", "id": 42}]
+            topic = {"type": "ai_topic", "topic_name": "Billing", "subtopics": subtopics}
+            extras["ai_topics"] = {"type": "ai_topics", "topics": [topic]}
         if number % 10 == 8:
             ticket_type = {"type": "ticket_type", "id": "53", "name": "Bug report"}
             extras["ticket"] = {

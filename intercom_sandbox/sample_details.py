@@ -168,6 +168,7 @@ class DetailSample:
         match position % 5:
             case 0:
                 fields |= {"body": self.text(), "external_id": self.maybe("ext-1", 0.3)}
+                fields["translations"] = {"original": fields["body"], "de": "Hallo"}
             case 1:
                 before, after = self.chance.sample(_STATES, 2)
                 fields |= {

@@ -25,6 +25,7 @@ from .calls import Answer, Call, error_answer
 from .faults import Fault, Faults
 from .options import Options
 from .records import Record
+from .versions import DEFAULT_VERSION, Version
 from .workspace import Workspace
 
 _EDITS = (
@@ -151,9 +152,9 @@ class Sandbox:
         """Return this Intercom's present time in Unix seconds."""
         return self._clock() + self.options.clock_offset_seconds
 
-    def truth(self, stream: str) -> list[Record]:
+    def truth(self, stream: str, version: Version = DEFAULT_VERSION) -> list[Record]:
         """Return all living records of a stream; see `Workspace.truth`."""
-        return self.workspace.truth(stream)
+        return self.workspace.truth(stream, version)
 
     def index_now(self) -> None:
         """Show every edit to search immediately."""

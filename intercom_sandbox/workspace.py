@@ -19,6 +19,7 @@ from .records import NESTED_LIMIT, PARTS_LIMIT, Record, update
 from .resource_store import ResourceStore
 from .tables import json_text
 from .tickets import Tickets
+from .versions import DEFAULT_VERSION, Version, as_of
 
 _NESTED_LISTS = {
     "tags": "tag",
@@ -627,8 +628,10 @@ class Workspace(Tickets, Details):
 
     # The truth
 
-    def truth(self, stream: str) -> list[Record]:
+    def truth(self, stream: str, version: Version = DEFAULT_VERSION) -> list[Record]:
         """Return all living records of a stream, with full nested lists and parts beyond the limit.
+
+        Fields that a version does not have are left out.
 
         Conversation parts have their `conversation_id`, and their bodies are HTML. Records listed
         for one parent have its id, and rows of exports the `sent_at` of their message. For tables
@@ -641,7 +644,8 @@ class Workspace(Tickets, Details):
                 case "companies":
                     return list(self.companies.records())
                 case "conversations":
-                    return list(self.conversations.records())
+                    records = self.conversations.records()
+                    return [as_of(stream, each, version) for each in records]
                 case "conversation_parts":
                     return [
                         orjson.loads(text) | {"conversation_id": conversation_id}
@@ -664,8 +668,8 @@ class Workspace(Tickets, Details):
                     return [dict(each) for each in rows]
                 case _:
                     if stream in TABLES:
-                        return list(TABLES[stream](self))
-                    return self.resources.truth(stream)
+                        return [as_of(stream, each, version) for each in TABLES[stream](self)]
+                    return self.resources.truth(stream, version)
 
     def first_instant(self) -> int:
         """Return the earliest updated_at of all records, or 0 without records."""

@@ -28,6 +28,7 @@ from tap_intercom.probes import PROBES
 from tap_intercom.reading.stream import Stream, load_schema
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.deletions import DETECTED
+from tap_intercom.versions import is_described, since_text, trust_text
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -111,7 +112,8 @@ def facts_of(stream: Stream) -> Iterator[tuple[str, str]]:
     if stream.advice:
         yield "Which to take", stream.advice
     if stream.first_version > Stream.first_version:
-        yield "API version", "{}.{} or later".format(*stream.first_version)
+        trust = "" if is_described(stream.first_version) else f". {trust_text()}"
+        yield "API version", f"{since_text(stream.first_version)}{trust}"
     if found := " ".join(deletes_of(stream)):
         yield "Deleted records", found
 

@@ -1,9 +1,11 @@
 """Take names and types out of an official description of Intercom's API, for the tests.
 
-    python scripts/names_and_types.py DESCRIPTION.yaml > tests/support/description.json
+    python scripts/names_and_types.py 2.16.yaml > tests/support/description.json
+    python scripts/names_and_types.py preview.yaml 2.16.yaml > tests/support/preview.json
 
 The description itself is no part of the repository. What is taken are the endpoints that can be
-read, the types of their answers, and nothing that is prose.
+read, the types of their answers, and nothing that is prose. With an older description, only what it
+does not have is taken, and which of its endpoints are gone.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import yaml
 # POSTs that only read, and those of exports, which make a file to be read.
 READING_POST = re.compile(r".*/search|/companies/list|/export/.*")
 REFERENCE = "#/components/"
+Table = Mapping[str, Any]
 # What a schema says to people.
 PROSE = {"deprecated", "description", "example", "examples", "externalDocs", "summary", "title"}
 
@@ -47,6 +50,46 @@ def names_and_types(description: Mapping[str, Any]) -> dict[str, Any]:
         "paths": {path: operations for path, operations in paths.items() if operations},
         "components": {kind: dict(sorted(found.items())) for kind, found in components.items()},
     }
+
+
+def beyond(newer: Table, older: Table) -> Table:
+    """What one table has and an older one does not: endpoints, and fields of the same objects."""
+    known, left = set(_endpoints(older)), set(_endpoints(newer))
+    schemas = newer["components"]["schemas"]
+    found = {
+        name: {"properties": added}
+        for name, schema in schemas.items()
+        if not name.endswith("_request")
+        and (added := _added(schema, older["components"]["schemas"].get(name, schema)))
+    }
+    paths = {
+        path: kept
+        for path, operations in newer["paths"].items()
+        if (kept := {m: each for m, each in operations.items() if endpoint(m, path) not in known})
+    }
+    waiting = list(_references([paths, found]))
+    while waiting:
+        kind, name = waiting.pop().removeprefix(REFERENCE).split("/")
+        if kind == "schemas" and name not in older["components"]["schemas"] and name not in found:
+            found[name] = schemas[name]
+            waiting += _references(found[name])
+    gone = dict.fromkeys(sorted(known - left))
+    return {"paths": paths, "components": {"schemas": dict(sorted(found.items())), "gone": gone}}
+
+
+def endpoint(method: str, path: str) -> str:
+    """An endpoint whatever its parameters are called: "GET /tags/{}"."""
+    return f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}"
+
+
+def _endpoints(table: Table) -> Iterator[str]:
+    for path, operations in table["paths"].items():
+        yield from (endpoint(method, path) for method in operations)
+
+
+def _added(newer: Table, older: Table) -> dict[str, Any]:
+    known = older.get("properties", {})
+    return {name: each for name, each in newer.get("properties", {}).items() if name not in known}
 
 
 def is_readable(method: str, path: str) -> bool:
@@ -88,5 +131,8 @@ def text(table: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    document = yaml.load(Path(sys.argv[1]).read_bytes(), yaml.CSafeLoader)
-    sys.stdout.write(text(names_and_types(document)))
+    tables = [
+        names_and_types(yaml.load(Path(name).read_bytes(), yaml.CSafeLoader))
+        for name in sys.argv[1:3]
+    ]
+    sys.stdout.write(text(beyond(*tables) if len(tables) > 1 else tables[0]))

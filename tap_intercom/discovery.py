@@ -33,6 +33,7 @@ from tap_intercom.streams.tickets import TicketTypeAttributes
 LOGGER = logging.getLogger("tap_intercom")
 
 CUSTOM_ATTRIBUTES = "custom_attributes"
+OF_TICKETS = TicketTypeAttributes()
 # The longest column name of PostgreSQL, less the field name that flattening targets put before it.
 LONGEST_COLUMN_BYTES = 63 - len(CUSTOM_ATTRIBUTES + "__")
 
@@ -119,6 +120,8 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
     """Return the custom attributes of a model, or none and warn if the token may not read them."""
     path, params = "/data_attributes", {"model": model, "include_archived": "true"}
     if model == "ticket":
+        if not OF_TICKETS.is_in(settings):
+            return []
         path, params = "/ticket_types", {}
     elif model == "conversation" and settings.version >= (2, 16):
         # From 2.16 on they have their own endpoint, where all are custom (API-A3).
@@ -129,7 +132,7 @@ def _attributes(client: Client, settings: Settings, model: str) -> list[dict[str
         LOGGER.warning("the custom attributes of each %s get no types: %s", model, error)
         return []
     if model == "ticket":
-        return [each for kind in found for each in TicketTypeAttributes.nested_list.rows(kind)]
+        return [each for kind in found for each in OF_TICKETS.nested_list.rows(kind)]
     if path != "/data_attributes":
         return found
     return [attribute for attribute in found if attribute.get("custom") is not False]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from intercom_sandbox.records import Record
 from intercom_sandbox.resource import Resource
-from intercom_sandbox.resource_sample import Sample
+from intercom_sandbox.resource_sample import Sample, spread
+from intercom_sandbox.versions import PREVIEW
 
 
 def _subscription_types(sample: Sample) -> None:
@@ -82,8 +84,61 @@ CUSTOM_OBJECT_INSTANCES = Resource(
 )
 
 
+def _contact_activities(sample: Sample) -> None:
+    """What happened to a few contacts; some of them no longer exist."""
+    contact_ids = list(sample.workspace.contacts.texts) or ["6329bd9ffe4e2e91dc5d6a1e"]
+    count = sample.count * 4
+    for number in range(count):
+        contact_id = contact_ids[number // 4 % len(contact_ids)]
+        gone_id = f"{number:024x}"
+        merge: Record = {"merge_source_id": gone_id, "merge_target_id": contact_id}
+        kind, fields = (
+            ("created", {"role": "lead", "external_id": f"user-{number}"}),
+            ("role_updated", {"role": "user", "external_id": f"user-{number}"}),
+            ("merged", {"role": "user", **merge}),
+            ("deleted", {"role": "user"})
+            if number % 8 == 3
+            else ("merge_failed", {**merge, "failure_reason": "duplicate_external_id"}),
+        )[number % 4]
+        instant = spread(sample, number, count)["updated_at"]
+        sample.add(
+            "contact_activities",
+            id=f"{instant * 1000}.{number:06x}",
+            event_type=f"contact.{kind}",
+            contact_id=gone_id if kind == "deleted" else contact_id,
+            created_at=instant,
+            **fields,
+        )
+
+
+CONTACT_ACTIVITIES = Resource(
+    "contact_activities",
+    "/contacts/activities",
+    ("users_companies_read",),
+    since=PREVIEW,
+    paging="cursor",
+    sizes=(50, 150),
+    oldest_first="created_at",
+    times=("created_at",),
+    omits_null=True,
+    shape={
+        "type": "contact_activity",
+        "id": "",
+        "event_type": "contact.created",
+        "contact_id": "",
+        "external_id": None,
+        "role": None,
+        "merge_source_id": None,
+        "merge_target_id": None,
+        "failure_reason": None,
+    },
+    sample=_contact_activities,
+)
+
+
 RESOURCES = (
     SUBSCRIPTION_TYPES,
     CUSTOM_OBJECT_TYPES,
     CUSTOM_OBJECT_INSTANCES,
+    CONTACT_ACTIVITIES,
 )

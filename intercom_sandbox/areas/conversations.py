@@ -5,7 +5,8 @@ from __future__ import annotations
 from intercom_sandbox.details import iso
 from intercom_sandbox.records import Record
 from intercom_sandbox.resource import Resource, TimeFilter
-from intercom_sandbox.resource_sample import Sample
+from intercom_sandbox.resource_sample import Sample, spread
+from intercom_sandbox.versions import PREVIEW
 
 
 def _calls(sample: Sample) -> None:
@@ -40,6 +41,10 @@ def _calls(sample: Sample) -> None:
             transcription_url=None if is_missed else f"{url}/transcript",
             fin_recording_url=sample.maybe(f"{url}/fin_recording", 0.1),
             fin_transcription_url=sample.maybe(f"{url}/fin_transcript", 0.1),
+            duration=320,
+            talk_time=None if is_missed else 300,
+            queue_time=15,
+            hold_time=number if number % 3 else None,
             **written,
         )
 
@@ -69,7 +74,12 @@ CALLS = Resource(
         "phone": None,
         "fin_recording_url": None,
         "fin_transcription_url": None,
+        "duration": None,
+        "talk_time": None,
+        "queue_time": None,
+        "hold_time": None,
     },
+    newer=dict.fromkeys(("duration", "talk_time", "queue_time", "hold_time"), PREVIEW),
     sample=_calls,
 )
 
@@ -141,8 +151,49 @@ DELETED_CONVERSATIONS = Resource(
 )
 
 
+def _sla_rules(sample: Sample) -> None:
+    for number, name in enumerate(("First reply", "Old rule")):
+        times = spread(sample, number, 2)
+        is_old = number == 1
+        sample.add(
+            "sla_rules",
+            name=name,
+            archived=is_old,
+            archived_at=times["updated_at"] if is_old else None,
+            first_reply_time_in_seconds=3600,
+            next_reply_time_in_seconds=None if is_old else 7200,
+            time_to_close_in_seconds=None if is_old else 172_800,
+            resolution_time_in_seconds=86_400 if is_old else None,
+            speed_of_answer_in_seconds=60 if is_old else None,
+            **times,
+        )
+
+
+SLA_RULES = Resource(
+    "sla_rules",
+    "/sla_rules",
+    ("conversations",),
+    since=PREVIEW,
+    kind="sla_rule.list",
+    shape={
+        "type": "sla_rule",
+        "id": "",
+        "name": "",
+        "archived": False,
+        "archived_at": None,
+        "first_reply_time_in_seconds": None,
+        "next_reply_time_in_seconds": None,
+        "time_to_close_in_seconds": None,
+        "resolution_time_in_seconds": None,
+        "speed_of_answer_in_seconds": None,
+    },
+    sample=_sla_rules,
+)
+
+
 RESOURCES = (
     CALLS,
     MACROS,
     DELETED_CONVERSATIONS,
+    SLA_RULES,
 )

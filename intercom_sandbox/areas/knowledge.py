@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from intercom_sandbox.records import Record
 from intercom_sandbox.resource import Kept, Resource
-from intercom_sandbox.resource_sample import DAY, Sample
+from intercom_sandbox.resource_sample import DAY, Sample, spread
+from intercom_sandbox.versions import PREVIEW
 
 _AI_AVAILABILITY = {
     "ai_chatbot_availability": True,
@@ -156,7 +157,13 @@ def _articles(sample: Sample) -> None:
             has_unpublished_changes=number % 5 == 0,
             draft_updated_at=times["updated_at"] if number % 5 == 0 else None,
             url=f"https://help1.example.com/en/articles/{number + 1}" if is_live else None,
-            parent_ids=[int(each) for each in sample.chance.sample(collection_ids, number % 3)],
+            parent_ids=(
+                parent_ids := [
+                    int(each) for each in sample.chance.sample(collection_ids, number % 3)
+                ]
+            ),
+            parent_id=parent_ids[0] if parent_ids else None,
+            parent_type="collection" if parent_ids else None,
             help_center_audience="everyone" if is_live else None,
             scheduled_publish_at=None if is_live else sample.end + DAY,
             scheduled_unpublish_at=sample.maybe(sample.end + 90 * DAY, 0.2),
@@ -168,6 +175,7 @@ def _articles(sample: Sample) -> None:
                 "type": "tag.list",
                 "tags": [dict(each) for each in tags[:2][: number % 3]],
             },
+            folder_id=101 + number % 3 if number % 2 else None,
         )
         views = sample.chance.randint(0, 900)
         sample.add(
@@ -223,7 +231,9 @@ ARTICLES = Resource(
         ),
         "has_unpublished_changes": (2, 16),
         "draft_updated_at": (2, 16),
+        "folder_id": PREVIEW,
     },
+    older=dict.fromkeys(("parent_id", "parent_type", "content_id"), (2, 16)),
     shape={
         "type": "article",
         "id": "",
@@ -240,6 +250,9 @@ ARTICLES = Resource(
         "draft_updated_at": None,
         "url": None,
         "parent_ids": [],
+        "parent_id": None,
+        "parent_type": None,
+        "content_id": "{id}",
         **_AI_AVAILABILITY,
         "exclude_from_article_suggestions": False,
         "help_center_audience": None,
@@ -248,6 +261,7 @@ ARTICLES = Resource(
         "default_locale": "en",
         "translated_content": None,
         "tags": {"type": "tag.list", "tags": []},
+        "folder_id": None,
     },
     sample=_articles,
 )
@@ -305,6 +319,7 @@ ARTICLE_VERSIONS = Resource(
 
 
 def _internal_articles(sample: Sample) -> None:
+    tags = list(sample.workspace.tags.values())
     for number in range(sample.count):
         sample.add(
             "internal_articles",
@@ -314,6 +329,8 @@ def _internal_articles(sample: Sample) -> None:
             owner_id=sample.admin_number(),
             author_id=sample.admin_number(),
             audience_ids=sample.maybe([1, 2]),
+            folder_id=101 if number % 2 else None,
+            tags={"type": "tag.list", "tags": [dict(each) for each in tags[: number % 2]]},
             **sample.times(number),
         )
 
@@ -336,7 +353,10 @@ INTERNAL_ARTICLES = Resource(
         "locale": "en",
         "audience_ids": None,
         **_AI_AVAILABILITY,
+        "folder_id": None,
+        "tags": {"type": "tag.list", "tags": []},
     },
+    newer={"folder_id": PREVIEW, "tags": PREVIEW},
     sample=_internal_articles,
 )
 
@@ -571,6 +591,92 @@ EXTERNAL_PAGES = Resource(
 )
 
 
+def _folders(sample: Sample) -> None:
+    folder_ids: list[str] = []
+    for number, name in enumerate(("Product", "Billing", "Invoices")):
+        parent_id = int(folder_ids[1]) if number == 2 else None
+        folder_ids.append(
+            sample.add(
+                "folders",
+                name=name,
+                description=f"Articles about {name.lower()}" if number else None,
+                emoji="📚" if number else None,
+                parent_folder_id=parent_id,
+                content_count=number + 3,
+                **spread(sample, number, 3),
+            )
+        )
+
+
+FOLDERS = Resource(
+    "folders",
+    "/folders",
+    ("articles",),
+    since=(2, 17),
+    paging="numbers",
+    sizes=(50, 150),
+    ids="integer",
+    shape={
+        "id": 0,
+        "name": "",
+        "description": None,
+        "emoji": None,
+        "parent_folder_id": None,
+        "content_count": 0,
+    },
+    sample=_folders,
+)
+
+
+def _dynamic_contents(sample: Sample) -> None:
+    brand_ids = sample.keys("brands")
+    for number, name in enumerate(("Support phone number", "Refund policy")):
+        is_block = number == 1
+        times = spread(sample, number, 2)
+        blocks = [{"type": "paragraph", "text": "Within 30 days."}]
+        sample.add(
+            "dynamic_contents",
+            name=name,
+            key=name.lower().replace(" ", "-"),
+            content_type="block" if is_block else "inline",
+            variations=[
+                {
+                    "type": "dynamic_content_variation",
+                    "id": f"{number + 1}0{at}",
+                    "locale": locale,
+                    "brand_id": brand_ids[at] if at else None,
+                    "text_content": None if is_block else f"+1-555-010{at}",
+                    "json_blocks": blocks if is_block else None,
+                    "intentionally_empty": False,
+                    **times,
+                }
+                for at, locale in enumerate(("en", "de"))
+            ],
+            **times,
+        )
+
+
+DYNAMIC_CONTENTS = Resource(
+    "dynamic_contents",
+    "/dynamic_contents",
+    ("dynamic_content",),
+    since=(2, 17),
+    paging="numbers_on_top",
+    sizes=(20, 50),
+    newest_first="updated_at",
+    shape={
+        "type": "dynamic_content",
+        "id": "",
+        "name": "",
+        "key": "",
+        "content_type": "inline",
+        "default_locale": "en",
+        "variations": [],
+    },
+    sample=_dynamic_contents,
+)
+
+
 RESOURCES = (
     HELP_CENTERS,
     COLLECTIONS,
@@ -586,4 +692,6 @@ RESOURCES = (
     CONTENT_SNIPPETS,
     CONTENT_IMPORT_SOURCES,
     EXTERNAL_PAGES,
+    FOLDERS,
+    DYNAMIC_CONTENTS,
 )

@@ -106,7 +106,24 @@ TEAMS = Resource(
 )
 
 
+def _roles(sample: Sample) -> None:
+    sample.add("roles", id="1", name="Support Agent", description="Answers conversations")
+    sample.add("roles", id="2", name="Owner", description=None)
+
+
+ROLES = Resource(
+    "roles",
+    "/roles",
+    ("admins",),
+    since=(2, 18),
+    times=(),
+    shape={"type": "role", "id": "", "name": "", "description": None},
+    sample=_roles,
+)
+
+
 RESOURCES = (
     ADMINS,
     TEAMS,
+    ROLES,
 )

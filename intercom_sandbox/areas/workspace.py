@@ -186,7 +186,7 @@ IP_ALLOWLIST = Resource(
     key=("workspace_id",),
     times=(),
     hidden=("workspace_id",),
-    until=(2, 16),
+    until=(2, 18),
     shape={
         "type": "ip_allowlist",
         "workspace_id": "",

@@ -10,10 +10,11 @@ from tap_intercom import __version__
 from tap_intercom.breadcrumbs import dotted
 from tap_intercom.discovery import copied_fields
 from tap_intercom.errors import EXIT_CODES
-from tap_intercom.reading.schema_notes import annotated_schema
+from tap_intercom.reading.schema_notes import annotated_schema, first_version
 from tap_intercom.reading.stream import Stream
 from tap_intercom.settings import Settings, config_schema, document
 from tap_intercom.streams import STREAMS
+from tap_intercom.versions import since_text
 
 DESCRIPTION = "A Singer tap that extracts a company's Intercom data"
 SUPPORTED_PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13")
@@ -72,7 +73,7 @@ def _meaning(path: str, column: Mapping[str, Any], copied: Collection[str]) -> s
     """The description of a field, since when it is there, and whether it is selected."""
     parts = [column.get("description", "")]
     if "since" in column:
-        parts.append(f"API version {column['since']} or later.")
+        parts.append(f"API version {since_text(first_version(column))}.")
     if path in copied:
         parts.append("Not selected by default.")
     return " ".join(parts)

@@ -35,6 +35,7 @@ from tap_intercom.records.privacy import Private
 from tap_intercom.settings import Settings, load
 from tap_intercom.streams import STREAMS, root_of, stream_of
 from tap_intercom.times import DAY_SECONDS
+from tap_intercom.versions import ON_TRUST, is_described
 from tap_intercom.windows import Window
 
 FORMATS = ("text", "json")
@@ -363,6 +364,7 @@ def _about(workspace: Workspace, client: Client, settings: Settings) -> dict[str
             "admin": workspace.admin,
         },
         "api_version": settings.api_version,
+        "api_version_has_description": is_described(settings.version),
         "rate_limit": limit
         and {
             "limit": limit.limit,
@@ -386,7 +388,8 @@ def _text(
         f"Workspace {workspace['name']} ({workspace['id']}), region {workspace['region']}, "
         f"timezone {workspace['timezone']}, as {workspace['admin']}"
     )
-    yield from _wrapped(f"API version {about['api_version']}")
+    trust = "" if about["api_version_has_description"] else f", {ON_TRUST}"
+    yield from _wrapped(f"API version {about['api_version']}{trust}")
     yield from _wrapped(
         f"Rate limit: {limit['remaining']:,} of {limit['limit']:,} requests left in this "
         f"ten-second window; the tap uses at most {limit['share']:.0%}"

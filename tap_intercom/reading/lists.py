@@ -60,6 +60,9 @@ class ListStream(Stream):
             places = self._new_places(reader, answer, tally)
             page = reader.with_lists(reader.read(answer, places))
             yield page.batch
+            if self.oldest_first and tally.is_sorted and run.wants(self.name, tally.last):
+                # Later pages have nothing older, so the next run may continue from here.
+                yield Batch(reached={self.name: tally.last or 0})
             for name, found in page.parents.items():
                 parents.setdefault(name, []).extend(found)
         if parents:

@@ -31,7 +31,7 @@ class ListPass(PassCheck):
     """
 
     def __init__(self, stream: Stream, since: int | None, known: set[int]) -> None:
-        super().__init__(newest_first=True, instants=stream.instants, id_field=stream.id_field)
+        super().__init__(not stream.oldest_first, stream.instants, stream.id_field)
         self.known = known
         self.is_cut = False
         self._instant = stream.instant

@@ -18,6 +18,7 @@ import orjson
 
 from tap_intercom.breadcrumbs import Breadcrumb
 from tap_intercom.records.coerce import without_keywords
+from tap_intercom.versions import PREVIEW, Version, version_of
 
 NOTES = frozenset({"references", "copy_of", "since", "x-personal"})
 
@@ -37,24 +38,26 @@ def without_notes(schema: Schema) -> Schema:
     return bare
 
 
-def of_version(schema: Mapping[str, Any], version: tuple[int, int]) -> Schema:
-    """Return an annotated schema without the fields that an API version never fills."""
+def of_version(schema: Mapping[str, Any], version: Version) -> Schema:
+    """Return an annotated schema without the fields that an API version never fills.
+
+    Intercom may send a field of Preview in other versions before it documents that (API-L2).
+    """
     kept = dict(schema)
     if "properties" in schema:
         kept["properties"] = {
             name: of_version(field, version)
             for name, field in schema["properties"].items()
-            if version >= first_version(field)
+            if version >= first_version(field) or first_version(field) == PREVIEW
         }
     if "items" in schema:
         kept["items"] = of_version(schema["items"], version)
     return kept
 
 
-def first_version(field: Mapping[str, Any]) -> tuple[int, int]:
+def first_version(field: Mapping[str, Any]) -> Version:
     """Return the first API version that fills a field."""
-    major, minor = field.get("since", "0.0").split(".")
-    return int(major), int(minor)
+    return version_of(field.get("since", "0.0"))
 
 
 def copies(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +18,7 @@ from tap_intercom.records.parsing import exact_json
 from tap_intercom.records.typed_records import TypedRecord, values_of
 from tap_intercom.settings import Settings
 from tap_intercom.times import epoch_seconds
+from tap_intercom.versions import FIRST, PREVIEW, Version
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class MissingPermission(NamedTuple):
 class OlderColumn(NamedTuple):
     """The schema of a column in API versions before `until`, the first version without it."""
 
-    until: tuple[int, int]
+    until: Version
     schema: Mapping[str, Any]
 
 
@@ -87,6 +87,7 @@ class Stream:
     id_field: the field that identifies a record of a list.
     has_documented_order: whether Intercom documents the order of a list that is newest first.
     is_append_only: whether records neither leave that list nor change in it.
+    oldest_first: whether Intercom documents that a list begins with the oldest record.
     is_selected_by_default: whether a run without a catalog reads it.
     rows_of: the table that its rows belong to, if that is not its own.
     advice: what to know before selecting it, for the documentation.
@@ -101,8 +102,8 @@ class Stream:
     replication_key: ClassVar[str | None] = None
     permission: ClassVar[str]
     request_cost: ClassVar[str] = "1"
-    first_version: ClassVar[tuple[int, int]] = (2, 7)
-    last_version: ClassVar[tuple[int, int]] = (sys.maxsize, 0)
+    first_version: ClassVar[Version] = FIRST
+    last_version: ClassVar[Version] = PREVIEW
     nested: ClassVar[Mapping[str, str]] = {}
     lists: ClassVar[Sequence[NestedList]] = ()
     embedded: ClassVar[Sequence[EmbeddedStream]] = ()
@@ -122,6 +123,7 @@ class Stream:
     id_field: ClassVar[str] = "id"
     has_documented_order: ClassVar[bool] = True
     is_append_only: ClassVar[bool] = False
+    oldest_first: ClassVar[bool] = False
     is_selected_by_default: ClassVar[bool] = False
     rows_of: ClassVar[str] = ""
     advice: ClassVar[str | None] = None

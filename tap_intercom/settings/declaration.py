@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
@@ -23,7 +22,6 @@ from tap_intercom.settings.kinds import (
     DETECTION,
     HEADER_TEXT,
     INSTANT,
-    LAST_VERSION,
     LOOKBACK,
     NAMES,
     PATTERNS,
@@ -38,6 +36,7 @@ from tap_intercom.settings.kinds import (
     choice,
 )
 from tap_intercom.settings.sources import Given, from_environment, from_file
+from tap_intercom.versions import DEFAULT, Version, text_of, trust_text, version_of
 
 LOGGER = logging.getLogger("tap_intercom")
 LOOKBACK_SECONDS = 600
@@ -104,9 +103,10 @@ class Settings:
         note="from region",
     )
     api_version: str = _setting(
-        "Version of Intercom's API; discovery leaves out streams that it does not have.",
+        "Version of Intercom's API; discovery leaves out streams that it does not have. "
+        + trust_text(),
         API_VERSION,
-        f"2.{LAST_VERSION}",
+        text_of(DEFAULT),
     )
     page_size: int | None = _setting(
         "Records per page; reduce it if pages time out.",
@@ -255,12 +255,9 @@ class Settings:
         return hosts.get(host)
 
     @property
-    def version(self) -> tuple[int, int]:
-        """`api_version` as comparable numbers, (2, 9) < (2, 16); Preview is above all."""
-        if self.api_version == "Preview":
-            return (sys.maxsize, 0)
-        major, minor = self.api_version.split(".")
-        return (int(major), int(minor))
+    def version(self) -> Version:
+        """`api_version` in a form that compares."""
+        return version_of(self.api_version)
 
     def lookback(self, stream: str) -> int:
         """Return how many seconds a stream's bookmark stays behind the start of its run."""

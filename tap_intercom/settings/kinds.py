@@ -13,9 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tap_intercom.times import epoch_seconds
-
-FIRST_VERSION, LAST_VERSION = 7, 16
-
+from tap_intercom.versions import ACCEPTED, FIRST, LAST, text_of, version_of
 
 # What people copy with a token from an example of a request.
 _SCHEME = re.compile(r"(authorization\s*:\s*)?bearer\b", re.IGNORECASE)
@@ -165,13 +163,10 @@ def _base_url(value: Any) -> str:
 
 
 def _api_version(value: Any) -> str:
-    text = str(value).strip()
-    if text.lower() == "preview":
-        return "Preview"
-    number = re.fullmatch(r"2\.(\d{1,2})", text, re.ASCII)
-    if not number or not FIRST_VERSION <= int(number[1]) <= LAST_VERSION:
+    version = version_of(str(value).strip())
+    if version not in ACCEPTED:
         raise ValueError
-    return text
+    return text_of(version)
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -253,7 +248,6 @@ def _search_filters(value: Any) -> dict[str, dict[str, Any]]:
 
 _DETECTION_CHOICE = choice("off", "table", "column")
 _TEXT: Mapping[str, Any] = {"type": "string"}
-_VERSIONS = [*(f"2.{minor}" for minor in range(FIRST_VERSION, LAST_VERSION + 1)), "Preview"]
 _SECONDS = {"type": "integer", "minimum": 0}
 
 DETECTION = Kind(_DETECTION_CHOICE.allowed, _detection, _DETECTION_CHOICE.schema)
@@ -278,9 +272,9 @@ BASE_URL = Kind(
     {"type": "string", "format": "uri"},
 )
 API_VERSION = Kind(
-    f"2.{FIRST_VERSION} to 2.{LAST_VERSION}, or Preview",
+    f"{text_of(FIRST)} to {text_of(LAST)}, or Preview",
     _api_version,
-    {"type": "string", "enum": _VERSIONS},
+    {"type": "string", "enum": [text_of(each) for each in ACCEPTED]},
 )
 LOOKBACK = Kind(
     "a whole number, at least 0, or an object {stream: number}",

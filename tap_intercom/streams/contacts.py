@@ -16,6 +16,8 @@ from tap_intercom.reading.search import SearchStream
 from tap_intercom.reading.stream import EmbeddedStream, Probe, Stream, list_of, record_hash
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
+from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
+from tap_intercom.versions import PREVIEW
 
 DATA_ATTRIBUTES = "/data_attributes"
 USERS_AND_COMPANIES = "Read and list users and companies"
@@ -370,7 +372,30 @@ class CustomObjectInstances(ListStream):
         return sorted(types)
 
 
+class ContactActivities(ListStream):
+    """Source: GET /contacts/activities.
+
+    Intercom cannot filter the log by time, so each run reads all of it (API-L2).
+    """
+
+    summary = (
+        "One record per contact that was created, deleted or merged, or that got another role."
+    )
+    name = "contact_activities"
+    path = "/contacts/activities"
+    permission = USERS_AND_COMPANIES
+    request_cost = "1 per 150 entries of the whole log"
+    first_version = PREVIEW
+    replication_key = "created_at"
+    instant_field = "created_at"
+    is_append_only = True
+    oldest_first = True
+    not_sent_again = NOT_DOCUMENTED_AGE
+    paging = ByCursor(150)
+
+
 STREAMS = (
+    ContactActivities(),
     ContactAttributes(),
     Contacts(),
     CustomObjectInstances(),

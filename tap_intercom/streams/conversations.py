@@ -36,6 +36,7 @@ from tap_intercom.reading.stream import (
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
+from tap_intercom.versions import PREVIEW
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -583,10 +584,21 @@ class Macros(ListStream):
         return {"updated_since": max(min(starts) - 1, 0)}
 
 
+class SlaRules(ListStream):
+    """Source: GET /sla_rules."""
+
+    summary = "One record per SLA rule, including archived ones."
+    name = "sla_rules"
+    path = "/sla_rules"
+    permission = READ_CONVERSATIONS
+    first_version = PREVIEW
+
+
 STREAMS = (
     Calls(),
     ConversationAttributes(),
     Conversations(),
     DeletedConversations(),
     Macros(),
+    SlaRules(),
 )

@@ -203,6 +203,30 @@ class Audiences(ListStream):
     paging = Numbered(50)
 
 
+class Folders(ListStream):
+    """Source: GET /folders."""
+
+    summary = "One record per folder of articles and other content."
+    name = "folders"
+    path = "/folders"
+    permission = NOT_DOCUMENTED
+    request_cost = "1 per 150 folders"
+    first_version = (2, 17)
+    paging = Numbered(150, has_guessed_size=True)
+
+
+class DynamicContents(ListStream):
+    """Source: GET /dynamic_contents."""
+
+    summary = "One record per text that articles insert, with its variations."
+    name = "dynamic_contents"
+    path = "/dynamic_contents"
+    permission = "Read dynamic content"
+    request_cost = "1 per 50 dynamic contents"
+    first_version = (2, 17)
+    paging = Numbered(50)
+
+
 class ContentImportSources(ListStream):
     """Source: GET /ai/content_import_sources."""
 
@@ -233,7 +257,9 @@ STREAMS = (
     Collections(),
     ContentImportSources(),
     ContentSnippets(),
+    DynamicContents(),
     ExternalPages(),
+    Folders(),
     HelpCenters(),
     InternalArticles(),
     Newsfeeds(),

@@ -17,6 +17,7 @@ from tap_intercom.reading.stream import EmbeddedStream, Probe, list_of
 from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.settings import Settings
 from tap_intercom.times import DAY_SECONDS
+from tap_intercom.versions import LAST
 from tap_intercom.windows import Window, spans
 
 READ_ADMINS = "Read admins"
@@ -58,6 +59,16 @@ class Admins(ListStream):
         if isinstance(avatar, str):
             record["avatar"] = {"image_url": avatar}
         return record
+
+
+class Roles(ListStream):
+    """Source: GET /roles."""
+
+    summary = "One record per role that a teammate may have."
+    name = "roles"
+    path = "/roles"
+    permission = NOT_DOCUMENTED
+    first_version = (2, 18)
 
 
 class TeamAdmin(EmbeddedStream):
@@ -287,7 +298,7 @@ class IpAllowlist(ListStream):
     permission = "IP allowlist"
     first_version = (2, 14)
     # Every numbered version has it, Preview does not (API-L2).
-    last_version = (2, 99)
+    last_version = LAST
     key_properties = ("workspace_id",)
     parse_response = one_object
 
@@ -312,6 +323,7 @@ STREAMS = (
     EmailSettings(),
     IpAllowlist(),
     OfficeHoursSchedules(),
+    Roles(),
     Tags(),
     Teams(),
 )

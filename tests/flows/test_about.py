@@ -95,7 +95,7 @@ def test_the_sample_is_valid(told: dict[str, Any]) -> None:
     [
         ("region", "mars", "eu"),
         ("api_version", "2.6", "2.7"),
-        ("api_version", "2.17", "Preview"),
+        ("api_version", "2.19", "Preview"),
         ("page_size", 0, 1),
         ("concurrency", 1.5, 3),
         ("rate_limit_share", 0, 1),

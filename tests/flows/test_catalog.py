@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from api_versions import DEFAULT_TABLES
 from conftest import Output, Tap, run_tap, selecting
 from jsonschema import Draft4Validator  # type: ignore[import-untyped]
 from singer.catalog import Catalog
@@ -16,7 +17,6 @@ from truth import FULL_TABLE, HASHED, STREAMS, assert_singer, assert_true
 
 from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.records.coerce import without_descriptions
-from tap_intercom.streams import STREAMS as EVERY_STREAM
 
 Metadata = dict[tuple[str, ...], dict[str, Any]]
 
@@ -70,8 +70,8 @@ def streams_in_order(output: Output) -> list[str]:
 
 
 def test_discovery_finds_all_streams(discovered: dict[str, Any]) -> None:
-    assert [each["tap_stream_id"] for each in discovered["streams"]] == list(EVERY_STREAM)
-    assert [each["stream"] for each in discovered["streams"]] == list(EVERY_STREAM)
+    assert [each["tap_stream_id"] for each in discovered["streams"]] == DEFAULT_TABLES
+    assert [each["stream"] for each in discovered["streams"]] == DEFAULT_TABLES
 
 
 def test_what_is_beyond_the_core_is_not_read_unless_it_is_selected(
@@ -316,7 +316,7 @@ class TestCustomAttributes:
         output = run_tap("--config", tap.config(), "--discover")
         assert output.code == 0
         catalog = json.loads(output.stdout)
-        assert [each["tap_stream_id"] for each in catalog["streams"]] == list(EVERY_STREAM)
+        assert [each["tap_stream_id"] for each in catalog["streams"]] == DEFAULT_TABLES
         for stream, model in (
             ("contacts", "contact"),
             ("companies", "company"),

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from api_versions import DEFAULT_TABLES
 from conftest import Tap, run_tap, selecting
 from permissions import permissions_of
 from truth import STREAMS as CORE
 
 from intercom_sandbox.sample import generate
 from tap_intercom.streams import STREAMS, root_of
+from tap_intercom.versions import PREVIEW, Version, is_described, text_of
 
 USERS_AND_COMPANIES = "Read and list users and companies"
 
@@ -42,7 +44,11 @@ class Check:
 
     @property
     def unreachable(self) -> dict[str, str]:
-        return {name: found for name, found in self.results.items() if found != "reachable"}
+        """What is wrong with the streams that the default version has."""
+        return {name: self.results[name] for name in DEFAULT_TABLES if not self.is_read(name)}
+
+    def is_read(self, name: str) -> bool:
+        return self.results[name] == "reachable"
 
 
 def run(*arguments: str) -> Check:
@@ -56,12 +62,12 @@ def check(tap: Tap, *arguments: str, **settings: Any) -> Check:
 
 def family(*streams: str) -> set[str]:
     """These streams, and those that are read with them."""
-    return {name for name in STREAMS if {name, root_of(name)} & {*streams}}
+    return {name for name in DEFAULT_TABLES if {name, root_of(name)} & {*streams}}
 
 
 def refused_without(*permissions: str) -> set[str]:
     """The streams that are read with one for which only these permissions are good."""
-    needed = {name: permissions_of(root_of(name)) for name in STREAMS}
+    needed = {name: permissions_of(root_of(name)) for name in DEFAULT_TABLES}
     return {name for name, asked in needed.items() if asked and asked <= {*permissions}}
 
 
@@ -77,6 +83,33 @@ def test_all_streams_are_reachable_with_all_permissions(tap: Tap) -> None:
     assert checked.unreachable == {}
     assert [name for name, row in checked.streams.items() if row["selected"]] == sorted(CORE)
     assert checked.log == ""
+
+
+@pytest.mark.parametrize("version", [(2, 7), (2, 18), PREVIEW], ids=text_of)
+def test_what_a_version_lacks_is_named_and_not_asked_for(tap: Tap, version: Version) -> None:
+    checked = check(tap, api_version=text_of(version))
+    lacking = [each for each in STREAMS.values() if not checked.is_read(each.name)]
+    assert {checked.results[each.name] for each in lacking} <= {"not in this version"}
+    assert [each.name for each in lacking] == [
+        name
+        for name, each in STREAMS.items()
+        if not each.first_version <= version <= each.last_version
+    ]
+    asked = {request.path for request in tap.sandbox.requests}
+    only_lacking = {each.path for each in lacking if each.path} - {
+        each.path for each in STREAMS.values() if each not in lacking
+    }
+    assert asked & only_lacking == set()
+    assert checked.document["api_version_has_description"] == is_described(version)
+
+
+@pytest.mark.parametrize(("version", "is_told"), [("2.16", False), ("2.18", True)])
+def test_a_version_without_a_description_is_taken_on_trust(
+    tap: Tap, version: str, is_told: bool
+) -> None:
+    text = run("check", "--config", tap.config(api_version=version)).text
+    assert f"API version {version}" in text
+    assert ("taken on trust" in text) == is_told
 
 
 def test_records_are_counted_where_intercom_tells(tap: Tap) -> None:

@@ -12,19 +12,19 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from api_versions import DEFAULT_TABLES
 from conftest import Output, Tap
 from description import DESCRIPTION, examples
 from paths import TESTS
 from truth import STREAMS as CORE
 
 from intercom_sandbox import Sandbox, generate
-from tap_intercom.streams import STREAMS
 
 ENDPOINTS = json.loads((TESTS / "endpoints.json").read_text("utf-8"))
 # Exports are files, what is deleted is found out by comparing, and attachments store files.
 BEYOND_THE_CORE = sorted(
     name
-    for name in STREAMS.keys() - set(CORE) - {"deletions", "attachments"}
+    for name in set(DEFAULT_TABLES) - set(CORE) - {"deletions", "attachments"}
     if not name.startswith("content_export_")
 )
 

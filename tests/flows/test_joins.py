@@ -127,7 +127,8 @@ def refer_from_knowledge(workspace: Workspace, people: dict[str, dict[str, Any]]
     workspace.update_record("articles", article, tags={"type": "tag.list", "tags": tags})
     audiences = [int(each) for each in workspace.record_keys("audiences")]
     article = workspace.record_keys("internal_articles")[-1]
-    workspace.update_record("internal_articles", article, audience_ids=audiences)
+    tagged = {"type": "tag.list", "tags": tags}
+    workspace.update_record("internal_articles", article, audience_ids=audiences, tags=tagged)
 
 
 def tags_by(tag: str, who: dict[str, Any]) -> list[dict[str, Any]]:
@@ -158,14 +159,17 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tap = Tap(sandbox, tmp_path_factory.mktemp("joins"))
         settings["attachments_dir"] = str(tap.folder / "files")
         settings["known_ids_file"] = str(tap.folder / "known.ids")
-        catalog = selecting(tap.discover(**settings), *STREAMS)
-        first = tap.sync(catalog=catalog, **settings)
+        newest = {"api_version": "Preview", **settings}
+        catalog = selecting(tap.discover(**newest), *STREAMS)
+        first = tap.sync(catalog=catalog, **newest)
         gone(workspace)
-        second = tap.sync(catalog=catalog, state=first.state, **settings)
-    for output in (first, second):
+        second = tap.sync(catalog=catalog, state=first.state, **newest)
+        # Preview no longer has this one.
+        third = tap.sync("ip_allowlist", **settings)
+    for output in (first, second, third):
         assert output.code == 0, output.log
     written = tap.folder / "messages.jsonl"
-    written.write_bytes(first.stdout + second.stdout)
+    written.write_bytes(first.stdout + second.stdout + third.stdout)
     return written
 
 

@@ -1115,17 +1115,17 @@ def test_the_command_tells_what_it_needs() -> None:
 
 @lru_cache(maxsize=1)
 def nullable_description() -> dict[str, Any]:
-    loaded: dict[str, Any] = _nullable(description())
+    loaded: dict[str, Any] = nullable(description())
     return loaded
 
 
-def _nullable(node: Any) -> Any:
+def nullable(node: Any) -> Any:
     """OpenAPI's `nullable` in the words of JSON Schema."""
     if isinstance(node, list):
-        return [_nullable(each) for each in node]
+        return [nullable(each) for each in node]
     if not isinstance(node, dict):
         return node
-    node = {name: _nullable(value) for name, value in node.items()}
+    node = {name: nullable(value) for name, value in node.items()}
     if node.pop("nullable", None) is True:
         return {"anyOf": [node, {"type": "null"}]}
     return node

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from description import DESCRIBED_AS, ENDPOINTS
+from description import DESCRIBED_AS, ENDPOINTS, newest_description
 from jsonschema import Draft4Validator, RefResolver  # type: ignore[import-untyped]
-from test_sandbox import Caller, code, leaves, nullable_description, serving
+from test_sandbox import Caller, code, leaves, nullable, serving
 
 from intercom_sandbox import Workspace, generate
 from intercom_sandbox.options import PERMISSIONS
 from intercom_sandbox.resource import Resource
 from intercom_sandbox.resource_store import milliseconds
 from intercom_sandbox.resources import RESOURCES
+from intercom_sandbox.versions import PREVIEW, version_text
 
 NOW = 1_780_000_000
 # Contacts and tickets refer to these, whatever other records there are.
@@ -39,9 +41,20 @@ every_paged_list = pytest.mark.parametrize("resource", PAGED, ids=lambda each: e
 
 @pytest.fixture(scope="module")
 def sample() -> Iterator[Caller]:
-    """The default sample, which no test edits."""
+    """The default sample in the newest version, which no test edits."""
     with serving(generate(seed=1, now=NOW), clock=lambda: NOW) as caller:
+        caller.session.headers["Intercom-Version"] = "Preview"
         yield caller
+
+
+def newest(path: str) -> dict[str, str]:
+    """The header for the newest version that has a path."""
+    ends = {each.path: each.until for each in LISTED if each.until < PREVIEW}
+    return {"Intercom-Version": version_text(ends.get(path, PREVIEW))}
+
+
+def truth(caller: Caller, resource: Resource) -> list[dict[str, Any]]:
+    return caller.sandbox.truth(resource.name, PREVIEW)
 
 
 def paths(caller: Caller, resource: Resource) -> dict[str | None, str]:
@@ -53,7 +66,7 @@ def paths(caller: Caller, resource: Resource) -> dict[str | None, str]:
 
 
 def get(caller: Caller, path: str, **parameters: object) -> dict[str, Any]:
-    response = caller.get(path, params=parameters)
+    response = caller.get(path, params=parameters, headers=newest(path))
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
     return body
@@ -122,7 +135,7 @@ def as_listed(resource: Resource, record: dict[str, Any]) -> Any:
 
 @every_list
 def test_a_list_gives_all_records_of_its_table(sample: Caller, resource: Resource) -> None:
-    records = sample.sandbox.truth(resource.name)
+    records = truth(sample, resource)
     assert records
     for parent_id, path in paths(sample, resource).items():
         expected = [
@@ -144,7 +157,8 @@ def test_sizes_of_pages_have_a_default_and_a_maximum(sample: Caller, resource: R
         pages = answer if resource.paging == "numbers_on_top" else answer["pages"]
         assert pages["per_page"] == expected
     for wrong in (maximum + 1, 0, "many"):
-        response = sample.get(path, params={**parameters, "per_page": str(wrong)})
+        asked = {**parameters, "per_page": str(wrong)}
+        response = sample.get(path, params=asked, headers=newest(path))
         assert code(response) == (400, "parameter_invalid")
 
 
@@ -183,9 +197,10 @@ def test_a_missing_permission_is_refused(sample: Caller, resource: Resource) -> 
     options = sample.sandbox.options
     options.permissions = set(PERMISSIONS) - set(resource.permissions)
     try:
-        assert code(sample.get(path, params=parameters)) == (403, "token_unauthorized")
+        refused = sample.get(path, params=parameters, headers=newest(path))
+        assert code(refused) == (403, "token_unauthorized")
         options.permissions = {resource.permissions[0]}
-        assert sample.get(path, params=parameters).status_code == 200
+        assert get(sample, path, **(parameters or {}))
     finally:
         options.permissions = set(PERMISSIONS)
 
@@ -195,15 +210,15 @@ def test_lists_came_with_versions(sample: Caller, resource: Resource) -> None:
     path = next(iter(paths(sample, resource).values()))
 
     def asked(version: tuple[int, int]) -> Any:
-        headers = {"Intercom-Version": ".".join(map(str, version))}
+        headers = {"Intercom-Version": version_text(version)}
         return sample.get(path, params=EVERYTHING.get(resource.name), headers=headers)
 
-    major, minor = resource.since
-    if resource.since == (0, 0):
-        assert asked((2, 7)).status_code == 200
-    else:
-        assert asked(resource.since).status_code == 200
-        assert code(asked((major, minor - 1))) == (400, "intercom_version_invalid")
+    versions = [*((2, minor) for minor in range(7, 19)), PREVIEW]
+    for version in versions:
+        if resource.since <= version <= resource.until:
+            assert asked(version).status_code == 200
+        else:
+            assert code(asked(version)) == (400, "intercom_version_invalid")
 
 
 @pytest.mark.parametrize(
@@ -262,7 +277,7 @@ def test_deleted_conversations_are_listed_in_both_directions(sample: Caller) -> 
 
 def test_only_a_single_article_has_statistics(sample: Caller) -> None:
     statistics = {each["article_id"]: each for each in sample.sandbox.truth("article_statistics")}
-    for article in sample.sandbox.truth("articles"):
+    for article in truth(sample, RESOURCES["articles"]):
         expected = as_listed(RESOURCES["article_statistics"], statistics[article["id"]])
         assert get(sample, f"/articles/{article['id']}") == {**article, "statistics": expected}
     assert all("statistics" not in each for each in get(sample, "/articles")["data"])
@@ -422,7 +437,7 @@ def test_the_sample_is_the_same_for_a_seed_and_leaves_other_records_alone() -> N
 def test_keys_tell_records_apart_and_times_are_in_the_period(
     sample: Caller, resource: Resource
 ) -> None:
-    records = sample.sandbox.truth(resource.name)
+    records = truth(sample, resource)
     keys = {tuple(each[field] for field in resource.key) for each in records}
     assert len(keys) == len(records)
     for record in records:
@@ -443,12 +458,19 @@ KNOWN_DEVIATIONS = {
 TEMPLATES = {re.sub(r"\{\w+\}", "{id}", each): each for each in ENDPOINTS}
 
 
+@lru_cache(maxsize=1)
+def described() -> dict[str, Any]:
+    """What the descriptions and the documentation say of the newest version."""
+    loaded: dict[str, Any] = nullable(newest_description())
+    return loaded
+
+
 def faults_against(endpoint: str, answer: object) -> list[str]:
     """What is wrong with the answer of an endpoint, apart from the known deviations."""
     template = TEMPLATES[endpoint].removeprefix("GET ")
-    operation = nullable_description()["paths"][template]["get"]
+    operation = described()["paths"][template]["get"]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    validator = Draft4Validator(schema, resolver=RefResolver.from_schema(nullable_description()))
+    validator = Draft4Validator(schema, resolver=RefResolver.from_schema(described()))
     found = []
     for error in leaves(validator.iter_errors(answer)):
         path = ".".join(map(str, error.absolute_path))
@@ -478,7 +500,7 @@ ELSEWHERE = {"tags": {"applied_at", "applied_by"}}
 def fields_of(schema: dict[str, Any]) -> set[str]:
     """The fields of an object, or of all the objects that it may be."""
     if "$ref" in schema:
-        schemas = nullable_description()["components"]["schemas"]
+        schemas = described()["components"]["schemas"]
         return fields_of(schemas[schema["$ref"].rpartition("/")[2]])
     choices = [each for word in ("allOf", "anyOf", "oneOf") for each in schema.get(word, ())]
     return set(schema.get("properties", ())).union(*map(fields_of, choices))
@@ -490,9 +512,9 @@ def fields_of(schema: dict[str, Any]) -> set[str]:
 def test_the_sample_has_every_field_of_the_official_description(
     sample: Caller, resource: Resource
 ) -> None:
-    schemas = nullable_description()["components"]["schemas"]
+    schemas = described()["components"]["schemas"]
     wanted = fields_of(schemas[DESCRIBED_AS[resource.name]])
-    records = sample.sandbox.truth(resource.name)
+    records = truth(sample, resource)
     filled = {field for each in records for field, value in each.items() if value is not None}
     assert wanted
     assert wanted - filled == ELSEWHERE.get(resource.name, set())

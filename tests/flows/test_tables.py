@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from api_versions import DEFAULT_TABLES, settings_for, version_of_runs
 from conftest import Output, Tap
 from truth import STREAMS as CORE
 from truth import differences, instant_text, split_attributes, with_values
@@ -17,6 +18,7 @@ from intercom_sandbox import Sandbox, Workspace, generate
 from tap_intercom.reading.stream import record_hash
 from tap_intercom.records.coerce import without_descriptions
 from tap_intercom.streams import STREAMS
+from tap_intercom.versions import DEFAULT, Version
 
 # Exports, deletions and files have tests of their own: they are read by other means than lists.
 TABLES = sorted(
@@ -24,6 +26,7 @@ TABLES = sorted(
     for name in STREAMS.keys() - set(CORE) - {"attachments", "deletions"}
     if not name.startswith("content_export_")
 )
+OF_DEFAULT = [name for name in TABLES if name in DEFAULT_TABLES]
 INCREMENTAL = [name for name in TABLES if STREAMS[name].is_incremental]
 FULL = [name for name in TABLES if not STREAMS[name].is_incremental]
 FAULTS_SHOWN = 10
@@ -45,12 +48,14 @@ def key_of(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(record[column]) for column in STREAMS[name].key_properties)
 
 
-def expected_records(workspace: Workspace, name: str) -> dict[tuple[str, ...], Record]:
+def expected_records(
+    workspace: Workspace, name: str, version: Version = DEFAULT
+) -> dict[tuple[str, ...], Record]:
     """Intercom's rows by key; what a run makes itself is put in or left out."""
     found = {}
     of_tickets = workspace.truth("ticket_type_attributes") if name == "tickets" else []
     types = {each["name"]: each["data_type"] for each in of_tickets}
-    for record in workspace.truth(name):
+    for record in workspace.truth(name, version):
         if name == "events":
             names = ("contact_id", "event_name", "created_at", "id", "metadata")
             record["_sdc_record_hash"] = record_hash([record.get(each) for each in names])
@@ -66,7 +71,9 @@ def expected_records(workspace: Workspace, name: str) -> dict[tuple[str, ...], R
     return found
 
 
-def assert_rows(output: Output, workspace: Workspace, name: str) -> None:
+def assert_rows(
+    output: Output, workspace: Workspace, name: str, version: Version = DEFAULT
+) -> None:
     """Every row of a table is there, equal to the truth, and valid against its SCHEMA."""
     schema = output.schema(name)
     validator = jsonschema_rs.Draft7Validator(schema, validate_formats=True)
@@ -83,7 +90,7 @@ def assert_rows(output: Output, workspace: Workspace, name: str) -> None:
         parts = [record.pop("ticket_parts")["ticket_parts"] for record in arrived]
         assert any(parts)
     by_key = {key_of(name, record): record for record in arrived}
-    expected = expected_records(workspace, name)
+    expected = expected_records(workspace, name, version)
     missing, unknown = expected.keys() - by_key.keys(), by_key.keys() - expected.keys()
     problems += [f"{name}: {key} is missing" for key in missing]
     problems += [f"{name}: {key} is nobody's" for key in unknown]
@@ -107,7 +114,7 @@ def run_of_all(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -
         tap = Tap(sandbox, tmp_path_factory.mktemp("whole"))
         catalog = tap.discover()
         sandbox.requests.clear()
-        output = tap.sync(*CORE, *TABLES, catalog=catalog, custom_object_types=["Order"])
+        output = tap.sync(*CORE, *OF_DEFAULT, catalog=catalog, custom_object_types=["Order"])
         asked = Counter(
             (each.method, each.path, str(each.params), str(each.json)) for each in sandbox.requests
         )
@@ -128,7 +135,7 @@ def test_nothing_is_asked_for_twice(run_of_all: Whole) -> None:
     assert len(run_of_all.asked) > 500
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", OF_DEFAULT)
 def test_every_row_equals_the_truth(whole: Output, workspace: Workspace, name: str) -> None:
     assert workspace.truth(name), "the sample has no row, which would prove nothing"
     assert_rows(whole, workspace, name)
@@ -137,22 +144,25 @@ def test_every_row_equals_the_truth(whole: Output, workspace: Workspace, name: s
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_alone_is_whole_too(tap: Tap, workspace: Workspace, name: str) -> None:
     """A child or a row inside its parent does not need its parent to be selected."""
-    output = tap.sync(name, custom_object_types=["Order"], page_size=3)
+    settings: dict[str, Any] = settings_for(name)
+    output = tap.sync(name, custom_object_types=["Order"], page_size=3, **settings)
     assert output.code == 0, output.log
     assert output.log_lines("WARNING") == []
     assert {message.get("stream") for message in output.messages} <= {name, None}
-    assert_rows(output, workspace, name)
+    assert_rows(output, workspace, name, version_of_runs(name))
     if name in FULL:
         assert output.count("ACTIVATE_VERSION", name) == 1
 
 
 @pytest.mark.parametrize("name", INCREMENTAL)
 def test_a_second_run_has_nothing_old(tap: Tap, name: str) -> None:
-    first = tap.sync(name, custom_object_types=["Order"], lookback_seconds=0)
+    settings: dict[str, Any] = {"custom_object_types": ["Order"], "lookback_seconds": 0}
+    settings |= settings_for(name)
+    first = tap.sync(name, **settings)
     assert first.code == 0, first.log
     assert first.state["bookmarks"][name]["updated_at"]
     assert first.count("ACTIVATE_VERSION", name) == 0
-    second = tap.sync(name, state=first.state, custom_object_types=["Order"], lookback_seconds=0)
+    second = tap.sync(name, state=first.state, **settings)
     assert second.code == 0, second.log
     if name == "team_metrics":
         assert second.records(name)  # a snapshot of each run

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import table_runs
+from api_versions import DEFAULT_TABLES
 from conftest import RUN, Tap, selecting
 from databases import Database, Record, Schema, types_of
 from log_lines import without_times
@@ -24,6 +25,7 @@ from truth import differences, fits_63_bits, instant_text
 
 from intercom_sandbox import Sandbox, Workspace
 from intercom_sandbox.calls import Call
+from intercom_sandbox.versions import DEFAULT_VERSION, Version
 from tap_intercom.streams import STREAMS
 
 HALF_OF_A_PAIR = "\uf8ff"
@@ -121,8 +123,8 @@ class _Readable(Workspace):
     def __init__(self, workspace: Workspace) -> None:
         self.__dict__ = workspace.__dict__
 
-    def truth(self, stream: str) -> list[Record]:
-        return [_readable(record) for record in super().truth(stream)]
+    def truth(self, stream: str, version: Version = DEFAULT_VERSION) -> list[Record]:
+        return [_readable(record) for record in super().truth(stream, version)]
 
 
 def _readable(value: Any) -> Any:
@@ -175,7 +177,7 @@ class Loads:
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=LONGEST_RUN)
         self.catalog = json.loads(done.stdout)
         every = [each["tap_stream_id"] for each in self.catalog["streams"]]
-        assert set(every) >= STREAMS.keys()
+        assert set(every) >= {*DEFAULT_TABLES}
         self.select(*(each for each in every if each not in (*but, "attachments")))
 
     def select(self, *streams: str) -> None:

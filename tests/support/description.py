@@ -1,13 +1,16 @@
-"""What the official description of Intercom's API, version 2.16, says.
+"""What the official descriptions of Intercom's API say.
 
-Its names and types are in description.json, made by scripts/names_and_types.py. Its examples are
-not: tests that need them are skipped where the description is not beside the repository.
+The names and types of version 2.16 are in description.json, and what Preview adds to them in
+preview.json, both made by scripts/names_and_types.py. What only pages of documentation have is in
+documented.json, written by hand. The examples of the descriptions are in none of them: tests that
+need them are skipped where the descriptions are not beside the repository.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +21,10 @@ from paths import BESIDE, TESTS
 
 DESCRIPTION = BESIDE / "intercom-openapi" / "2.16.yaml"
 OLDER_DESCRIPTION = BESIDE / "intercom-openapi" / "2.12.yaml"
+PREVIEW_DESCRIPTION = BESIDE / "intercom-openapi" / "preview.yaml"
 NAMES_AND_TYPES = Path(__file__).with_name("description.json")
+OF_PREVIEW = Path(__file__).with_name("preview.json")
+DOCUMENTED = Path(__file__).with_name("documented.json")
 
 # The endpoints by method and path, each with the tables that it is read for, or with the reason why
 # not. `record` or `records`: the objects of the description that are not called as their table.
@@ -53,6 +59,21 @@ def description() -> dict[str, Any]:
     """Names and types: paths that can be read, and components; not to be changed."""
     table = json.loads(NAMES_AND_TYPES.read_text(encoding="utf-8"))
     return {"paths": table.pop("paths"), "components": table}
+
+
+@lru_cache(maxsize=1)
+def newest_description() -> dict[str, Any]:
+    """That of 2.16 with all that is newer; not to be changed."""
+    found = deepcopy(description())
+    schemas = found["components"]["schemas"]
+    for path in (OF_PREVIEW, DOCUMENTED):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        for name, operations in table["paths"].items():
+            found["paths"][name] = {**found["paths"].get(name, {}), **operations}
+        for name, schema in table["schemas"].items():
+            known = schemas.setdefault(name, {"type": "object"})
+            known["properties"] = {**known.get("properties", {}), **schema["properties"]}
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -18,12 +18,15 @@ EXCEPTIONS = {
             "newsfeeds.*",
             "audiences.*",
             "brands.*",
+            "dynamic_contents.*",
+            "folders.*",
         ),
         "content that the company writes for many readers",
     ),
     **dict.fromkeys(
         (
             "*role.name",
+            "roles.*",
             "*plan.name",
             "*tags.name",
             "*tags.tags.name",
@@ -48,6 +51,7 @@ EXCEPTIONS = {
             "*scorecards.name",
             "*.monitor_name",
             "*sla_name",
+            "sla_rules.name",
             "*team_name",
             "workspace.*",
             "content_export_overview.*",

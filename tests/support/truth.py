@@ -209,7 +209,7 @@ def expected_records(
                 workspace,
                 body_format,
             )
-            for raw in workspace.truth(stream)
+            for raw in workspace.truth(stream, version)
         ]
     return {key_of(stream, record): record for record in shaped_records}
 

@@ -5,23 +5,31 @@ endpoints.json lists them, by method and path as the official description writes
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from description import (
     DESCRIPTION,
+    DOCUMENTED,
     ENDPOINTS,
     NAMES_AND_TYPES,
-    description,
+    OF_PREVIEW,
+    PREVIEW_DESCRIPTION,
+    newest_description,
     tables_of,
     whole_description,
 )
 from paths import ROOT
+
+from tap_intercom.streams import STREAMS
+from tap_intercom.versions import PREVIEW
 
 TABLES = {path.stem for path in (ROOT / "tap_intercom" / "schemas").glob("*.json")}
 
@@ -39,39 +47,67 @@ def readable(document: Mapping[str, Any]) -> set[str]:
     }
 
 
-def test_names_and_types_are_those_of_the_description() -> None:
-    whole_description()
+def made_from(*descriptions: Path) -> bytes:
     made = subprocess.run(
-        [sys.executable, "scripts/names_and_types.py", str(DESCRIPTION)],
+        [sys.executable, "scripts/names_and_types.py", *map(str, descriptions)],
         cwd=ROOT,
         capture_output=True,
         check=True,
     )
-    assert made.stdout == NAMES_AND_TYPES.read_bytes(), "renew it with scripts/names_and_types.py"
+    return made.stdout
+
+
+def test_names_and_types_are_those_of_the_description() -> None:
+    whole_description()
+    made = made_from(DESCRIPTION)
+    assert made == NAMES_AND_TYPES.read_bytes(), "renew it with scripts/names_and_types.py"
+
+
+def test_what_preview_adds_is_what_its_description_says() -> None:
+    whole_description()
+    if not PREVIEW_DESCRIPTION.exists():
+        pytest.skip("the official description of Preview is not beside the repository")
+    made = made_from(PREVIEW_DESCRIPTION, DESCRIPTION)
+    assert made == OF_PREVIEW.read_bytes(), "renew it with scripts/names_and_types.py"
 
 
 def test_every_readable_endpoint_is_listed() -> None:
-    assert readable(description()) - ENDPOINTS.keys() == set()
+    assert readable(newest_description()) - ENDPOINTS.keys() == set()
 
 
 def test_every_listed_endpoint_is_there() -> None:
-    assert ENDPOINTS.keys() - readable(description()) == set()
+    assert ENDPOINTS.keys() - readable(newest_description()) == set()
+
+
+def test_what_is_documented_by_hand_has_no_description() -> None:
+    by_hand, described = (
+        {*table["paths"], *table["schemas"]}
+        for table in (json.loads(path.read_bytes()) for path in (DOCUMENTED, OF_PREVIEW))
+    )
+    assert by_hand
+    assert by_hand & described == set()
+
+
+def test_a_table_ends_with_the_version_that_no_longer_has_its_endpoint() -> None:
+    gone = json.loads(OF_PREVIEW.read_bytes())["gone"]
+    tables = {table for each in gone for table in tables_of(ENDPOINTS[each])}
+    assert tables == {name for name, each in STREAMS.items() if each.last_version < PREVIEW}
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("get", "/series"), ("post", "/companies/search"), ("post", "/export/series")],
+    [("get", "/series"), ("post", "/series/search"), ("post", "/export/series")],
 )
 def test_a_new_endpoint_is_missed(method: str, path: str) -> None:
-    newer = deepcopy(description())
+    newer = deepcopy(newest_description())
     newer["paths"][path] = {method: {"responses": {}}}
     assert readable(newer) - ENDPOINTS.keys() == {f"{method.upper()} {path}"}
 
 
 def test_a_new_endpoint_that_writes_is_not() -> None:
-    newer = deepcopy(description())
+    newer = deepcopy(newest_description())
     newer["paths"]["/series"] = {"post": {"responses": {}}, "delete": {"responses": {}}}
-    assert readable(newer) == readable(description())
+    assert readable(newer) == readable(newest_description())
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)

@@ -14,7 +14,7 @@ TAP, SANDBOX = "tap_intercom", "intercom_sandbox"
 
 # Each module or package of the tap may import those before it only.
 LAYERS = [
-    ["errors", "times", "descriptors", "breadcrumbs"],
+    ["errors", "times", "versions", "descriptors", "breadcrumbs"],
     ["log", "signals", "files", "text_table"],
     ["file_systems"],
     ["bar", "settings", "records", "windows", "known_ids", "shortfalls"],

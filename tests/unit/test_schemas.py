@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from description import DESCRIBED_AS as NAMED
-from description import description, description_of_2_12
+from description import description_of_2_12, newest_description
 from paths import BESIDE, ROOT
 from truth import STREAMS as KNOWN
 
@@ -491,7 +491,7 @@ def described_columns(component: str, *, is_older: bool = False) -> dict[str, st
 
     is_older: whether that of version 2.12 is meant; it has none of the fields of newer objects.
     """
-    described = description_of_2_12() if is_older else description()
+    described = description_of_2_12() if is_older else newest_description()
     schemas = described["components"]["schemas"]
 
     def walk(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
