@@ -25,6 +25,8 @@ from tap_intercom.streams import STREAMS
 KEY = "a key for tests"
 # The bookmarks of exports begin here: a job for each 90 days would take long.
 NOW = 1_700_000_000
+# Together they have all tables and columns.
+VERSIONS = ("2.16", "Preview")
 START = "2023-10-01T00:00:00Z"
 UNFILLED = {
     "attachments.reason": "the tap writes it for files that are not stored",
@@ -49,13 +51,14 @@ class Marked:
 
     tap: Tap
     warm_tap: WarmTap
-    catalog: dict[str, Any]
+    catalogs: dict[str, dict[str, Any]]
     temporary: Path
     files: Path
 
-    def run(self, **settings: Any) -> Output:
+    def run(self, version: str, **settings: Any) -> Output:
         arguments = self.tap.arguments(
-            catalog=self.catalog,
+            catalog=self.catalogs[version],
+            api_version=version,
             start_date=START,
             attachments_dir=str(self.files),
             known_ids_file=str(self.temporary / "known.ids"),
@@ -89,12 +92,16 @@ def marked(start_tap_on: Callable[..., Tap], warm_tap: WarmTap, tmp_path: Path) 
     marker = Marker()
     marker.fill(workspace)
     tap = start_tap_on(workspace, export_looks=1, clock=lambda: NOW)
-    catalog = warm_tap.run("--config", tap.config(), "--discover").messages[0]
+    catalogs = {
+        each: warm_tap.run("--config", tap.config(api_version=each), "--discover").messages[0]
+        for each in VERSIONS
+    }
     # The names of what the company set up become columns, and are public.
     marker.mark_answers(tap.sandbox)
-    selecting(catalog, *(each["tap_stream_id"] for each in catalog["streams"]))
+    for catalog in catalogs.values():
+        selecting(catalog, *(each["tap_stream_id"] for each in catalog["streams"]))
     (temporary := tmp_path / "temporary").mkdir()
-    return Marked(tap, warm_tap, catalog, temporary, tmp_path / "files")
+    return Marked(tap, warm_tap, catalogs, temporary, tmp_path / "files")
 
 
 def columns(output: Output) -> dict[str, set[str]]:
@@ -128,7 +135,7 @@ def is_public(column: str) -> bool:
 
 
 def test_marks_reach_all_personal_columns(marked: Marked) -> None:
-    found = columns(marked.run())
+    found = {column for version in VERSIONS for column in columns(marked.run(version))}
     missing = {
         path
         for path in personal_columns()
@@ -139,9 +146,12 @@ def test_marks_reach_all_personal_columns(marked: Marked) -> None:
     assert marked.left_in_files()
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("mode", ["hash", "drop"])
-def test_no_text_of_a_person_leaves_in_any_stream(marked: Marked, mode: str) -> None:
-    output = marked.run(personal_data=mode, hash_key=KEY, keep_fields={"attachments": ["path"]})
+def test_no_text_of_a_person_leaves_in_any_stream(marked: Marked, mode: str, version: str) -> None:
+    output = marked.run(
+        version, personal_data=mode, hash_key=KEY, keep_fields={"attachments": ["path"]}
+    )
     found = columns(output)
     assert not sorted(each for each in found if not is_public(each))
     assert not marks_in([each for each in output.messages if each["type"] != "RECORD"])
