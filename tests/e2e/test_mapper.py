@@ -117,7 +117,7 @@ def test_the_mapper_keeps_the_order_and_all_values(
     workspace = generate(seed=6, contacts=40, companies=10, conversations=12, parts=80, days=60)
     tap = start_tap_on(workspace)
     start = datetime.now(timezone.utc) - timedelta(days=60)
-    catalog = selecting(tap.discover(), *EVERY_STREAM)
+    catalog = selecting(tap.discover(), *(EVERY_STREAM.keys() - {"attachments"}))
     output = tap.sync(catalog=catalog, start_date=start.date().isoformat())
     assert output.code == 0, output.log
     config = tap.write("mapper.json", {"stream_maps": {}})

@@ -283,6 +283,9 @@ VARIABLES = {
     "companies_source": "list",
     "detect_deletes": "column",
     "known_ids_file": "/srv/ids",
+    "attachments_dir": "/srv/files",
+    "attachment_max_bytes": "5000",
+    "inline_images": "true",
     "custom_object_types": "Order,Invoice",
     "export_lookback_days": "7",
     "export_wait_seconds": "60",
@@ -290,6 +293,10 @@ VARIABLES = {
     "client_id": "an id",
     "client_secret": "geheim",
     "redirect_uri": "https://example.com",
+    "personal_data": "hash",
+    "hash_key": "geheim auch",
+    "hash_fields": '{"contacts": ["custom_attributes.plan"]}',
+    "keep_fields": '{"contacts": ["name", "location.*"]}',
     "strict": "yes",
 }
 
