@@ -8,6 +8,7 @@ from tap_intercom.attachments.keeper import Keeper
 from tap_intercom.errors import ConfigError, ContractError
 from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.intercom.export_jobs import ExportJobs
+from tap_intercom.intercom.tokens import lacking
 from tap_intercom.reading.read_ahead import ReadAhead
 from tap_intercom.reading.stream import Probe, Stream
 from tap_intercom.reading.stream_run import Opening, Selection, Shared, StreamRun
@@ -86,12 +87,10 @@ def use_equal_tokens(client: Client, settings: Settings, names: Collection[str])
         }
         for token, each in clients.items()
     }
-    in_common = set.intersection(*lacks.values())
-    for token, lacking in lacks.items():
-        if lacking > in_common:
-            lack = min(lacking - in_common)
-            reason = f"it lacks the permission {lack.permission}, and Intercom would leave out "
-            client.leave_out(token, reason + lack.left_out)
+    for token, more in lacking(lacks).items():
+        lack = min(more)
+        reason = f"it lacks the permission {lack.permission}, and Intercom would leave out "
+        client.leave_out(token, reason + lack.left_out)
 
 
 def groups(names: list[str], first: str | None) -> list[list[str]]:

@@ -27,6 +27,7 @@ from tap_intercom.files import read_catalog
 from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.intercom.pages import total_count, total_pages
 from tap_intercom.intercom.rate_limit import WINDOW_SECONDS
+from tap_intercom.intercom.tokens import lacking
 from tap_intercom.messages import write
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.search import DAY_MARGIN, SearchStream
@@ -326,21 +327,20 @@ def _differences_of_tokens(
 ) -> list[str]:
     """Return what some of several access tokens may not read, though others may."""
     clients = client.with_each_token()
-    checks = {each: _Check(clients[each], settings, workspace, {}) for each in clients}
-    lacking: dict[int, set[str]] = {each: set() for each in clients}
-    for token, check in checks.items() if len(checks) > 1 else ():
+    if len(clients) == 1:
+        return []
+    lacks: dict[int, set[str]] = {each: set() for each in clients}
+    for token, each in clients.items():
+        check = _Check(each, settings, workspace, {})
         for name in sorted(selected):
             finding = check.finding(name)
             if finding.result == NO_PERMISSION:
-                lacking[token].add(f"{finding.permission} ({name})")
+                lacks[token].add(f"{finding.permission} ({name})")
             elif finding.result == REACHABLE:
-                lacking[token].update(check.missing_permissions(name))
-    in_common = set.intersection(*lacking.values())
+                lacks[token].update(check.missing_permissions(name))
     return [
-        f"access_token: token {token + 1} lacks what another token has: "
-        + ", ".join(sorted(lacks - in_common))
-        for token, lacks in lacking.items()
-        if lacks > in_common
+        f"access_token: token {token + 1} lacks what another token has: {', '.join(sorted(more))}"
+        for token, more in lacking(lacks).items()
     ]
 
 

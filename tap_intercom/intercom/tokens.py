@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from tap_intercom.errors import AuthError
 
 LOGGER = logging.getLogger("tap_intercom")
 
+T = TypeVar("T")
+
 DEAD = "Intercom does not accept it"
+
+
+def lacking(lacks: Mapping[int, set[T]]) -> dict[int, set[T]]:
+    """Return what some tokens lack although others have it, by token."""
+    in_common = set.intersection(*lacks.values())
+    return {token: more for token, each in lacks.items() if (more := each - in_common)}
 
 
 class Tokens:
