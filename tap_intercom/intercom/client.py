@@ -166,7 +166,8 @@ class Client:
         self._clock_doubt = 0.0
         self._stream = ""
         self._patience_seconds = inf
-        self._own_tokens: Sequence[int] | None = None
+        # A single token needs no choice, which would cost each request the name of its endpoint.
+        self._own_tokens: Sequence[int] | None = [0] if count == 1 else None
         self._keeps_to_first_token = False
         self._hasty: dict[float, Client] = {}
         self.requests = Requests()
