@@ -193,8 +193,8 @@ hashed column is text. Logs and the state hold no personal value in any mode.
 }
 ```
 
-`keep_fields` and `hash_fields` name fields of a stream, as the tables below do. `*` stands for
-any text. `hash_fields` also works with `keep` and `drop`, and wins over `keep_fields`. A custom
+In `keep_fields` and `hash_fields`, write the names of fields as in the tables below. `*` stands
+for any text. `hash_fields` also works with `keep` and `drop`, and wins over `keep_fields`. A custom
 attribute is personal unless `keep_fields` names it. So is a column that the tap does not know.
 
 A column of a reporting dataset is personal unless Intercom's documentation names it as an id, a

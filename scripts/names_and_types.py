@@ -78,7 +78,7 @@ def beyond(newer: Table, older: Table) -> Table:
 
 
 def endpoint(method: str, path: str) -> str:
-    """An endpoint whatever its parameters are called: "GET /tags/{}"."""
+    """An endpoint without the names of its parameters: "GET /tags/{}"."""
     return f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}"
 
 

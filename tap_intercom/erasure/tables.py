@@ -88,7 +88,7 @@ class Table:
                 yield each
 
     def kinds_of_authors(self) -> dict[str, Condition]:
-        """Return the columns that are an author and no more, each with when it is a contact."""
+        """Return the columns that hold only an author, and when that author is a contact."""
         found = {}
         for each in self.authors:
             kind = _kind(each, self.schema)
@@ -148,7 +148,7 @@ class Table:
         return tuple(name for name in self.columns if name in found and name not in self.keys)
 
     def without_author(self) -> tuple[str, ...]:
-        """Return the personal columns of which nothing says whom they are about."""
+        """Return the personal columns that do not say whom they are about."""
         authored = {each.holders[0].name for each in self.authors}
         lists = {path for path, _, _ in self.lists}
         return tuple(
@@ -241,7 +241,7 @@ def _is_person(reference: Reference, depth: int, schema: Schema, person: Person)
 
 
 def _is_not(path: Path, person: Person) -> Condition:
-    """Whether an id is of another contact. Of whom Intercom no longer knows, it is empty."""
+    """Whether an id is that of another contact. It is empty if Intercom no longer knows them."""
     return Not(IsOneOf(path, (*person.ids, "")))
 
 

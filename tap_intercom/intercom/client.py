@@ -210,7 +210,7 @@ class Client:
         return {token: self._with_tokens([token]) for token in self._tokens.living}
 
     def leave_out(self, token: int, reason: str = DEAD) -> None:
-        """Send no more requests with an access token, and log why."""
+        """Stop using an access token, and log why."""
         self._tokens.leave_out(token, reason)
 
     def _with_tokens(self, tokens: Sequence[int]) -> Client:

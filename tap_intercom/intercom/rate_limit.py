@@ -176,7 +176,7 @@ class _Budget:
 class RateLimit:
     """Assigns turns to all threads of a run; it knows no requests, only when one may start.
 
-    Each access token has a budget of its own. The one that is due first sends the next request.
+    Each access token has its own budget. The token with the earliest turn sends the next request.
 
     tokens: how many access tokens there are. They are known by their positions.
     """
