@@ -405,6 +405,7 @@ class Api:
         return search.Language(
             lambda field: field in names or field.startswith("ticket_attribute."),
             fields.is_date,
+            dates_compare_inclusively=self.options.inclusive_operators,
             greater_includes_equal=self.options.greater_includes_equal,
         )
 

@@ -50,6 +50,7 @@ class Options:
     contact_days            what date filters on contacts are cut to: days of the workspace's
                             timezone, days of UTC, or nothing
     greater_includes_equal  whether `>` on conversations and tickets includes equal times
+    inclusive_operators     whether conversations and tickets take `>=` and `<=` on times
     sort_honoured           False: results come in an arbitrary order
     cursors                 a cursor continues after a value, or at a position in the current
                             result, so rows that leave let others slip past
@@ -99,6 +100,7 @@ class Options:
     clock_offset_seconds: float = 0.0
     contact_days: Literal["workspace", "utc", "exact"] = "workspace"
     greater_includes_equal: bool = False
+    inclusive_operators: bool = True
     sort_honoured: bool = True
     cursors: Literal["value", "position"] = "value"
     cursor_lifetime: int | None = None

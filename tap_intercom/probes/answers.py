@@ -55,7 +55,7 @@ class Refusals(Probe):
     endangers = "streams whose permission is missing"
     if_not = "The stream fails, but the message does not name the permission."
     facts = ("API-B2", "API-K20")
-    most_requests = 50
+    most_requests = 46
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         """Ask each endpoint for little."""

@@ -18,7 +18,7 @@ from tap_intercom.times import DAY_SECONDS
 
 SAMPLE_SIZE = 50
 LIST_SIZE = 150
-MOST_PAGES = 4
+MOST_PAGES = 3
 CURSOR_SECONDS = 60
 RECENT_SECONDS = DAY_SECONDS
 LAST_INSTANT = 2**31 - 1
@@ -138,6 +138,52 @@ class GreaterThanOfTickets(_GreaterThan):
     endangers = "stream tickets"
 
 
+class _InclusiveOperators(_ProbeOfSearch):
+    """Whether a search takes `>=` and `<=` on times (API-K3). Source: not in the table of
+    operators; peers use them.
+    """
+
+    assumption = "yes"
+    if_not = "Nothing is lost: the tap sends only > and <."
+    facts = ("API-K3",)
+    most_requests = 6
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        """Search for a record from its change to its change."""
+        stream = searched(self.stream)
+        for record in workspace.sample(stream, "ascending", SAMPLE_SIZE)[:2]:
+            changed = instant_of(record.get("updated_at"))
+            same = ("id", "=", record.get("id"))
+            if changed is None or not workspace.found(
+                stream, same, ("updated_at", ">", changed - 1), ("updated_at", "<", changed + 1)
+            ):
+                continue  # it changed meanwhile, or search cannot filter by id
+            try:
+                includes = workspace.found(
+                    stream, same, ("updated_at", ">=", changed), ("updated_at", "<=", changed)
+                )
+            except ResponseError as error:
+                return differs(f"refused with status {error.status}")
+            return compared(bool(includes), "yes" if includes else "they leave out equal times")
+        raise NotSeenError(f"none of the {self.stream} shows it")
+
+
+class InclusiveOperatorsOfConversations(_InclusiveOperators):
+    __doc__ = _InclusiveOperators.__doc__
+    name = "inclusive_operators_conversations"
+    question = "Does conversation search take >= and <=?"
+    stream = "conversations"
+    endangers = "stream conversations"
+
+
+class InclusiveOperatorsOfTickets(_InclusiveOperators):
+    __doc__ = _InclusiveOperators.__doc__
+    name = "inclusive_operators_tickets"
+    question = "Does ticket search take >= and <=?"
+    stream = "tickets"
+    endangers = "stream tickets"
+
+
 class _Sort(_ProbeOfSearch):
     """Whether a search honours `sort` by `updated_at` (API-J6). Source: described; peers saw
     searches in another order.
@@ -146,7 +192,7 @@ class _Sort(_ProbeOfSearch):
     assumption = "yes"
     if_not = "The tap checks the order and reads again: more requests, and exit code 5 at worst."
     facts = ("API-J6",)
-    most_requests = 4
+    most_requests = 3
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         stream = searched(self.stream)
@@ -201,7 +247,7 @@ class _TotalCount(_ProbeOfSearch):
         "is too low hides records that Intercom left out."
     )
     facts = ("API-K6",)
-    most_requests = 9
+    most_requests = 7
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         """Compare counts with what comes, for the oldest records; others may change meanwhile."""
@@ -343,6 +389,8 @@ PROBES_OF_SEARCHES = (
     ContactDays(),
     GreaterThanOfConversations(),
     GreaterThanOfTickets(),
+    InclusiveOperatorsOfConversations(),
+    InclusiveOperatorsOfTickets(),
     SortOfContacts(),
     SortOfConversations(),
     SortOfTickets(),

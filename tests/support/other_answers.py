@@ -11,6 +11,8 @@ OTHER_ANSWERS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "contact_days": ({"contact_days": "utc"}, {"contact_days": "exact"}),
     "greater_than_conversations": ({"greater_includes_equal": True},),
     "greater_than_tickets": ({"greater_includes_equal": True},),
+    "inclusive_operators_conversations": ({"inclusive_operators": False},),
+    "inclusive_operators_tickets": ({"inclusive_operators": False},),
     "sort_contacts": ({"sort_honoured": False},),
     "sort_conversations": ({"sort_honoured": False},),
     "sort_tickets": ({"sort_honoured": False},),
