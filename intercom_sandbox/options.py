@@ -66,6 +66,7 @@ class Options:
                             another one, or lowered
     most_rows               maximum rows on any page; None: no such limit
     search_lag              how long search does not see an edit
+    deleted_tickets_listed  whether the list of deleted conversations has deleted tickets
     company_segments_listed whether `/segments?type=company` returns company segments
     scroll_without_users    whether the scroll returns companies without users
     scroll_ttl              a scroll ends this long after its last use
@@ -111,6 +112,7 @@ class Options:
     large_pages: Literal["refused", "refused_otherwise", "capped"] = "refused"
     most_rows: int | None = None
     search_lag: float = 0.0
+    deleted_tickets_listed: bool = False
     company_segments_listed: bool = True
     scroll_page_size: int = 100
     scroll_without_users: bool = True

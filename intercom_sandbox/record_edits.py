@@ -31,7 +31,7 @@ _ADDED_TO_PARENT = {
     "company_notes": ("company_id", "add_company_note"),
 }
 _OTHERS = frozenset(
-    name for name, each in RESOURCES.items() if not each.derive and name != "deleted_conversations"
+    name for name, each in RESOURCES.items() if not each.derive and not name.startswith("deleted_")
 )
 TABLES = sorted({*_SINGULAR, *_ADDED_TO_PARENT, "company_segments", *_OTHERS})
 

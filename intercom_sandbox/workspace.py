@@ -374,6 +374,11 @@ class Workspace(Tickets, Details):
             self._forget_ticket_of(conversation_id)
             self._forget_details(conversation_id)
 
+    def delete_ticket(self, ticket_id: str) -> None:
+        with self.lock:
+            super().delete_ticket(ticket_id)
+            self.resources.add("deleted_tickets", id=ticket_id)
+
     def tag_conversation(
         self, conversation_id: str, tag_id: str, admin_id: str = "7000001"
     ) -> None:

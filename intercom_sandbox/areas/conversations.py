@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intercom_sandbox.details import iso
 from intercom_sandbox.records import Record
-from intercom_sandbox.resource import Resource, TimeFilter
+from intercom_sandbox.resource import Asked, Resource, TimeFilter
 from intercom_sandbox.resource_sample import Sample, spread
 from intercom_sandbox.versions import PREVIEW
 
@@ -134,6 +134,16 @@ def _deleted_conversations(sample: Sample) -> None:
         )
 
 
+def _listed_as_deleted(asked: Asked) -> list[Record]:
+    records = asked.kept("deleted_conversations")
+    if asked.options.deleted_tickets_listed:
+        records += asked.kept("deleted_tickets")
+    if asked.options.sort_honoured:
+        records.sort(key=lambda each: (each["deleted_at"], each["id"]), reverse=True)
+    return records
+
+
+_DELETED: Record = {"type": "conversation", "id": "", "metrics_retained": True}
 DELETED_CONVERSATIONS = Resource(
     "deleted_conversations",
     "/conversations/deleted",
@@ -146,9 +156,11 @@ DELETED_CONVERSATIONS = Resource(
     newest_first="deleted_at",
     times=("deleted_at",),
     is_reversible=True,
-    shape={"type": "conversation", "id": "", "metrics_retained": True},
+    shape=_DELETED,
+    choose=_listed_as_deleted,
     sample=_deleted_conversations,
 )
+DELETED_TICKETS = Resource("deleted_tickets", "", times=("deleted_at",), shape=_DELETED)
 
 
 def _sla_rules(sample: Sample) -> None:
@@ -195,5 +207,6 @@ RESOURCES = (
     CALLS,
     MACROS,
     DELETED_CONVERSATIONS,
+    DELETED_TICKETS,
     SLA_RULES,
 )

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from tap_intercom.errors import AuthError, ResponseError
-from tap_intercom.intercom.pages import Paging, pages_of
+from tap_intercom.intercom.pages import Paging, pages_of, read_pages
 from tap_intercom.probes.probe import Observation, Probe, compared, differs, holds
-from tap_intercom.probes.workspace import NotSeenError, ProbedWorkspace, searched
+from tap_intercom.probes.workspace import SAMPLE_SIZE, NotSeenError, ProbedWorkspace, searched
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.stream import instant_of, list_of
 from tap_intercom.reading.stream_run import Record
 from tap_intercom.streams import STREAMS
 from tap_intercom.streams.companies import SEGMENTS, Companies
 from tap_intercom.streams.contacts import COMPANIES as COMPANIES_OF_CONTACT
+from tap_intercom.streams.conversations import LINKS as LINKS_OF_CONVERSATION
+from tap_intercom.streams.tickets import LINKS as LINKS_OF_TICKET
 
 PAGE_SIZES = (10, 20, 25, 50, 60, 100, 150, 250)
 MOST_SCROLL_PAGES = 10
 MOST_CHECKED_COMPANIES = 3
+MOST_DELETED_PAGES = 3
+# A ticket of a customer may be a conversation too, with the same id.
+NO_CONVERSATIONS = ("Back-office", "Tracker")
 
 
 class CompanySegmentsListed(Probe):
@@ -35,7 +41,7 @@ class CompanySegmentsListed(Probe):
         "for that."
     )
     facts = ("API-K19",)
-    most_requests = 5
+    most_requests = 4
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         stream = STREAMS["company_segments"]
@@ -240,10 +246,69 @@ class DeletedOrder(Probe):
         return compared(is_sorted, "yes" if is_sorted else "no")
 
 
+class DeletedTickets(Probe):
+    """`/conversations/deleted` has no tickets (API-K15). Source: none; the documentation speaks of
+    conversations only.
+    """
+
+    name = "deleted_tickets"
+    question = "Are deleted tickets in the list of deleted conversations?"
+    assumption = "no"
+    endangers = "streams deleted_conversations and deletions"
+    if_not = "Both have rows for tickets, as if these were conversations. Nothing is lost."
+    facts = ("API-K15",)
+    most_requests = 8
+
+    def observe(self, workspace: ProbedWorkspace) -> Observation:
+        """Look for tickets that are gone, although a conversation or ticket is linked to them."""
+        stream = STREAMS["deleted_conversations"]
+        assert isinstance(stream, ListStream)
+        if not stream.is_in(workspace.settings):
+            raise NotSeenError("the API version has no such list")
+        missing = _missing_tickets(workspace)
+        if not missing:
+            raise NotSeenError("no link leads to a deleted ticket")
+        pages = list(
+            islice(
+                read_pages(workspace.get, stream.path, stream.paging, stream.params),
+                MOST_DELETED_PAGES,
+            )
+        )
+        deleted = {str(each) for page in pages for each in _ids(stream.parse_response(page))}
+        if deleted.intersection(missing):
+            return differs("yes")
+        if len(pages) == MOST_DELETED_PAGES:
+            raise NotSeenError("the list is too long")
+        try:
+            workspace.get(f"/tickets/{missing[0]}", shown="/tickets/{id}")
+        except ResponseError as error:
+            if error.status == 404:
+                return holds("no")
+            raise
+        raise NotSeenError("no link leads to a deleted ticket")
+
+
+def _missing_tickets(workspace: ProbedWorkspace) -> list[str]:
+    """Return the ids of linked tickets that search does not find."""
+    linked = [
+        str(link.get("id"))
+        for name, links in (("tickets", LINKS_OF_TICKET), ("conversations", LINKS_OF_CONVERSATION))
+        for record in workspace.sample(searched(name), "descending", SAMPLE_SIZE)
+        for link in links.rows(record)
+        if link.get("type") == "ticket" and link.get("category") in NO_CONVERSATIONS
+    ]
+    wanted = list(dict.fromkeys(linked))[:SAMPLE_SIZE]
+    if not wanted:
+        return []
+    found = _ids(workspace.found(searched("tickets"), ("id", "IN", wanted), size=SAMPLE_SIZE))
+    return [each for each in wanted if each not in found]
+
+
 PROBES_OF_LISTS = (
     CompanySegmentsListed(),
     PageSizes(),
     ScrollWithoutUsers(),
     CompanyContactPages(),
     DeletedOrder(),
+    DeletedTickets(),
 )

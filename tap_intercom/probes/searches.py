@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from tap_intercom.errors import AuthError, ResponseError
 from tap_intercom.intercom.pages import total_count
 from tap_intercom.probes.probe import Observation, Probe, compared, differs, holds
-from tap_intercom.probes.workspace import EVER, NotSeenError, ProbedWorkspace, searched
+from tap_intercom.probes.workspace import EVER, SAMPLE_SIZE, NotSeenError, ProbedWorkspace, searched
 from tap_intercom.reading.search import PAGING, SearchStream
 from tap_intercom.reading.stream import instant_of, list_of
 from tap_intercom.reading.stream_run import Record
 from tap_intercom.times import DAY_SECONDS
 
-SAMPLE_SIZE = 50
 LIST_SIZE = 150
 MOST_PAGES = 3
 CURSOR_SECONDS = 60
@@ -37,7 +36,7 @@ class ContactDays(Probe):
     endangers = "stream contacts"
     if_not = "Nothing is lost: each search covers two more days on both sides."
     facts = ("API-E4", "API-K1")
-    most_requests = 8
+    most_requests = 6
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         """Search for a contact from two instants before its change.
@@ -319,7 +318,7 @@ class SearchLag(Probe):
     endangers = "setting lookback_seconds"
     if_not = "Records that search shows later are lost. Set a larger lookback_seconds."
     facts = ("API-L3",)
-    most_requests = 6
+    most_requests = 5
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         """Compare the lists of contacts and conversations, which are not indexed, with search."""
@@ -362,7 +361,7 @@ class CursorLife(Probe):
     endangers = "streams contacts, conversations and tickets"
     if_not = "The tap reads the window again. If that fails too often, the stream fails."
     facts = ("API-K27",)
-    most_requests = 8
+    most_requests = 6
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         for name in ("conversations", "contacts", "tickets"):

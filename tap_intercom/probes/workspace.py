@@ -29,6 +29,7 @@ RETRIES = 2
 RETRY_WAIT_SECONDS = 2.0
 COMPANIES_LIST = "/companies"
 COMPANIES_SIZE = 50
+SAMPLE_SIZE = 50
 LONG_WAIT_SECONDS = 5
 # The values of these headers are Intercom's, not the workspace's.
 SHOWN_HEADERS = (

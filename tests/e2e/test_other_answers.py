@@ -30,7 +30,8 @@ PLENTY = 1_000_000
 NAMES = (
     "articles", "collections", "companies", "company_contact", "company_segment",
     "company_segments", "contact_company", "contacts", "conversation_parts", "conversations",
-    "internal_articles", "news_items", "newsfeeds", "segments", "tags", "tickets",
+    "deleted_conversations", "internal_articles", "news_items", "newsfeeds", "segments", "tags",
+    "tickets",
 )  # fmt: skip
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     # What the documentation says to set.
@@ -93,6 +94,8 @@ def edit(workspace: Workspace, number: int) -> None:
     workspace.reply(str(number), body=f"<p>Reply {number}</p>")
     workspace.add_conversation(id=str(100 + number), contacts=[contact])
     workspace.add_ticket_part(str(1000 + number))
+    workspace.delete_ticket(str(1020 + number))
+    workspace.delete_conversation(str(20 + number))
     workspace.update_company("0" * 24, name=f"Large {number}")
     workspace.add_company(id=f"{200 + number:024}")
     count_members(workspace)

@@ -32,6 +32,9 @@ def sandbox() -> Iterator[Sandbox]:
     company_id = workspace.add_company(name="A company of leads only")
     workspace.add_contact(role="lead", companies=[company_id])
     workspace.companies.put(workspace.companies.get(company_id) | {"user_count": 0})
+    gone = workspace.add_ticket(category="Back-office")
+    workspace.link_ticket(next(iter(workspace.tickets.texts)), gone, "ticket")
+    workspace.delete_ticket(gone)
     with Sandbox(workspace) as sandbox, pytest.MonkeyPatch.context() as patch:
         # The wait after a 429 without headers.
         patch.setattr("tap_intercom.intercom.rate_limit.WINDOW_SECONDS", 0.02)

@@ -27,6 +27,7 @@ OTHER_ANSWERS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "scroll_without_users": ({"scroll_without_users": False},),
     "company_contact_pages": ({"company_contacts": "nameless"},),
     "deleted_order": ({"sort_honoured": False},),
+    "deleted_tickets": ({"deleted_tickets_listed": True},),
     "refusals": ({"refusal_status": 404, "permissions": PERMISSIONS.keys() - {"tags"}},),
     "next_pages": ({"next_links": "text"},),
     "rate_limit_window": ({"rate_limit_window": 60},),
