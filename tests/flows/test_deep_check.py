@@ -152,10 +152,13 @@ def test_there_are_requests_left_for_more_streams(as_assumed: dict[str, Finding]
     assert found.requests + 3 <= found.probe.most_requests, "raise most_requests of Refusals"
 
 
-def test_an_id_in_a_path_is_not_noted(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/companies/5f3d0a", ""), ("/companies/onlyletters", "/companies/{id}")]
+)
+def test_an_id_in_a_path_is_not_noted(sandbox: Sandbox, path: str, shown: str) -> None:
     workspace = ProbedWorkspace(settings_for(sandbox))
     with pytest.raises(ResponseError):
-        workspace.get("/companies/onlyletters", shown="/companies/{id}")
+        workspace.get(path, shown=shown)
     assert [each.path for each in workspace.exchanges] == ["/companies/{id}"]
 
 
