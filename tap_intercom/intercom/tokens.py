@@ -57,8 +57,6 @@ class Tokens:
         is_dead: asks Intercom whether it no longer accepts the token at all; a 401 may also mean
             that only a permission is missing (API-B2).
         """
-        if self._count == 1:
-            return False
         with self._lock:
             if token in self._living and (token, endpoint) not in self._refused:
                 self._refused.add((token, endpoint))

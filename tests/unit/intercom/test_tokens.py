@@ -15,13 +15,6 @@ def never(token: int) -> bool:
     raise AssertionError("nobody needs to know")
 
 
-def test_a_single_token_is_never_left_out() -> None:
-    tokens = Tokens(1)
-    assert not tokens.refuse(0, TAGS, UNAUTHORIZED, never)
-    tokens.leave_out(0)
-    assert tokens.able(TAGS) == [0]
-
-
 def test_a_token_without_a_permission_is_left_out_where_it_is_refused() -> None:
     tokens = Tokens(3)
     assert tokens.refuse(1, TAGS, FORBIDDEN, never)
