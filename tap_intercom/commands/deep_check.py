@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Write the results to stdout, also if a signal ends the check before its last question."""
     if options.report is not None:
         _check_report(options.report)
-    _ask_before(options)
+    _ask_before(options, len(settings.access_tokens))
     log.hide_metrics()
     workspace = ProbedWorkspace(settings, longest_wait=options.wait)
     found: list[Finding] = []
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return code
 
 
-def _ask_before(options: argparse.Namespace) -> None:
+def _ask_before(options: argparse.Namespace, tokens: int) -> None:
     """Say what will happen, and wait for a yes."""
     most = OPENING_REQUESTS + sum(probe.most_requests for probe in PROBES)
     lines = [
@@ -110,6 +110,8 @@ def _ask_before(options: argparse.Namespace) -> None:
         "The scroll over companies may be in use for up to a minute; other apps cannot start one "
         "meanwhile.",
     ]
+    if tokens > 1:
+        lines.append(f"Of the {tokens} access tokens, it uses the first.")
     for line in lines:
         for each in tables.wrapped(line, WIDTH):
             print(each, file=sys.stderr)

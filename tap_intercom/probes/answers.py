@@ -138,8 +138,9 @@ class RateLimitReset(Probe):
         seconds = [at.reset - at.date for at in _moments(workspace.exchanges)]
         if not seconds:
             raise NotSeenError("no answer has the headers")
-        is_close = min(seconds) >= 0 and max(seconds) <= LONGEST_RESET_SECONDS
-        return compared(is_close, f"{min(seconds):.0f} to {max(seconds):.0f} seconds")
+        bounds = sorted({min(seconds), max(seconds)})
+        is_close = bounds[0] >= 0 and bounds[-1] <= LONGEST_RESET_SECONDS
+        return compared(is_close, " to ".join(f"{each:.0f}" for each in bounds) + " seconds")
 
 
 class RateLimitWindow(Probe):

@@ -141,6 +141,8 @@ class ScrollWithoutUsers(Probe):
         without = sum(company.get("user_count") == 0 for company in companies)
         if without:
             return holds(f"{without} of {len(companies)} companies have no users")
+        if not companies:
+            raise NotSeenError("the workspace has no companies")
         if not is_complete:
             raise NotSeenError(f"the first {len(companies)} companies all have users")
         known = {str(company.get("id")) for company in companies}
@@ -235,8 +237,7 @@ class DeletedOrder(Probe):
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         stream = STREAMS["deleted_conversations"]
         assert isinstance(stream, ListStream)
-        if not stream.is_in(workspace.settings):
-            raise NotSeenError("the API version has no such list")
+        workspace.expect(stream)
         answer = workspace.get(stream.path, {**stream.params, **stream.paging.params(None)})
         times = [instant_of(each.get("deleted_at")) for each in stream.parse_response(answer)]
         found = [instant for instant in times if instant is not None]
@@ -263,8 +264,7 @@ class DeletedTickets(Probe):
         """Look for tickets that are gone, although a conversation or ticket is linked to them."""
         stream = STREAMS["deleted_conversations"]
         assert isinstance(stream, ListStream)
-        if not stream.is_in(workspace.settings):
-            raise NotSeenError("the API version has no such list")
+        workspace.expect(stream)
         missing = _missing_tickets(workspace)
         if not missing:
             raise NotSeenError("no link leads to a deleted ticket")

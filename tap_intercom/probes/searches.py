@@ -366,6 +366,8 @@ class CursorLife(Probe):
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         for name in ("conversations", "contacts", "tickets"):
             stream = searched(name)
+            if not stream.is_in(workspace.settings):
+                continue
             try:
                 answer = workspace.search(stream, [EVER])
             except AuthError:

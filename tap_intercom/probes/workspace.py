@@ -15,7 +15,7 @@ from tap_intercom.intercom.connection import Params
 from tap_intercom.probes.shapes import Shape, shape_of
 from tap_intercom.reading.search import SearchStream
 from tap_intercom.reading.stream import Probe as StreamProbe
-from tap_intercom.reading.stream import list_of
+from tap_intercom.reading.stream import Stream, list_of
 from tap_intercom.reading.stream_run import Record
 from tap_intercom.records.parsing import parse
 from tap_intercom.settings import Settings
@@ -148,6 +148,11 @@ class ProbedWorkspace:
         send = partial(self._client.get_scroll_page, path, params)
         return self._attempt("GET", path, send, retries=0)
 
+    def expect(self, stream: Stream) -> None:
+        """Raise NotSeenError if the API version does not have what a stream reads."""
+        if not stream.is_in(self.settings):
+            raise NotSeenError(f"the API version has no {stream.name}")
+
     def companies(self) -> list[Record]:
         """Return the first companies of the list, which leaves out those without users."""
         if self._companies is None:
@@ -172,6 +177,7 @@ class ProbedWorkspace:
         after: str | None = None,
     ) -> Answer:
         """Search for records that pass all filters, in the order of their changes."""
+        self.expect(stream)
         names = ("field", "operator", "value")
         value = [dict(zip(names, each, strict=True)) for each in filters]
         return self.post(

@@ -188,6 +188,7 @@ def test_a_refused_token_ends_it(tap: Tap, check: Check) -> None:
 def test_of_several_tokens_it_uses_the_first(tap: Tap, check: Check) -> None:
     checked = check(tap, "--yes", access_token=f"{tap.sandbox.token},second-token")
     assert checked.code == 0, checked.log
+    assert "Of the 2 access tokens, it uses the first." in checked.log
     assert "token 2" not in checked.log
     assert "second-token" not in checked.log + checked.text + json.dumps(checked.report)
 
@@ -222,8 +223,18 @@ def test_an_empty_workspace_gets_an_answer(start_tap_on: Callable[..., Tap], che
     checked = check(start_tap_on(Workspace()), "--yes")
     assert checked.code == 0, checked.log
     assert checked.observed["contact_days"] == "the workspace has no contacts"
+    assert checked.observed["scroll_without_users"] == "the workspace has no companies"
     assert "does not hold" not in checked.results.values()
     assert checked.results["host"] == "holds"
+
+
+def test_nothing_is_asked_that_the_version_does_not_have(tap: Tap, check: Check) -> None:
+    checked = check(tap, "--yes", api_version="2.7")
+    assert checked.code == 0, checked.log
+    assert checked.observed["sort_tickets"] == "the API version has no tickets"
+    assert checked.observed["deleted_order"] == "the API version has no deleted_conversations"
+    asked = {each.path for each in tap.sandbox.requests}
+    assert not asked & {"/tickets/search", "/conversations/deleted"}
 
 
 def test_a_limit_that_lets_nothing_through_ends_it(tap: Tap, check: Check) -> None:
