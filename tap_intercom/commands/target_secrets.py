@@ -15,14 +15,14 @@ from tap_intercom import log
 MAX_FILE_BYTES = 1_000_000
 NO_SECRETS = {"true", "false", "none", "null"}
 
-_NAME = "pass(?:word|wd|phrase|code)?|secret|token|credentials?|(?:api|access|private)_?key"
+_NAME = "pass(?:word|wd|phrase|code)?|secret|token|credentials?|api_?key|access_?key|private_?key"
 _SECRET_NAME = re.compile(rf"(?:^|[^a-z])(?:{_NAME})(?:$|[^a-z])", re.IGNORECASE)
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:@]*:)([^/\s@]+)(?=@)")
-# Not a name elsewhere: the variable PWD is the folder.
-_ASSIGNED = re.compile(
-    rf"""((?:{_NAME}|pwd)(?:\s*=\s*|["']\s*:\s*)["']?|\bbearer\s+(?=\S{{16}}))[^\s"',;&}}]+""",
-    re.IGNORECASE,
-)
+_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)(?=@)")
+_VALUE = r"""([^\s"',;&}]+)"""
+# Patterns of lines in lower case: to ignore case takes ten times as long. PWD is not a name
+# elsewhere, because as a variable it is the folder.
+_ASSIGNED = re.compile(rf"""(?:{_NAME}|pwd)(?:\s*=\s*|["']\s*:\s*)["']?{_VALUE}""")
+_BEARER = re.compile(rf"bearer(?<=\bbearer)\s+(?=\S{{16}}){_VALUE}")
 
 
 def hide_secrets_of(
@@ -44,8 +44,19 @@ def hide_secrets_of(
 def without_secrets(text: str) -> str:
     """Return a line with *** for secrets that are known, or that their place gives away."""
     text = log.without_secrets(text)
-    text = _PASSWORD_IN_URL.sub(r"\1***", text)
-    return _ASSIGNED.sub(r"\1***", text)
+    for pattern in (_PASSWORD_IN_URL, _BEARER, _ASSIGNED):
+        text = _hidden(pattern, text)
+    return text
+
+
+def _hidden(pattern: re.Pattern[str], text: str) -> str:
+    """Return a text with *** for the group of each match."""
+    parts, end = [], 0
+    # Only this letter would become two.
+    for found in pattern.finditer(text.replace("İ", "i").lower()):
+        parts += [text[end : found.start(1)], "***"]
+        end = found.end(1)
+    return "".join([*parts, text[end:]])
 
 
 def without_secrets_in(value: Any) -> Any:
@@ -84,7 +95,7 @@ def _in_document(value: Any, name: str = "") -> Iterator[str]:
         if _SECRET_NAME.search(name):
             yield value
         for found in _PASSWORD_IN_URL.finditer(value):
-            yield from {found[2], unquote(found[2])}
+            yield from {found[1], unquote(found[1])}
 
 
 def _document(path: str) -> Any:

@@ -772,6 +772,17 @@ TIME_NOW = "2023-11-14T22:13:20"
         (b"postgresql://me:p%40ss@db/x", f"{TIME_NOW}Z target: postgresql://me:***@db/x"),
         (b"dsn host=db password=geheim user=me", "password=*** user=me"),
         (b'{"password": "geheim"}', '{"password": "***"}'),
+        (b"PassWord = geheim; Api_Key='geheim'", "PassWord = ***; Api_Key='***'"),
+        ("İİ TOKEN=geheim, İ PWD=geheim.".encode(), "İİ TOKEN=***, İ PWD=***"),
+        (b"Authorization: Bearer geheim0123456789", "Authorization: Bearer ***"),
+        (b"token=Bearer geheim0123456789 x", "token=*** *** x"),
+        (
+            b"no_bearer 0123456789abcdef, a bearer of news",
+            "no_bearer 0123456789abcdef, a bearer of news",
+        ),
+        (b"http://a:b c, http://a:geheim@b, //c:d@e", "http://a:b c, http://a:***@b, //c:d@e"),
+        (b"PWD: /home, tokens 7, passed=1", "PWD: /home, tokens 7, passed=1"),
+        (b"token=geheim " * 3, "token=*** token=*** token=***"),
     ],
 )
 def test_a_text_line_has_its_time_and_its_process(line: bytes, shown: str) -> None:
