@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -73,7 +74,21 @@ def prepare(folder: Path, sandboxes: dict[str, Sandbox], variables: dict[str, st
     subprocess.run([*select, *chosen], env=first_variables, check=True)
 
 
+def run_until_signal(command: list[str], folder: Path, variables: dict[str, str]) -> None:
+    """Run a program; end it with all its children, also if a signal reaches only this one."""
+    with (
+        subprocess.Popen(command, env=variables, cwd=folder, start_new_session=True) as process,
+        suppress(KeyboardInterrupt),
+    ):
+        try:
+            process.wait()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("dagster-example"))
     parser.add_argument("--port", default="3000", help="port of the page (default: 3000)")
@@ -99,11 +114,7 @@ def main() -> None:
         dagster = Path(sys.executable).with_name("dagster")
         command = [str(dagster), "dev", "-f", "definitions.py"]
         command += ["-h", "127.0.0.1", "-p", options.port]
-        with subprocess.Popen(command, env=variables, cwd=folder) as process:
-            with suppress(KeyboardInterrupt):
-                process.wait()
-            # Ctrl-C has reached it too.
-            process.wait()
+        run_until_signal(command, folder, variables)
 
 
 if __name__ == "__main__":

@@ -398,7 +398,6 @@ def test_the_example_loads_three_workspaces(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
         )
     try:
         tables = tmp_path / "dagster-example" / "tables"
@@ -407,18 +406,20 @@ def test_the_example_loads_three_workspaces(tmp_path: Path) -> None:
             lambda: (tmp_path / "log").read_text()[-3000:],
         )
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        process.terminate()
         process.wait()
-        wait_until(lambda: not is_group(process.pid), lambda: "Dagster does not end")
+        wait_until(
+            lambda: not is_at_work_in(tmp_path / "dagster-example"), lambda: "Dagster does not end"
+        )
 
 
-def is_group(number: int) -> bool:
-    """Whether a process of this group is left."""
-    try:
-        os.killpg(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def is_at_work_in(folder: Path) -> bool:
+    """Whether a process has this folder as its own."""
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if path.readlink() == folder:
+                return True
+    return False
 
 
 def test_faults_of_some_of_many_workspaces_do_not_reach_the_others(
