@@ -112,13 +112,17 @@ class ResponseError(ContractError):
     status: the HTTP status.
     code: Intercom's own error code, or "" without one.
     link: the Link header, which names the contact that this one was merged into (API-A3).
+    location: the Location header of a redirect, which the tap does not follow.
     """
 
-    def __init__(self, text: str, status: int, code: str, link: str = "") -> None:
+    def __init__(
+        self, text: str, status: int, code: str, link: str = "", location: str = ""
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.code = code
         self.link = link
+        self.location = location
 
     @property
     def is_gone(self) -> bool:

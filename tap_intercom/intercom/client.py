@@ -227,7 +227,12 @@ class Client:
 
     def redirect(self, path: str) -> str | None:
         """Return where a GET request leads to, without going there; None if it leads nowhere."""
-        answer = self._send_until_answered("GET", path, None, leads=True)
+        try:
+            answer = self.get(path)
+        except ResponseError as error:
+            if error.location:
+                return error.location
+            raise
         location = answer.body.get("location")
         return location if isinstance(location, str) else None
 
@@ -361,7 +366,6 @@ class Client:
         *,
         urgent: bool = False,
         file: BinaryIO | None = None,
-        leads: bool = False,
         parse: Parse = parse,
     ) -> Answer:
         """Send one request in its turn, and interpret its answer."""
@@ -400,8 +404,6 @@ class Client:
                 status=429,
             )
         self._rate_limit.learn(response.headers, token)
-        if leads and 300 <= response.status < 400:
-            return Answer(b"", {"location": response.headers.get("Location")}, "")
         # Parsers learn from what they parse, and the clock is set once.
         with self._one_at_a_time:
             try:
@@ -669,15 +671,17 @@ def _error_of(response: Response, content: bytes) -> tuple[str, str, str]:
 
 def _refused(request: str, response: Response, content: bytes) -> Exception:
     text = f"{request} was refused ({_refusal(response, content)})"
-    if "Location" in response.headers:
-        host = _host_of(response.headers["Location"])
+    location = response.headers.get("Location", "") if response.status < 400 else ""
+    if location:
+        host = _host_of(location)
         text += f"; it redirects to {host or 'another path'}: check region and base_url"
     code = _error_of(response, content)[0]
     if code == "intercom_version_invalid":
         text += "; set api_version to one that has this endpoint"
     if response.status in (401, 402, 403):
         return AuthError(text, response.status, code)
-    return ResponseError(text, response.status, code, response.headers.get("Link", ""))
+    link = response.headers.get("Link", "")
+    return ResponseError(text, response.status, code, link, location)
 
 
 def _host_of(location: str) -> str:

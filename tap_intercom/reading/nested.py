@@ -16,11 +16,9 @@ from tap_intercom.errors import ContractError
 from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import WHOLE, Paging, read_pages
 from tap_intercom.reading.stream_run import Record, StreamRun
-from tap_intercom.records.typed_records import TypedList, TypedRecord, as_plain, values_of
+from tap_intercom.records.typed_records import ENDS, TypedList, TypedRecord, as_plain, values_of
 
 _OBJECTS = (dict, TypedRecord)
-# The keys by which an object says that its list goes on (API-D1).
-_ENDS = ("has_more", "next_cursor", "pages")
 # Types of entries that cannot become rows.
 _NO_ROWS = frozenset({type(None), list})
 
@@ -181,7 +179,7 @@ class NestedList:
         attributes = kind.attributes
         if not attributes.keys() >= {self.keys[0], "total_count"}:
             return False
-        names = [self.keys[0], "total_count", *(name for name in _ENDS if name in attributes)]
+        names = [self.keys[0], "total_count", *(name for name in ENDS if name in attributes)]
         parts = attrgetter(*(attributes[name] for name in names))
         entries, totals, *ends = zip(*map(parts, found), strict=True)
         return (

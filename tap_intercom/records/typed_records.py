@@ -44,8 +44,8 @@ _KEYWORDS = {"type", "format", "properties", "items", "anyOf", "description", "t
 # Field names that the parser accepts.
 _NAME = re.compile(r'[^"\\\x00-\x1f]*')
 
-# The fields of an object around a list that give its length, or say that it goes on.
-_BESIDE_A_LIST = ("has_more", "total_count", "next_cursor", "pages")
+# The keys by which an object says that its list goes on (API-D1).
+ENDS = ("has_more", "next_cursor", "pages")
 
 _UNSET = msgspec.UNSET
 # The steps of the path of a text, such as `notes.data[].body`.
@@ -371,7 +371,7 @@ class PageParser:
         if found is None or name not in self._nested:
             return found
         key = self._nested[name]
-        beside = [each for each in _BESIDE_A_LIST if each != key]
+        beside = [each for each in ("total_count", *ENDS) if each != key]
         # Intercom may send the entries under another key. Such an object has to fail to parse.
         fields = {key: (found,), **dict.fromkeys(beside, (Any, None))}
         return _struct(fields, base=TypedList, is_closed=False) | None
