@@ -20,6 +20,9 @@ from intercom_sandbox import Sandbox, Workspace
 if TYPE_CHECKING:
     from warm_tap import WarmTap
 
+# A plugin of long tests, which import it before pytest does.
+pytest.register_assert_rewrite("s3_server")
+
 RUN = [sys.executable, "-c", "from tap_intercom.cli import run; run()"]
 START_DATE = "2015-01-01T00:00:00Z"
 TIMEOUT_SECONDS = 100
