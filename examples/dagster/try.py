@@ -84,7 +84,7 @@ def run_until_signal(command: list[str], folder: Path, variables: dict[str, str]
             process.wait()
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 def main() -> None:
