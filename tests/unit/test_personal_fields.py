@@ -46,7 +46,9 @@ def test_a_field_that_sounds_personal_is_marked_or_an_exception(table: str) -> N
         words = f"{path.rpartition('.')[2]} {field.get('description', '')}".replace("_", " ")
         if is_text and not is_marked and WORDS.search(words):
             assert not path.endswith("external_id") or table == "external_pages", path
-            assert any(fnmatchcase(path, each) for each in EXCEPTIONS), (path, words)
+            assert any(fnmatchcase(path, each) for each in EXCEPTIONS), (
+                f"{path} needs x-personal, or is one of EXCEPTIONS: {words}"
+            )
 
 
 @pytest.mark.parametrize("table", TABLES)
