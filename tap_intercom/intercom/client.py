@@ -332,13 +332,15 @@ class Client:
         if self._own_tokens:
             return self._send_with_one_of(self._own_tokens, method, path, *arguments, **more)
         name = f"{method} {endpoint(path)}"
+        refused_by: set[int] = set()
         while True:
-            able = self._tokens.able(name)
+            able = self._tokens.able(name, refused_by)
             able = able[:1] if self._keeps_to_first_token else able
             try:
                 return self._send_with_one_of(able, method, path, *arguments, **more)
             except AuthError as error:
-                if not self._tokens.refuse(error.token, name, error, self._is_dead):
+                refused_by.add(error.token)
+                if not self._tokens.refuse(refused_by, name, error, self._is_dead):
                     raise
 
     def _is_dead(self, token: int) -> bool:
