@@ -466,6 +466,11 @@ def test_an_error_text_that_repeats_the_token_does_not_show_it(tap: Tap) -> None
 # The line, and the other end of stdout
 
 
+def test_a_timeout_that_no_socket_can_wait_for_is_no_fault(tap: Tap) -> None:
+    output = tap.sync("tags", request_timeout=1e300)
+    assert output.code == 0, output.log
+
+
 def test_nobody_answering_ends_the_run(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
