@@ -278,18 +278,27 @@ class Client:
         )
 
     def _check_all_tokens(self, app: Mapping[str, Any]) -> None:
-        """Learn the rate limit of each token. Raises ConfigError if one is of another workspace."""
+        """Learn the rate limit of each token. Raises ConfigError if one is of another workspace.
+
+        A token is left out if Intercom does not say which workspace it is of.
+        """
         clients = self.with_each_token()
+        known = app.get("id_code")
         for token, client in clients.items() if len(clients) > 1 else ():
             try:
-                other = _app_of(client.get("/me"))
+                other = _app_of(client.get("/me")).get("id_code")
             except AuthError:
                 self.leave_out(token)
                 continue
-            if other.get("id_code") != app.get("id_code"):
+            except TapError as error:
+                self.leave_out(token, f"Intercom does not say which workspace it is of ({error})")
+                continue
+            if other is None or known is None:
+                self.leave_out(token, "Intercom does not say which workspace it is of")
+            elif other != known:
                 raise ConfigError(
-                    f"access_token: token {token + 1} is of the workspace {other.get('id_code')}, "
-                    f"but another one is of {app.get('id_code')}; give tokens of one workspace"
+                    f"access_token: token {token + 1} is of the workspace {other}, "
+                    f"but another one is of {known}; give tokens of one workspace"
                 )
 
     def token_works(self) -> bool:

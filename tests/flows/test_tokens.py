@@ -161,6 +161,26 @@ def test_tokens_of_two_workspaces_are_refused(tap: Tap, sync: Any) -> None:
     assert not output.messages
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "changed", "change": lambda body: body.update(app=None)},
+    ],
+    ids=["no answer", "no workspace"],
+)
+def test_a_token_of_an_unknown_workspace_is_not_used(
+    tap: Tap, sync: Any, fault: dict[str, Any]
+) -> None:
+    tap.sandbox.faults.add(**fault, path="^/me$", after=2)
+    output = sync("tags", "conversations", max_retry_seconds=0)
+    assert output.code == 0, output.log
+    assert_whole(tap, output, "tags", "conversations")
+    (warning,) = output.log_lines("WARNING")
+    assert "token 2 of 3: Intercom does not say which workspace it is of" in warning
+    assert used(tap.sandbox)[TOKENS[1]] == 1
+
+
 def test_no_token_is_shown(tap: Tap, sync: Any) -> None:
     del tap.sandbox.options.other_tokens[TOKENS[1]]
     output = tap.sync("tags", access_token=TOKENS, environment={"LOGLEVEL": "DEBUG"})
