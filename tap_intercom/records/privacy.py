@@ -55,6 +55,18 @@ class Rules(NamedTuple):
             pattern.startswith((f"{name}.", "*", "?")) for pattern in (*self.hashed, *self.kept)
         )
 
+    def unmatched(self, names: Collection[str], opens: Collection[str]) -> list[str]:
+        """Return the patterns to hash that name nothing, such as misspelled ones.
+
+        names: all fields that may be hashed. opens: those of them that may hold any others.
+        """
+        return [
+            pattern
+            for pattern in self.hashed
+            if not any(fnmatchcase(name, pattern) for name in names)
+            and not any(pattern.startswith(f"{name}.") for name in opens)
+        ]
+
     @property
     def is_active(self) -> bool:
         return self.mode != "keep" or bool(self.hashed)
