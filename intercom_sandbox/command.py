@@ -129,7 +129,7 @@ def serve(sandbox: Sandbox, write_config: Path | None = None) -> int:
 
     try:
         asyncio.run(until_interrupted())
-    except OSError as exc:
+    except (OSError, OverflowError) as exc:  # a port that is taken, or that cannot be
         print(f"tap-intercom sandbox: {exc}", file=sys.stderr)
         return 2
     return 0

@@ -196,6 +196,7 @@ hashed column is text. Logs and the state hold no personal value in any mode.
 In `keep_fields` and `hash_fields`, write the names of fields as in the tables below. `*` stands
 for any text. `hash_fields` also works with `keep` and `drop`, and wins over `keep_fields`. A custom
 attribute is personal unless `keep_fields` names it. So is a column that the tap does not know.
+A run ends with exit code 2 if `hash_fields` names a field that the table does not have, or a key.
 
 A column of a reporting dataset is personal unless Intercom's documentation names it as an id, a
 time, a count or a state. In mode `hash`, addresses, names and the ids of users and companies

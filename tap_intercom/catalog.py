@@ -18,7 +18,7 @@ from tap_intercom.records.coercions import Coercions
 from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES, OtherAttributes
 from tap_intercom.records.privacy import Private, Rules, private
 from tap_intercom.records.typed_records import PageParser
-from tap_intercom.settings import Settings
+from tap_intercom.settings import Settings, did_you_mean
 from tap_intercom.streams import PARTS_OF_TABLES, STREAMS, stream_of
 from tap_intercom.streams.deletions import DELETED_AT, DETECTED
 from tap_intercom.streams.reporting import ReportingDataset, marks_of_columns
@@ -262,6 +262,7 @@ def _selection(
     }
     pruned = prune_schema(schema, is_selected)
     keys = [*always, *stream.key_properties]
+    _check_patterns(stream, schema, settings, keys)
     changed = private_of(stream, pruned, settings, keys, attributes)
     nulls = () if changed is None else changed.nulls
     return Selection(
@@ -305,6 +306,49 @@ def _schema_of(stream: Stream, entry: Entry) -> Schema:
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         raise ConfigError(f"catalog: {stream.name} has no schema with properties")
     return schema
+
+
+def _check_patterns(
+    stream: Stream, schema: Schema, settings: Settings, keys: Collection[str]
+) -> None:
+    """Raise ConfigError if hash_fields names what cannot be hashed: the field would stay readable.
+
+    A field that only the schema file has is no fault, as a catalog may be older.
+    """
+    rules = Rules(*settings.privacy_of(stream.name))
+    if not rules.hashed or settings.unknown_fields == "pass":
+        return
+    names, opens = set(), set()
+    known = [] if isinstance(stream, ReportingDataset) else [annotated_schema(stream.name)]
+    for each in (schema, *known):
+        for name, field in _named_fields(each):
+            names.add(name)
+            if _may_hold_more(field):
+                opens.add(name)
+    for pattern in rules.unmatched(names.difference(keys), opens):
+        if pattern in keys:
+            reason = f"{pattern!r} is a key or time of {stream.name}, which stays as it is"
+        else:
+            hint = did_you_mean(pattern, names)
+            reason = f"{stream.name} has no field {pattern!r}{hint}"
+        raise ConfigError(f"config: hash_fields: {reason}")
+
+
+def _named_fields(schema: Any, place: Breadcrumb = ()) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the schema of each field, at every depth."""
+    for inner, field in fields_of(schema, place):
+        yield dotted(inner), field
+        yield from _named_fields(field, inner)
+
+
+def _may_hold_more(field: Any) -> bool:
+    """Whether an object, or those in a list, may have fields that the schema does not name."""
+    if not isinstance(field, Mapping):
+        return True
+    types = field.get("type", ("object",))
+    if not {"object", "array"} & {*([types] if isinstance(types, str) else types)}:
+        return False
+    return bool(field.get("additionalProperties")) or next(fields_of(field), None) is None
 
 
 def private_of(

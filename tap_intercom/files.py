@@ -59,6 +59,8 @@ def parse_json(what: str, path: str | Path, content: bytes) -> Any:
 
 def why_unreadable(path: str | Path, error: OSError | ValueError) -> str:
     """Return a sentence about a file that cannot be read, with what to give instead of a folder."""
+    if not str(path):
+        return "the path is empty"
     if isinstance(error, IsADirectoryError):
         return f"{path} is a folder; give the path of a file, such as one in that folder"
     reason = error.strerror if isinstance(error, OSError) else "not a path"
@@ -76,11 +78,14 @@ def documents_in(text: str) -> Iterator[Any]:
 
 
 def read_catalog(catalog: str | None, properties: str | None) -> Any:
-    """Return the content of the file in one of the two flags, or None without a flag."""
-    if catalog and properties:
+    """Return the content of the file in one of the two flags, or None without a flag.
+
+    An empty path is a fault and no missing flag: a run without a catalog reads other fields.
+    """
+    paths = [path for path in (catalog, properties) if path is not None]
+    if len(paths) > 1:
         raise ConfigError("--properties is a deprecated alias of --catalog; give only one of them")
-    path = catalog or properties
-    return None if path is None else read_json("catalog", path)
+    return read_json("catalog", paths[0]) if paths else None
 
 
 def replace_file(what: str, path: Path, content: bytes, mode: int | None = None) -> None:

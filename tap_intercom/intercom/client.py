@@ -252,18 +252,27 @@ class Client:
         )
 
     def _check_all_tokens(self, app: Mapping[str, Any]) -> None:
-        """Learn the rate limit of each token. Raises ConfigError if one is of another workspace."""
+        """Learn the rate limit of each token. Raises ConfigError if one is of another workspace.
+
+        A token is left out if Intercom does not say which workspace it is of.
+        """
         clients = self.with_each_token()
+        known = app.get("id_code")
         for token, client in clients.items() if len(clients) > 1 else ():
             try:
-                other = _app_of(client.get("/me"))
+                other = _app_of(client.get("/me")).get("id_code")
             except AuthError:
                 self.leave_out(token)
                 continue
-            if other.get("id_code") != app.get("id_code"):
+            except TapError as error:
+                self.leave_out(token, f"Intercom does not say which workspace it is of ({error})")
+                continue
+            if other is None or known is None:
+                self.leave_out(token, "Intercom does not say which workspace it is of")
+            elif other != known:
                 raise ConfigError(
-                    f"access_token: token {token + 1} is of the workspace {other.get('id_code')}, "
-                    f"but another one is of {app.get('id_code')}; give tokens of one workspace"
+                    f"access_token: token {token + 1} is of the workspace {other}, "
+                    f"but another one is of {known}; give tokens of one workspace"
                 )
 
     def token_works(self) -> bool:
@@ -304,13 +313,15 @@ class Client:
         if self._own_tokens:
             return self._send_with_one_of(self._own_tokens, method, path, *arguments, **more)
         name = f"{method} {endpoint(path)}"
+        refused_by: set[int] = set()
         while True:
-            able = self._tokens.able(name)
+            able = self._tokens.able(name, refused_by)
             able = able[:1] if self._keeps_to_first_token else able
             try:
                 return self._send_with_one_of(able, method, path, *arguments, **more)
             except AuthError as error:
-                if not self._tokens.refuse(error.token, name, error, self._is_dead):
+                refused_by.add(error.token)
+                if not self._tokens.refuse(refused_by, name, error, self._is_dead):
                     raise
 
     def _is_dead(self, token: int) -> bool:

@@ -24,10 +24,13 @@ from urllib3.util import Url, parse_url
 from tap_intercom import log
 from tap_intercom.errors import ConfigError
 from tap_intercom.settings import Settings, is_loopback
+from tap_intercom.times import DAY_SECONDS
 
 Params = Mapping[str, Any] | None
 
 CONNECT_TIMEOUT_SECONDS = 30
+# A socket cannot wait for more than some 290 years, and nobody waits longer than this.
+LONGEST_TIMEOUT_SECONDS = 30 * DAY_SECONDS
 # Names of this machine in the hosts files of common systems, and in RFC 6761.
 _LOCAL_NAME = re.compile(r"(.+\.)?localhost6?(\.localdomain6?)?|ip6-(localhost|loopback)", re.I)
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
@@ -61,7 +64,7 @@ class Connection:
         ]
         self._timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT_SECONDS, settings.request_timeout),
-            read=settings.request_timeout,
+            read=min(LONGEST_TIMEOUT_SECONDS, settings.request_timeout),
         )
 
     def send(

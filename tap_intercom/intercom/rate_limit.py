@@ -30,6 +30,9 @@ SHORTEST_REST_SECONDS = 0.2
 LONG_WAIT_SECONDS = 5.0
 # Nobody waits longer without a line in the log.
 LONGEST_WAIT_SECONDS = 60.0
+# The shortest wait after a 429. It doubles with each 429 that follows without another answer, up to
+# a window: a 429 may ask for no wait at all, or name a window that is over.
+FIRST_REFUSAL_SECONDS = 0.001
 # Above every limit, and every Unix time of this millennium.
 LARGEST_NUMBER = 1e11
 
@@ -140,6 +143,7 @@ class _Budget:
         self._window_end = now
         self.interval = allowed_interval(None, share, 0)
         self.last: RateLimitStatus | None = None
+        self._shortest_refusal = FIRST_REFUSAL_SECONDS
 
     @property
     def next_at(self) -> float:
@@ -171,6 +175,21 @@ class _Budget:
 
     def block(self, until: float) -> None:
         self.blocked_until = max(self.blocked_until, until)
+
+    def refuse(self, seconds: float, now: float) -> float:
+        """Block the token after a 429, and return for how many seconds.
+
+        Answers to requests that were sent before the last block ended say nothing new.
+        """
+        seconds = max(seconds, self._shortest_refusal)
+        if now >= self.blocked_until:
+            self._shortest_refusal = min(2 * self._shortest_refusal, WINDOW_SECONDS)
+        self.block(now + seconds)
+        return seconds
+
+    def answered(self) -> None:
+        """Note an answer that is no 429."""
+        self._shortest_refusal = FIRST_REFUSAL_SECONDS
 
 
 class RateLimit:
@@ -258,10 +277,11 @@ class RateLimit:
             LOGGER.info("the rate limit allows one request every %.1f s; waiting", budget.interval)
 
     def learn(self, headers: Mapping[str, str], token: int = 0) -> None:
-        """Set the pace of a token from the headers of an answer."""
+        """Set the pace of a token from the headers of an answer that is no 429."""
         status = read_headers(headers)
-        if status is not None:
-            with self._lock:
+        with self._lock:
+            self._budgets[token].answered()
+            if status is not None:
                 self._budgets[token].learn(status, self._clock())
 
     def refused(self, headers: Mapping[str, str], token: int = 0) -> float:
@@ -270,8 +290,8 @@ class RateLimit:
         with self._lock:
             # Each wait may be too short for a log line, yet long together.
             now = self._clock()
+            seconds = self._budgets[token].refuse(seconds, now)
             if now > self._told_refusal_at + LONGEST_WAIT_SECONDS / 2:
                 self._told_refusal_at = now
                 LOGGER.info("Intercom returned 429, too many requests; waiting %.1f s", seconds)
-            self._budgets[token].block(now + seconds)
         return seconds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from tap_intercom.errors import AuthError
@@ -16,13 +16,14 @@ from tap_intercom.errors import AuthError
 LOGGER = logging.getLogger("tap_intercom")
 
 T = TypeVar("T")
+IsDead = Callable[[int], bool]
 
 DEAD = "Intercom does not accept it"
 
 
 def lacking(lacks: Mapping[int, set[T]]) -> dict[int, set[T]]:
     """Return what some tokens lack although others have it, by token."""
-    in_common = set.intersection(*lacks.values())
+    in_common = set[T]().union(*lacks.values()).intersection(*lacks.values())
     return {token: more for token, each in lacks.items() if (more := each - in_common)}
 
 
@@ -42,27 +43,45 @@ class Tokens:
     def living(self) -> Sequence[int]:
         return self._living
 
-    def able(self, endpoint: str) -> Sequence[int]:
-        """Return the tokens to send a request with: at least one, though it may be refused."""
+    def able(self, endpoint: str, refused_by: Collection[int] = ()) -> Sequence[int]:
+        """Return the tokens to send a request with: at least one, though it may be refused.
+
+        refused_by: the tokens that already sent this very request in vain.
+        """
         if not self._refused:
             return self._living
-        able = [each for each in self._living if (each, endpoint) not in self._refused]
+        able = [
+            each
+            for each in self._living
+            if (each, endpoint) not in self._refused and each not in refused_by
+        ]
         return able or self._living[:1]
 
     def refuse(
-        self, token: int, endpoint: str, error: AuthError, is_dead: Callable[[int], bool]
+        self, refused_by: Collection[int], endpoint: str, error: AuthError, is_dead: IsDead
     ) -> bool:
         """Note that Intercom refused a token, and return whether another one may be accepted.
 
+        A request that all tokens send in vain says nothing about them: it may be about a record
+        that nobody can read (API-L1). So these tokens are used for other requests as before.
+
+        refused_by: all tokens that sent this very request in vain, the one of the error too.
         is_dead: asks Intercom whether it no longer accepts the token at all; a 401 may also mean
             that only a permission is missing (API-B2).
         """
+        token = error.token
         with self._lock:
             if token in self._living and (token, endpoint) not in self._refused:
                 self._refused.add((token, endpoint))
                 if error.status == 401 and is_dead(token):
                     self._leave_out(token)
-            return any((each, endpoint) not in self._refused for each in self._living)
+            if any(
+                (each, endpoint) not in self._refused and each not in refused_by
+                for each in self._living
+            ):
+                return True
+            self._refused -= {(each, endpoint) for each in refused_by}
+            return False
 
     def leave_out(self, token: int, reason: str = DEAD) -> None:
         """Send no more requests with a token, unless it is the last one."""

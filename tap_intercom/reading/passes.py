@@ -15,7 +15,7 @@ from tap_intercom.intercom.client import Answer
 from tap_intercom.intercom.pages import BrokenOffError, Paging, Send, read_pages, total_count
 from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import Record, StreamRun
-from tap_intercom.reading.tally import PassCheck
+from tap_intercom.reading.tally import PassCheck, hash_of_id
 
 LOGGER = logging.getLogger("tap_intercom")
 
@@ -44,7 +44,7 @@ class ListPass(PassCheck):
     def add(self, records: Sequence[Record], total: int | None) -> None:
         super().add(records, total)
         self._wanted.extend(
-            hash(record.get(self.id_field)) for record in records if self._is_wanted(record)
+            hash_of_id(record.get(self.id_field)) for record in records if self._is_wanted(record)
         )
         ids = [_order_of_id(record.get(self.id_field)) for record in records]
         self._id_orders = [way for way in self._id_orders if ids == sorted(ids, reverse=way)]
@@ -87,7 +87,7 @@ class ListPass(PassCheck):
 
         The next run reads a record that came and has changed since.
         """
-        return hash(record.get(self.id_field)) not in self.known
+        return hash_of_id(record.get(self.id_field)) not in self.known
 
 
 def read_until_whole(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tap_intercom.intercom.pages import BrokenOffError
 from tap_intercom.reading.stream import instant_of, times_of_change, updated_at
@@ -13,6 +14,14 @@ from tap_intercom.records.typed_records import values_of
 
 PAGE_SIZE = 150
 STEPS_THAT_SHOW_ORDER = 20
+
+
+def hash_of_id(value: Any) -> int:
+    """Return a hash of an id in any form; an id that is an object becomes text in the row."""
+    try:
+        return hash(value)
+    except TypeError:
+        return hash(repr(value))
 
 
 class PassCheck:
@@ -60,7 +69,7 @@ class PassCheck:
         self.total = max(self.total, total or 0)
         if self.pages == 1:
             self.first_total = self.total
-        self._hashes.extend(map(hash, values_of(records, self.id_field)))
+        self._hashes.extend(map(hash_of_id, values_of(records, self.id_field)))
         instants = [each for each in self._instants(records) if each is not None]
         self.newest = max([self.newest, *instants])
         self.tells_times = self.tells_times and len(instants) == len(records)
@@ -180,7 +189,7 @@ class TailPass(PassCheck):
     def add(self, records: Sequence[Record], total: int | None) -> None:
         super().add(records, total)
         owes = any(
-            hash(record.get("id")) not in self._known
+            hash_of_id(record.get("id")) not in self._known
             and (instant_of(record.get("created_at")) or 0) < self._now
             for record in records
         )
@@ -188,4 +197,4 @@ class TailPass(PassCheck):
         self.owes_more = self.owes_more or owes
 
     def repeats(self, record: Record) -> bool:
-        return updated_at(record) == self._since and hash(record.get("id")) in self._known
+        return updated_at(record) == self._since and hash_of_id(record.get("id")) in self._known

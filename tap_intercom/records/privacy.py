@@ -55,6 +55,18 @@ class Rules(NamedTuple):
             pattern.startswith((f"{name}.", "*", "?")) for pattern in (*self.hashed, *self.kept)
         )
 
+    def unmatched(self, names: Collection[str], opens: Collection[str]) -> list[str]:
+        """Return the patterns to hash that name nothing, such as misspelled ones.
+
+        names: all fields that may be hashed. opens: those of them that may hold any others.
+        """
+        return [
+            pattern
+            for pattern in self.hashed
+            if not any(fnmatchcase(name, pattern) for name in names)
+            and not any(pattern.startswith(f"{name}.") for name in opens)
+        ]
+
     @property
     def is_active(self) -> bool:
         return self.mode != "keep" or bool(self.hashed)
@@ -202,6 +214,8 @@ class _Compiler:
         names = frozenset(properties)
         # Such a file names what an object holds, and says nothing personal is among it.
         is_public = inherited is None and bool(marks.get("additionalProperties"))
+        kind_of_unknown = None if is_public else UNDESCRIBED
+        may_change_unknown = not is_public or bool(self._rules.hashed)
 
         change_typed = _TypedChange(actions, self._idle)
         if not place:
@@ -216,14 +230,15 @@ class _Compiler:
                 found = value.get(name)
                 if found is not None:
                     value[name] = action(found)
-            if not is_public and not value.keys() <= names:
+            if may_change_unknown and not value.keys() <= names:
                 for name in value.keys() - names:
-                    self._change_unknown(value, name, place)
+                    self._change_unknown(value, name, place, kind_of_unknown)
             return value
 
         if self._idle.issuperset(actions.values()):
             self._idle.add(change)
-        changed = {**schema, "properties": properties}
+        # Some targets that flatten give an object with empty properties no column.
+        changed = {**schema, "properties": properties} if properties else {**schema}
         if isinstance(required := schema.get("required"), list):
             changed["required"] = [
                 name for name in required if name in properties and name not in actions
@@ -236,12 +251,19 @@ class _Compiler:
         """A hash of a record may be guessed from what it is of, unless a key is part of it."""
         return self._hasher.value if name == RECORD_HASH and self._rules.key else None
 
-    def _change_unknown(self, value: dict[str, Any], name: str, place: Breadcrumb) -> None:
-        fate = self._rules.fate(dotted((*place, "properties", name)), UNDESCRIBED)
+    def _change_unknown(
+        self, value: dict[str, Any], name: str, place: Breadcrumb, kind: str | None
+    ) -> None:
+        inner = (*place, "properties", name)
+        found, fate = value[name], self._rules.fate(dotted(inner), kind)
         if fate == "drop":
             del value[name]
         elif fate == "hash":
-            value[name] = self._hasher.value(value[name])
+            value[name] = self._hasher.value(found)
+        elif self._rules.mode == "keep" and self._rules.reach_into(dotted(inner)):
+            for each in found if isinstance(found, list) else [found]:
+                for name_inside in list(each) if isinstance(each, dict) else ():
+                    self._change_unknown(each, name_inside, inner, kind)
 
     def _field(
         self, field: Schema, mark: Schema | None, place: Breadcrumb, inherited: str | None
@@ -259,12 +281,12 @@ class _Compiler:
             return _hashed(field), _of_each(action) if _is_list(field) else action
         if self._rules.keeps(dotted(place)):
             return field, None
-        if "properties" in field and (kind is None or self._rules.reach_into(dotted(place))):
-            changed, action = self.object(field, mark, place, kind)
-            return changed, action
+        reach_into = self._rules.reach_into(dotted(place))
+        if ("properties" in field and kind is None) or (_is_object(field) and reach_into):
+            return self.object(field, mark, place, kind)
         items = field.get("items")
-        if isinstance(items, Mapping) and "properties" in items and kind is None:
-            changed, action = self.object(items, mark.get("items", {}), (*place, "items"), None)
+        if isinstance(items, Mapping) and "properties" in items and (kind is None or reach_into):
+            changed, action = self.object(items, mark.get("items", {}), (*place, "items"), kind)
             return {**field, "items": changed}, self._on_each(action)
         # A catalog made by hand may not say what is inside.
         if fate == "keep" and (kind is not None or not _has_marks(mark)):
@@ -391,6 +413,11 @@ def _hashed(field: Schema) -> dict[str, Any]:
 def _is_list(field: Schema) -> bool:
     """Whether a field holds nothing but lists. Any other one that may is hashed as a whole."""
     return _nullable(field) == ["null", "array"]
+
+
+def _is_object(field: Schema) -> bool:
+    """Whether a field holds nothing but objects, even if no schema says what is inside them."""
+    return "properties" in field or _nullable(field) == ["null", "object"]
 
 
 def _of_each(action: Action) -> Action:

@@ -146,6 +146,20 @@ def test_a_config_that_is_no_file_is_named(tmp_path: Path, name: str, reason: st
 # Flags
 
 
+@pytest.mark.parametrize("flag", ["--catalog", "--properties", "--state"])
+def test_an_empty_path_is_refused(tap: Tap, flag: str) -> None:
+    """As of a variable that is not set: without the catalog, deselected fields would come."""
+    output = run_tap(*tap.arguments()[:2], flag, "")
+    assert_fails(output, 2, "the path is empty")
+    assert output.messages == []
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    output = run_tap("sandbox", "--port", "99999")
+    assert output.code == 2
+    assert output.last_log_line == "tap-intercom sandbox: bind(): port must be 0-65535."
+
+
 def test_a_config_is_needed() -> None:
     assert_fails(run_tap(), 2, "--config FILE")
 
@@ -464,6 +478,11 @@ def test_an_error_text_that_repeats_the_token_does_not_show_it(tap: Tap) -> None
 
 
 # The line, and the other end of stdout
+
+
+def test_a_timeout_that_no_socket_can_wait_for_is_no_fault(tap: Tap) -> None:
+    output = tap.sync("tags", request_timeout=1e300)
+    assert output.code == 0, output.log
 
 
 def test_nobody_answering_ends_the_run(tmp_path: Path) -> None:

@@ -426,6 +426,14 @@ def test_ids_of_any_length_arrive_as_text(tap: Tap) -> None:
     )
 
 
+@pytest.mark.parametrize("stream", ["tags", "segments"])
+def test_an_id_that_is_an_object_arrives_as_text(tap: Tap, stream: str) -> None:
+    sent = [{"id": each, "updated_at": UPDATED_AT} for each in ({"a": 1}, [2], "3")]
+    output = read(tap, {stream: sent})
+    assert output.code == 0, output.log
+    assert output.ids(stream) == {'{"a":1}', "[2]", "3"}
+
+
 @pytest.mark.parametrize("is_selected", [True, False])
 def test_events_that_differ_in_a_number_over_64_bits_both_come(tap: Tap, is_selected: bool) -> None:
     """A double keeps 53 bits of it, and the key of an event is made of its metadata too."""

@@ -186,3 +186,24 @@ def test_hashes_need_a_key(tap: Tap, settings: dict[str, Any]) -> None:
     assert output.code == 2
     assert "hash_key: missing" in output.log
     assert not tap.sandbox.requests
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("emial", "contacts has no field 'emial', did you mean email?"),
+        ("Email", "contacts has no field 'Email', did you mean email?"),
+        ("location.town", "contacts has no field 'location.town'"),
+        ("location.city", ""),
+        ("tags.id", ""),
+        ("custom_attributes.any", ""),
+        ("*mail*", ""),
+        ("id", "'id' is a key or time of contacts, which stays as it is"),
+        ("", "contacts has no field ''"),
+    ],
+)
+def test_what_cannot_be_hashed_is_refused(tap: Tap, pattern: str, reason: str) -> None:
+    output = tap.sync("contacts", hash_key=KEY, hash_fields={"contacts": [pattern]})
+    assert output.code == (2 if reason else 0), output.log
+    assert reason in output.last_log_line
+    assert not (reason and output.messages)

@@ -167,6 +167,26 @@ def test_tokens_of_two_workspaces_are_refused(tap: Tap, sync: Any) -> None:
     assert not output.messages
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "changed", "change": lambda body: body.update(app=None)},
+    ],
+    ids=["no answer", "no workspace"],
+)
+def test_a_token_of_an_unknown_workspace_is_not_used(
+    tap: Tap, sync: Any, fault: dict[str, Any]
+) -> None:
+    tap.sandbox.faults.add(**fault, path="^/me$", after=2)
+    output = sync("tags", "conversations", max_retry_seconds=0)
+    assert output.code == 0, output.log
+    assert_whole(tap, output, "tags", "conversations")
+    (warning,) = output.log_lines("WARNING")
+    assert "token 2 of 3: Intercom does not say which workspace it is of" in warning
+    assert used(tap.sandbox)[TOKENS[1]] == 1
+
+
 def test_no_token_is_shown(tap: Tap, sync: Any) -> None:
     del tap.sandbox.options.other_tokens[TOKENS[1]]
     output = tap.sync("tags", access_token=TOKENS, environment={"LOGLEVEL": "DEBUG"})
@@ -191,3 +211,45 @@ def test_check_names_what_a_token_lacks(tap: Tap) -> None:
     assert warning == "access_token: token 2 lacks what another token has: Read tags (tags)"
     limit = checked.document["rate_limit"]["limit"]
     assert limit == 3 * 1667
+
+
+def test_a_record_that_nobody_may_read_stops_no_token(tap: Tap, sync: Any) -> None:
+    refused = tap.sandbox.truth("conversations")[20]["id"]
+    path = f"^/conversations/{refused}$"
+    tap.sandbox.faults.add("status", path, times=None, status=403, code="forbidden")
+    output = sync("conversation_parts", concurrency=1)
+    assert output.code == 0, output.log
+    assert "that Intercom cannot send, while it sends others" in output.log
+    details = [each for each in tap.sandbox.requests if each.path.startswith("/conversations/")]
+    last_refusal = max(at for at, each in enumerate(details) if each.status == 403)
+    assert {each.token for each in details[last_refusal + 1 :]} == set(TOKENS)
+
+
+def test_macros_are_those_of_one_teammate(tap: Tap, sync: Any) -> None:
+    for number in range(40):
+        tap.sandbox.workspace.add_record("macros", name=f"Macro {number}")
+    output = sync("macros", page_size=5)
+    assert output.code == 0, output.log
+    assert len(output.ids("macros")) == 40
+    assert len(used(tap.sandbox, "/macros")) == 1
+
+
+def test_streams_go_on_if_intercom_does_not_say_what_a_token_may_read(tap: Tap, sync: Any) -> None:
+    tap.sandbox.faults.add("status", "^/tickets/search$", times=None, status=500)
+    output = sync("conversations", "tags", max_retry_seconds=0)
+    assert output.code == 4
+    assert "conversations" in output.last_log_line
+    assert "tags" not in output.last_log_line
+    assert_whole(tap, output, "tags")
+
+
+def test_a_token_of_which_intercom_does_not_say_what_it_may_read_is_not_used(
+    tap: Tap, sync: Any
+) -> None:
+    tap.sandbox.faults.add("status", "^/tickets/search$", after=1, times=1, status=500)
+    output = sync("conversations", "tags", max_retry_seconds=0)
+    assert output.code == 0, output.log
+    assert_whole(tap, output, "conversations", "tags")
+    (warning,) = output.log_lines("WARNING")
+    assert "token 2 of 3" in warning
+    assert TOKENS[1] not in used(tap.sandbox, "/conversations")

@@ -57,8 +57,15 @@ def test_a_catalog_has_one_flag(tmp_path: Path) -> None:
     path.write_text("{}")
     assert read_catalog(None, None) is None
     assert read_catalog(str(path), None) == read_catalog(None, str(path)) == {}
-    with pytest.raises(ConfigError, match="give only one"):
-        read_catalog(str(path), str(path))
+    for properties in (str(path), ""):
+        with pytest.raises(ConfigError, match="give only one"):
+            read_catalog(str(path), properties)
+
+
+@pytest.mark.parametrize("flags", [("", None), (None, "")])
+def test_an_empty_path_is_not_a_missing_flag(flags: tuple[str | None, str | None]) -> None:
+    with pytest.raises(ConfigError, match="catalog: the path is empty"):
+        read_catalog(*flags)
 
 
 def test_a_replaced_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:

@@ -274,6 +274,33 @@ def test_a_429_stops_everybody_until_the_window_ends() -> None:
         assert clock.now >= begin + 6
 
 
+@pytest.mark.parametrize(
+    "refusal", [{"Retry-After": "0"}, headers(100_000, 0, NOON - 60)], ids=["no wait", "past"]
+)
+def test_a_429_that_asks_for_no_wait_is_not_repeated_at_full_pace(refusal: dict[str, str]) -> None:
+    clock = Clock()
+    limit = RateLimit(0.9, 4, clock, clock.sleep)
+    limit.learn(headers(100_000, 99_999, NOON + 10))
+    begin, turns = clock.now, 0
+    while clock.now < begin + 600:
+        with limit.turn():
+            limit.refused(refusal)
+            turns += 1
+    assert turns < 100
+    clock.sleep(10)
+    limit.learn(headers(100_000, 99_999, NOON + 10))
+    assert limit.refused(refusal) < 0.1
+
+
+def test_the_429_of_requests_sent_together_count_as_one() -> None:
+    clock = Clock()
+    limit = RateLimit(0.9, 64, clock, clock.sleep)
+    for _ in range(64):
+        assert limit.refused({"Retry-After": "0.5"}) == 0.5
+    clock.sleep(0.5)
+    assert limit.refused({"Retry-After": "0"}) < 0.1
+
+
 def test_the_pace_recovers_when_others_stop() -> None:
     clock = Clock()
     limit = RateLimit(0.9, 4, clock, clock.sleep)

@@ -8,7 +8,12 @@ from tap_intercom.errors import AuthError
 from tap_intercom.intercom.tokens import Tokens
 
 TAGS, TEAMS = "GET /tags", "GET /teams"
-FORBIDDEN, UNAUTHORIZED = AuthError("no", 403), AuthError("no", 401)
+
+
+def refused(token: int, status: int = 403) -> AuthError:
+    error = AuthError("no", status)
+    error.token = token
+    return error
 
 
 def never(token: int) -> bool:
@@ -17,16 +22,29 @@ def never(token: int) -> bool:
 
 def test_a_token_without_a_permission_is_left_out_where_it_is_refused() -> None:
     tokens = Tokens(3)
-    assert tokens.refuse(1, TAGS, FORBIDDEN, never)
+    assert tokens.refuse({1}, TAGS, refused(1), never)
     assert tokens.able(TAGS) == [0, 2]
     assert tokens.able(TEAMS) == [0, 1, 2]
 
 
-def test_the_last_refusal_of_all_ends_the_request() -> None:
+def test_a_request_that_all_refuse_says_nothing_about_them() -> None:
+    tokens = Tokens(3)
+    assert tokens.refuse({1}, TAGS, refused(1), never)
+    # Two tokens may read the list; this request is about what nobody can read.
+    assert tokens.refuse({0}, TAGS, refused(0), never)
+    assert tokens.able(TAGS, {0}) == [2]
+    assert not tokens.refuse({0, 2}, TAGS, refused(2), never)
+    assert tokens.able(TAGS) == [0, 2]
+
+
+def test_a_request_is_sent_once_with_each_token() -> None:
     tokens = Tokens(2)
-    assert tokens.refuse(0, TAGS, FORBIDDEN, never)
-    assert not tokens.refuse(1, TAGS, FORBIDDEN, never)
-    assert tokens.able(TAGS) == [0]
+    assert tokens.refuse({0}, TAGS, refused(0), never)
+    # Meanwhile, another request found that the refusal was of its record.
+    assert not tokens.refuse({0, 1}, TAGS, refused(1), never)
+    assert tokens.refuse({1}, TAGS, refused(1), never)
+    assert tokens.able(TAGS, {1}) == [0]
+    assert not tokens.refuse({0, 1}, TAGS, refused(0), never)
 
 
 @pytest.mark.parametrize("is_dead", [True, False])
@@ -39,7 +57,7 @@ def test_a_401_may_mean_the_token_or_a_permission(is_dead: bool) -> None:
         return is_dead
 
     for _ in range(3):
-        assert tokens.refuse(0, TAGS, UNAUTHORIZED, answer)
+        assert tokens.refuse({0}, TAGS, refused(0, 401), answer)
     assert asked == [0]
     assert tokens.living == ([1] if is_dead else [0, 1])
 

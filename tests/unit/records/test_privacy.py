@@ -112,6 +112,52 @@ def test_patterns_choose_fields_and_custom_attributes() -> None:
     assert found["other_attributes"] == '{"plan":"pro"}'
 
 
+OPEN = {"type": ["null", "object"], "additionalProperties": True}
+
+
+def test_patterns_reach_into_an_object_of_which_the_catalog_says_nothing() -> None:
+    schema = {"properties": {"id": {"type": "string"}, "custom_attributes": OPEN}}
+    rules = Rules("keep", KEY, ["custom_attributes.nick"])
+    found = private(schema, MARKS, rules, keys=["id"])
+    attributes = {**record()["custom_attributes"], "nick": expected("ace")}
+    assert found.apply(record())["custom_attributes"] == attributes
+    assert found.schema["properties"]["custom_attributes"] == OPEN
+    rules = Rules("drop", KEY, (), ["custom_attributes.plan"])
+    found = private(schema, MARKS, rules, keys=["id"])
+    assert found.apply(record())["custom_attributes"] == {"plan": "pro"}
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [{}, {"x-personal": "text"}, {"additionalProperties": True}],
+    ids=["public", "personal", "open"],
+)
+def test_patterns_reach_into_objects_inside(marks: dict[str, Any]) -> None:
+    rules = Rules("keep", KEY, ["source.author.email", "source.all.email"])
+    people = {"author": {"email": "a", "id": "1"}, "all": [{"email": "a"}, "a"]}
+    found = private(
+        {"properties": {"source": OPEN}}, {"properties": {"source": marks}}, rules, keys=[]
+    )
+    assert found.apply({"source": people})["source"] == {
+        "author": {"email": expected("a"), "id": "1"},
+        "all": [{"email": expected("a")}, "a"],
+    }
+
+
+def test_patterns_reach_into_a_personal_list() -> None:
+    marks = {"properties": {"tags": {"x-personal": "text"}}}
+    tags = [{"by": "Ada", "at": "1"}, None]
+    schema = deepcopy(SCHEMA["properties"]["tags"])
+    schema["items"]["properties"]["at"] = TEXT
+    for rules, expected_tags in (
+        (Rules("keep", KEY, ["tags.by"]), [{"by": expected("Ada"), "at": "1"}, None]),
+        (Rules("drop", KEY, (), ["tags.at"]), [{"by": None, "at": "1"}, None]),
+        (Rules("drop", KEY), None),
+    ):
+        found = private({"properties": {"tags": schema}}, marks, rules, keys=[])
+        assert found.apply({"tags": deepcopy(tags)}) == {"tags": expected_tags}
+
+
 def test_hash_fields_alone_leave_the_rest() -> None:
     found = private(SCHEMA, MARKS, Rules("keep", KEY, ["tags.by"]), keys=["id"]).apply(record())
     assert found == {**record(), "tags": [{"by": expected("Ada")}]}
