@@ -59,7 +59,8 @@ def select(
     version: the version for the rows of a full read.
     is_of_any_version: whether it may select streams that the API version does not have.
     """
-    selections = {}
+    selections: dict[str, Selection] = {}
+    tables: dict[str, str] = {}
     for name, entry in entries(catalog):
         marks = all_marks_of(name, entry)
         if not is_selected(name, marks, ()):
@@ -70,8 +71,45 @@ def select(
                 f"catalog: the selected stream {name} is not in api_version "
                 f"{settings.api_version}; deselect it, or set another api_version"
             )
-        selections[name] = _selection(stream, entry, marks, settings, version)
+        if name in selections:
+            raise ConfigError(f"catalog: {name} is selected twice")
+        other = tables.setdefault(_table_of(stream, entry), name)
+        if other != name:
+            raise ConfigError(
+                f"catalog: {other} and {name} have the same table, {_table_of(stream, entry)}; "
+                "give each its own name in stream"
+            )
+        try:
+            selections[name] = _selection(stream, entry, marks, settings, version)
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            _check_schema(name, entry)
+            raise error
     return selections
+
+
+def _table_of(stream: Stream, entry: Entry) -> str:
+    """Return the name of a stream in messages."""
+    name = entry.get("stream") or stream.name
+    if not isinstance(name, str):
+        raise ConfigError(f"catalog: the name of {stream.name} in stream must be text")
+    return name
+
+
+def _check_schema(name: str, entry: Entry) -> None:
+    """Raise ConfigError if the schema of an entry is not JSON Schema."""
+    # Only for a schema that cannot be used: the library takes long to load.
+    from jsonschema import Draft4Validator, SchemaError  # type: ignore[import-untyped]
+
+    try:
+        Draft4Validator.check_schema(entry["schema"])
+    except SchemaError as error:
+        place = ".".join(map(str, error.path))
+        reason = f"{place} is {error.instance!r}"[:100]
+    except RecursionError:
+        reason = "it is nested too deeply"
+    else:
+        return
+    raise ConfigError(f"catalog: the schema of {name} is not valid: {reason}") from None
 
 
 def with_parts_of_tables(
@@ -111,7 +149,7 @@ def selected_schemas(catalog: Any) -> Iterator[tuple[Stream, str, Schema]]:
             key, time = stream.key_properties, stream.replication_key
             automatic = {("properties", column) for column in (*key, *([time] if time else []))}
             fields = _selected_fields(name, marks, automatic, schema)
-            yield stream, entry.get("stream") or name, prune_schema(schema, fields.__contains__)
+            yield stream, _table_of(stream, entry), prune_schema(schema, fields.__contains__)
 
 
 def entries(catalog: Any) -> Iterator[tuple[str, Entry]]:
@@ -266,7 +304,7 @@ def _selection(
     changed = private_of(stream, pruned, settings, keys, attributes)
     nulls = () if changed is None else changed.nulls
     return Selection(
-        name=entry.get("stream") or stream.name,
+        name=_table_of(stream, entry),
         schema=pruned if changed is None else changed.schema,
         key_properties=key,
         replication_key=replication_key,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from tap_intercom.errors import ContractError
+from tap_intercom.errors import ConfigError, ContractError
 from tap_intercom.records.coercions import (
     KEPT_AS_TEXT,
     LEFT_OUT,
@@ -251,10 +251,16 @@ def _branches(schema: Schema) -> list[Schema]:
 
 def _constrained(column: Column, constraints: dict[str, Any]) -> Column:
     """Return the column without the values that the constraints forbid."""
-    from jsonschema import Draft4Validator  # type: ignore[import-untyped]
+    from jsonschema import Draft4Validator, SchemaError  # type: ignore[import-untyped]
 
     if "const" in constraints:
         constraints["enum"] = [constraints.pop("const")]
+    try:
+        Draft4Validator.check_schema(constraints)
+        re.compile(constraints.get("pattern", ""))
+    except (SchemaError, re.error):
+        text = str(constraints)[:100]
+        raise ConfigError(f"catalog: a schema with {text} is not valid") from None
     is_valid: Callable[[Any], bool] = Draft4Validator(constraints).is_valid
 
     def coerce(value: Any) -> Any:

@@ -278,6 +278,10 @@ def test_a_bookmark_of_another_workspace_is_refused(tap: Tap) -> None:
 # Catalog
 
 
+def with_name(name: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {"id": {"type": "string"}, "name": name}}
+
+
 CONTACTS = {
     "tap_stream_id": "contacts",
     "schema": {"type": "object", "properties": {"id": {"type": "string"}}},
@@ -316,6 +320,38 @@ CONTACTS = {
             {"streams": [{**CONTACTS, "metadata": {"selected": True}}]},
             ["metadata of contacts"],
             id="metadata is no list",
+        ),
+        pytest.param(
+            {"streams": [{**CONTACTS, "stream": 5}]}, ["the name of contacts"], id="name is no text"
+        ),
+        pytest.param(
+            {"streams": [CONTACTS, CONTACTS]}, ["contacts is selected twice"], id="stream twice"
+        ),
+        pytest.param(
+            {"streams": [CONTACTS, {**CONTACTS, "tap_stream_id": "tags", "stream": "contacts"}]},
+            ["contacts and tags", "the same table, contacts"],
+            id="table twice",
+        ),
+        *(
+            pytest.param(
+                {"streams": [{**CONTACTS, "schema": with_name({"type": "string", **constraint})}]},
+                [f"a schema with {constraint} is not valid"],
+                id=f"schema with {constraint}",
+            )
+            for constraint in ({"pattern": "("}, {"pattern": 5}, {"enum": 5})
+        ),
+        *(
+            pytest.param(
+                {"streams": [{**CONTACTS, "schema": with_name(name)}]},
+                ["the schema of contacts is not valid"],
+                id=f"schema with {str(name)[:30]}",
+            )
+            for name in (
+                {"type": None},
+                {"anyOf": 5},
+                {"type": "object", "required": [["a"]]},
+                json.loads('{"type":"object","properties":{"a":' * 300 + "{}" + "}}" * 300),
+            )
         ),
     ],
 )
