@@ -21,6 +21,8 @@ LOGGER = logging.getLogger("tap_intercom")
 
 WINDOW_SECONDS = 10.0
 LIMIT_WITHOUT_HEADERS = 150
+# All apps of a workspace together may send this many times what one may (API-C1).
+APPS_OF_A_WORKSPACE = 2.5
 # The part of the allowance that may be used in a burst, so a late thread does not waste its turn.
 # The pace is lowered by the same amount: no window gets more than its allowance.
 BURST = 0.02
@@ -197,6 +199,7 @@ class RateLimit:
 
     Each access token has its own budget. The token with the earliest turn sends the next request.
 
+    share: the part of each token's limit, and of the workspace's, that is used.
     tokens: how many access tokens there are. They are known by their positions.
     """
 
@@ -214,6 +217,7 @@ class RateLimit:
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(concurrency)
         now = clock()
+        share *= min(APPS_OF_A_WORKSPACE / tokens, 1.0)
         self._budgets = [_Budget(share, now) for _ in range(tokens)]
         self._told_until = float("-inf")
         self._told_refusal_at = now

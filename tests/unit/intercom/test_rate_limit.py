@@ -253,6 +253,21 @@ def test_windows_are_used_whole_and_never_more_though_dates_have_whole_seconds(
     assert all(used[window] >= 0.95 * share * limit for window in whole)
 
 
+@pytest.mark.parametrize(("tokens", "of_one"), [(1, 1.0), (2, 2.0), (3, 2.5), (5, 2.5)])
+def test_many_tokens_keep_to_the_limit_of_the_workspace(tokens: int, of_one: float) -> None:
+    """API-C1: 25,000 requests a minute for a workspace, and 10,000 for an app."""
+    clock = Clock()
+    rate_limit = RateLimit(1.0, 64, clock, clock.sleep, tokens=tokens)
+    for token in range(tokens):
+        rate_limit.learn(headers(1667, 1667, NOON + 10), token)
+    began, count = clock.now, 0
+    while clock.now < began + 10:
+        with rate_limit.turn(tokens=range(tokens)) as token:
+            rate_limit.learn(headers(1667, 1667, NOON + 10), token)
+        count += 1
+    assert 0.97 * of_one * 1667 <= count <= of_one * 1667
+
+
 def test_without_headers_150_in_a_window() -> None:
     clock = Clock()
     limit = RateLimit(1.0, 4, clock, clock.sleep)
