@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from conftest import TIMEOUT_SECONDS
 from environments import environment_bin
-from remote_runs import SHORT, RemoteRuns, read_until
+from remote_runs import SHORT, RemoteRuns
 from s3_server import S3Server
+from target_runs import read_until
 
 from intercom_sandbox import Sandbox, Workspace, generate
 

@@ -12,16 +12,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RUN, START_DATE, TIMEOUT_SECONDS, selecting
+from conftest import RUN, TIMEOUT_SECONDS
 from log_lines import TIME, without_times
 from paths import ROOT, SUPPORT
+from target_runs import TABLES, TargetRuns, read_until
 from terminal import Terminal
 
 from intercom_sandbox import Sandbox, Workspace, generate
@@ -32,64 +32,25 @@ from tap_intercom.commands.run import Feed, Target
 from tap_intercom.commands.run_result import RunResult
 from tap_intercom.commands.written_states import WrittenStates
 
-STREAMS = ("companies", "contacts", "conversation_parts", "conversations", "segments", "tags")
-
 StartSandbox = Callable[..., Sandbox]
 
 
-class Pipeline:
-    """The command, with a sandbox, a state file and the rows of a small target."""
+class Pipeline(TargetRuns):
+    """Runs with a state file."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        self.sandbox = sandbox
-        self.folder = folder
+        super().__init__(sandbox, folder)
         self.state = folder / "state.json"
-        self.rows = folder / "rows.jsonl"
-        self.processes: list[subprocess.Popen[str]] = []
-        config = {
-            "access_token": sandbox.token,
-            "start_date": START_DATE,
-            "base_url": sandbox.url,
-        }
-        self.config = folder / "config.json"
-        self.config.write_text(json.dumps(config))
 
     def command(self, *target: str, flags: tuple[str, ...] = (), program: Any = None) -> list[str]:
         """The command line; target: flags of the small one. program: another target instead."""
-        small = [sys.executable, str(SUPPORT / "small_target.py"), str(self.rows)]
         files = ["--state", str(self.state), "--config", str(self.config)]
-        return [*RUN, "run", *files, *flags, "--", *(program or small), *target]
+        return [*RUN, "run", *files, *flags, "--", *(program or self.small_target), *target]
 
     def start(
         self, *target: str, environment: dict[str, str] | None = None, **how: Any
     ) -> subprocess.Popen[str]:
-        """A run that ends with the test at the latest."""
-        process = subprocess.Popen(
-            self.command(*target, **how),
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-        )
-        self.processes.append(process)
-        return process
-
-    def run(self, *target: str, **how: Any) -> tuple[int, str]:
-        """Exit code and log of a run to its end."""
-        process = self.start(*target, **how)
-        stdout, log = process.communicate(timeout=TIMEOUT_SECONDS)
-        assert stdout == ""
-        return process.returncode, without_times(log)
-
-    def catalog(self, *streams: str) -> tuple[str, str]:
-        """The flag for a catalog of these streams."""
-        path = self.folder / "catalog.json"
-        discover = [*RUN, "--config", str(self.config), "--discover"]
-        catalog = json.loads(subprocess.run(discover, stdout=subprocess.PIPE, check=True).stdout)
-        path.write_text(json.dumps(selecting(catalog, *streams)))
-        return "--catalog", str(path)
+        return self.start_command(self.command(*target, **how), environment or {})
 
     @property
     def kept(self) -> Any:
@@ -100,21 +61,8 @@ class Pipeline:
         return json.loads((self.folder / "state.json.previous").read_bytes())
 
     def ids(self) -> dict[str, set[str]]:
-        """What the target has."""
-        ids: defaultdict[str, set[str]] = defaultdict(set)
-        for line in self.rows.read_bytes().splitlines():
-            message = json.loads(line)
-            if message["stream"] in STREAMS:
-                ids[message["stream"]].add(message["record"]["id"])
-        return ids
-
-    def has_all(self) -> bool:
-        """Whether the target has what Intercom holds."""
-        ids = self.ids()
-        return all(ids[name] == expected for name, expected in self.truth().items())
-
-    def truth(self) -> dict[str, set[str]]:
-        return {name: {str(row["id"]) for row in self.sandbox.truth(name)} for name in STREAMS}
+        """What the target has of the tables that are compared."""
+        return {name: ids for name, ids in super().ids().items() if name in TABLES}
 
     @contextmanager
     def locked(
@@ -124,15 +72,6 @@ class Pipeline:
         with (self.folder / f"{name}.lock").open("w") as file:
             lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """Read the log up to a line with this text; gives the rest of that line."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if text in line:
-            return line.partition(text)[2].strip()
-    raise AssertionError(f"the log ended without {text!r}")
 
 
 @pytest.fixture
@@ -147,9 +86,7 @@ def start_pipeline(
 
     yield start
     for pipeline in started:
-        for process in pipeline.processes:
-            process.kill()
-            process.communicate()
+        pipeline.end()
 
 
 @pytest.fixture

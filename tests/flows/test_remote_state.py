@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import TIMEOUT_SECONDS, Tap
-from remote_runs import RemoteRuns, read_until
+from remote_runs import RemoteRuns
+from target_runs import read_until
 from warm_tap import WarmTap
 
 from intercom_sandbox import Sandbox, Workspace

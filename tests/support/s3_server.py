@@ -14,7 +14,7 @@ import pytest
 import requests
 from conftest import TIMEOUT_SECONDS
 from environments import environment_bin
-from remote_runs import read_until
+from target_runs import read_until
 
 # The server wants to know whose a request is, and checks no signature.
 SIGNED = {
