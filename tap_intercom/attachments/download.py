@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
@@ -106,6 +107,8 @@ class Downloader:
         self._certificates = bundle or DEFAULT_CA_BUNDLE_PATH
         self._lock = threading.Lock()
         self._pools: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        # Each look goes through the whole environment, which does not change during a run.
+        self._proxy_for = lru_cache(MAX_POOLS)(proxy_for)
 
     def fetch(self, url: str, spool: Spool, *, is_patient: bool = True) -> Downloaded:
         """Write a file to the spool, with as many attempts as its time allows.
@@ -158,7 +161,7 @@ class Downloader:
 
     def _open(self, url: str, place: Place, allows_loopback: bool, deadline: _Deadline) -> Any:
         """Send a request, to an address of the host that was checked."""
-        proxy = proxy_for(url)
+        proxy = self._proxy_for(_root(place))
         try:
             address = checked_address(place, allows_loopback=allows_loopback)
         except UnknownHostError:
