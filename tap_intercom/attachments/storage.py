@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -42,6 +42,10 @@ ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.5
 
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+
+
 class StoreError(UnavailableError):
     """The store of the files failed during a run."""
 
@@ -63,13 +67,11 @@ class Spool:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self._file: BinaryIO
         if folder is None:
-            descriptor, self.path = tempfile.mkstemp(prefix="tap-intercom-")
-            self._file = open(descriptor, "wb")  # noqa: SIM115
+            self._descriptor, self.path = tempfile.mkstemp(prefix="tap-intercom-")
         else:
             self.path = os.path.join(folder, f"tap-intercom-{uuid4().hex}")
-            self._file = open(self.path, "xb")  # noqa: SIM115
+            self._descriptor = os.open(self.path, _NEW, 0o666)
         self._is_moved = False
 
     def __enter__(self) -> Spool:
@@ -77,7 +79,7 @@ class Spool:
 
     def __exit__(self, *error: object) -> None:
         with suppress(OSError):
-            self._file.close()
+            os.close(self._descriptor)
         if not self._is_moved:
             with suppress(OSError):
                 os.unlink(self.path)
@@ -85,21 +87,19 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Add to the file. Raises StoreError if there is no room."""
         try:
-            self._file.write(data)
+            _write_all(self._descriptor, data)
         except OSError as error:
             raise self._failed(error) from error
 
     def restart(self) -> None:
         """Forget what was written."""
-        self._file.seek(0)
-        self._file.truncate()
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.ftruncate(self._descriptor, 0)
 
-    def finish(self, is_durable: bool = False) -> None:
-        """Write everything to the file, and to the disk if it must outlast a power failure."""
+    def sync(self) -> None:
+        """Write the file to the disk, so it outlasts a power failure."""
         try:
-            self._file.flush()
-            if is_durable:
-                os.fsync(self._file.fileno())
+            os.fsync(self._descriptor)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -111,6 +111,14 @@ class Spool:
     def _failed(self, error: OSError) -> StoreError:
         folder = os.path.dirname(self.path)
         return StoreError(f"attachments: {folder} cannot be written: {error.strerror}")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write to a file without what Python's files cost: five system calls to open one."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        # The disk is full: the rest fails, with the reason.
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 class Storage(Protocol):
@@ -164,7 +172,6 @@ class LocalStorage:
             self._incoming.mkdir(parents=True, exist_ok=True)
             with Spool(self._incoming) as spool:
                 spool.write(b"x")
-                spool.finish()
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(f"{SETTING}: {self._folder} cannot be written: {reason}") from None
@@ -198,7 +205,7 @@ class LocalStorage:
     def store(self, file_id: str, spool: Spool, note: Note) -> Note:
         def store() -> Note:
             # A name without its content would look like a whole file after a power failure.
-            spool.finish(is_durable=True)
+            spool.sync()
             folder = (self._folder / note.path).parent
             folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
@@ -223,10 +230,14 @@ class LocalStorage:
         """Note what was stored. A note that is cut off counts for nothing, so it may be so."""
         path, content = self._note_path(file_id), orjson.dumps(note._asdict())
         try:
-            path.write_bytes(content)
+            descriptor = os.open(path, _REPLACED, 0o666)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            descriptor = os.open(path, _REPLACED, 0o666)
+        try:
+            _write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
 
     def settle(self) -> None:
         def settle() -> None:
@@ -337,7 +348,6 @@ class RemoteStorage:
         stored = self._free(note, file_id)
 
         def store() -> Note:
-            spool.finish()
             self._put(f"{self._root}/{stored.path}", spool.path)
             noted = self._note_path(file_id)
             self._make_folder(noted)

@@ -72,7 +72,6 @@ def test_nothing_is_visible_before_the_whole_file_came(
     storage = open_storage(place)
     with storage.spool() as spool:
         spool.write(b"half")
-        spool.finish()
         assert files() == {}
     assert not os.path.exists(spool.path)
 
