@@ -108,7 +108,7 @@ def compare(server: dict[str, Any], folder: Path, files: int, pairs: int) -> int
             command = [sys.executable, __file__, "--download", str(place)]
             runs[name] = measured(command if name == "bare" else tap, job.encode(), server["url"])
             is_equal = is_equal and hashes_in(place) == server["hashes"]
-            # Not deleted: for minutes, the file system would search around what was deleted.
+            clear(place)
             place.rename(folder / f"{name}-{pair}")
         print(runs["bare"].line("bare downloader", files))
         print(runs["tap"].line("tap", files), flush=True)
@@ -263,6 +263,17 @@ def hashes_in(folder: Path) -> list[str]:
         for path in paths
         if ".tap-intercom" not in path.parts
     )
+
+
+def clear(folder: Path) -> None:
+    """Give the room of all files back, and wait for that.
+
+    They are not deleted: for minutes, the file system would search around what was deleted.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.truncate(path, 0)
+    os.sync()
 
 
 def rows_in(output: bytes) -> list[str]:
