@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
@@ -38,6 +39,9 @@ FILE_SECONDS = 300.0
 SLOWEST_BYTES_PER_SECOND = 50_000
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+# How long the address of a name is used. Names of large stores have another one each second, which
+# would cost a new connection for each file.
+ADDRESS_SECONDS = 60.0
 # Images may be on any number of hosts.
 MAX_POOLS = 64
 # Answers that mean that an address no longer works; stores use all of them for expired ones.
@@ -106,6 +110,9 @@ class Downloader:
         self._certificates = bundle or DEFAULT_CA_BUNDLE_PATH
         self._lock = threading.Lock()
         self._pools: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._addresses: dict[tuple[Place, bool], tuple[str, float]] = {}
+        # Each look goes through the whole environment, which does not change during a run.
+        self._proxy_for = lru_cache(MAX_POOLS)(proxy_for)
 
     def fetch(self, url: str, spool: Spool, *, is_patient: bool = True) -> Downloaded:
         """Write a file to the spool, with as many attempts as its time allows.
@@ -158,9 +165,9 @@ class Downloader:
 
     def _open(self, url: str, place: Place, allows_loopback: bool, deadline: _Deadline) -> Any:
         """Send a request, to an address of the host that was checked."""
-        proxy = proxy_for(url)
+        proxy = self._proxy_for(_root(place))
         try:
-            address = checked_address(place, allows_loopback=allows_loopback)
+            address = self._address(place, allows_loopback)
         except UnknownHostError:
             # Behind a proxy, only the proxy may know the name.
             if proxy is None:
@@ -186,6 +193,17 @@ class Downloader:
         key = (place.scheme, place.host, str(place.port), address)
         pool = self._pool(key, lambda: self._host_pool(place, address))
         return pool.urlopen("GET", place.target, **how)
+
+    def _address(self, place: Place, allows_loopback: bool) -> str:
+        """Return an address of the host that was checked a short while ago at most."""
+        key = (place._replace(target=""), allows_loopback)
+        address, until = self._addresses.get(key, ("", 0.0))
+        if time.monotonic() >= until:
+            address = checked_address(place, allows_loopback=allows_loopback)
+            if len(self._addresses) >= MAX_POOLS:
+                self._addresses.clear()
+            self._addresses[key] = (address, time.monotonic() + ADDRESS_SECONDS)
+        return address
 
     def _host_pool(self, place: Place, address: str) -> Any:
         size = {"maxsize": self._connections, "block": False}

@@ -35,6 +35,8 @@ LOGGER = logging.getLogger("tap_intercom")
 
 STREAM = "attachments"
 DOWNLOADS_AT_ONCE = 16
+# A file that came whole waits for the disk or the store. Its connection downloads the next one.
+STORED_AT_ONCE = 16
 # Addresses expire: with a longer queue, the last ones would be dead when their turn comes.
 MAX_WAITING = 2_000
 # If as many files in a row do not come from a host, the host is down, not a file broken.
@@ -85,6 +87,7 @@ class Keeper:
         self._max_bytes = max_bytes
         self._queue: SimpleQueue[tuple[Wanted, Future[Kept]]] = SimpleQueue()
         self._room = threading.BoundedSemaphore(MAX_WAITING)
+        self._connections = threading.BoundedSemaphore(DOWNLOADS_AT_ONCE)
         self._lock = threading.Lock()
         self._futures: dict[int, Future[Kept]] = {}
         self._number = 0
@@ -100,7 +103,7 @@ class Keeper:
             self._number += 1
             number = self._number
             self._futures[number] = future
-            if self._threads < DOWNLOADS_AT_ONCE:
+            if self._threads < DOWNLOADS_AT_ONCE + STORED_AT_ONCE:
                 self._threads += 1
                 start_thread(self._work)
         self._queue.put((wanted, future))
@@ -120,6 +123,10 @@ class Keeper:
         with self._lock:
             future = self._futures.pop(number)
         return future.result()
+
+    def settle(self) -> None:
+        """Make the stored files outlast a power failure. Raises StoreError if they may not."""
+        self._storage.settle()
 
     def _work(self) -> None:
         while True:
@@ -180,7 +187,8 @@ class Keeper:
             raise DeadError("Intercom no longer has it")
         # Old mails have images on hosts that no longer exist. Wait for such a host only once.
         is_known = link.kind == INLINE_IMAGE and root_of(address) in self._unanswered
-        return self._downloader.fetch(address, spool, is_patient=not is_known)
+        with self._connections:
+            return self._downloader.fetch(address, spool, is_patient=not is_known)
 
     def _unanswered_by(self, link: Link, error: UnansweredError) -> Kept:
         """Give up a file that does not come. Raises UnavailableError if its host is down.

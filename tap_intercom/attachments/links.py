@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -46,13 +47,13 @@ class Link:
     height: int | None = None
     updated_at: Any = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A key that stays the same when Intercom signs the address again."""
         values = [self.parent_stream, self.parent_id, self.kind, self.place, self.position]
         return hashlib.sha256(orjson.dumps(values)).hexdigest()
 
-    @property
+    @cached_property
     def source(self) -> str:
         """The address without its signature and without a password."""
         return without_signature(self.url)

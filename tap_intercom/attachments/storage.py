@@ -1,11 +1,13 @@
 """Where files are kept: a local folder, or any store that fsspec can write to.
 
 A file appears under its name at once and whole. Beside the files, a note for each says what was
-stored, so a later run need not download it again. A note is written after its file.
+stored, so a later run need not download it again. A note is written after its file. What `settle`
+has made last is there after a power failure too.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -14,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -22,18 +24,26 @@ import orjson
 from tap_intercom.attachments.names import with_hash
 from tap_intercom.errors import ConfigError, UnavailableError
 from tap_intercom.file_systems import open_file_system, reason_of, without_secrets
-from tap_intercom.files import umask
 
 T = TypeVar("T")
 
 SETTING = "config: attachments_dir"
 # Our own objects beside the files.
 OWN_FOLDER = ".tap-intercom"
+# How many folders wait until their names are made to last. One pass over many costs far less than
+# a pass for each, and the end of a long run does not wait for all of them.
+MAX_UNSETTLED = 300
+# Other errors mean that the system cannot make a folder last, as Windows.
+LOST_WRITES = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # What a killed run left is removed once no run can still be writing it.
 OLD_SECONDS = 86_400
 CHUNK_BYTES = 1_048_576
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.5
+
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 class StoreError(UnavailableError):
@@ -50,51 +60,65 @@ class Note(NamedTuple):
     content_type: str | None
 
 
-# Read once, before there are threads: setting it is for the whole process.
-_UMASK = umask()
-
-
 class Spool:
-    """A file that nobody else knows of, for what arrives; it ends with its block, unless moved."""
+    """A file that nobody else knows of, for what arrives; it ends with its block, unless moved.
+
+    folder: where it is, with the usual permissions. Without one, only this user can read it.
+    """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        descriptor, self.path = tempfile.mkstemp(prefix="tap-intercom-", dir=folder)
-        os.chmod(self.path, 0o666 & ~_UMASK)
-        self._file: BinaryIO = open(descriptor, "wb")  # noqa: SIM115
+        if folder is None:
+            self._descriptor, self.path = tempfile.mkstemp(prefix="tap-intercom-")
+        else:
+            self.path = os.path.join(folder, f"tap-intercom-{uuid4().hex}")
+            self._descriptor = os.open(self.path, _NEW, 0o666)
+        self._is_moved = False
 
     def __enter__(self) -> Spool:
         return self
 
     def __exit__(self, *error: object) -> None:
         with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            os.unlink(self.path)
+            os.close(self._descriptor)
+        if not self._is_moved:
+            with suppress(OSError):
+                os.unlink(self.path)
 
     def write(self, data: bytes) -> None:
         """Add to the file. Raises StoreError if there is no room."""
         try:
-            self._file.write(data)
+            _write_all(self._descriptor, data)
         except OSError as error:
             raise self._failed(error) from error
 
     def restart(self) -> None:
         """Forget what was written."""
-        self._file.seek(0)
-        self._file.truncate()
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.ftruncate(self._descriptor, 0)
 
-    def finish(self, is_durable: bool = False) -> None:
-        """Write everything to the file, and to the disk if it must outlast a power failure."""
+    def sync(self) -> None:
+        """Write the file to the disk, so it outlasts a power failure."""
         try:
-            self._file.flush()
-            if is_durable:
-                os.fsync(self._file.fileno())
+            os.fsync(self._descriptor)
         except OSError as error:
             raise self._failed(error) from error
+
+    def move(self, path: Path) -> None:
+        """Give the file its name. Raises OSError."""
+        os.replace(self.path, path)
+        self._is_moved = True
 
     def _failed(self, error: OSError) -> StoreError:
         folder = os.path.dirname(self.path)
         return StoreError(f"attachments: {folder} cannot be written: {error.strerror}")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write to a file without what Python's files cost: five system calls to open one."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        # The disk is full: the rest fails, with the reason.
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 class Storage(Protocol):
@@ -111,6 +135,9 @@ class Storage(Protocol):
 
     def store(self, file_id: str, spool: Spool, note: Note) -> Note:
         """Give a whole file its name, and return where it is: its path may be taken."""
+
+    def settle(self) -> None:
+        """Make everything that was stored until now outlast a power failure."""
 
 
 def open_storage(place: str | None) -> Storage:
@@ -136,13 +163,15 @@ class LocalStorage:
         self._own = self._folder / OWN_FOLDER
         self._incoming = self._own / "incoming"
         self._lock = threading.Lock()
+        # Folders with new names, which a power failure could take back.
+        self._unsettled = {self._folder.parent}
+        self._settling = threading.Lock()
 
     def check(self) -> None:
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
             with Spool(self._incoming) as spool:
                 spool.write(b"x")
-                spool.finish()
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(f"{SETTING}: {self._folder} cannot be written: {reason}") from None
@@ -164,6 +193,8 @@ class LocalStorage:
             try:
                 note = _parsed(self._note_path(file_id).read_bytes())
                 if note is not None and _hash_of(self._folder / note.path) == note.sha256:
+                    # A run that was killed may have left it unsettled.
+                    self._add_unsettled((self._folder / note.path).parent)
                     return note
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 pass
@@ -173,23 +204,56 @@ class LocalStorage:
 
     def store(self, file_id: str, spool: Spool, note: Note) -> Note:
         def store() -> Note:
-            spool.finish(is_durable=True)
+            # A name without its content would look like a whole file after a power failure.
+            spool.sync()
+            folder = (self._folder / note.path).parent
+            folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
                 stored = self._free(note)
-                path = self._folder / stored.path
-                path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(spool.path, path)
-            _sync_folder(path.parent)
-            # The name of the file is safe before the note says so.
-            noted = self._note_path(file_id)
-            noted.parent.mkdir(parents=True, exist_ok=True)
-            with Spool(self._incoming) as file:
-                file.write(orjson.dumps(stored._asdict()))
-                file.finish()
-                os.replace(file.path, noted)
+                spool.move(self._folder / stored.path)
+            self._write_note(file_id, stored)
             return stored
 
-        return self._try(store)
+        stored = self._try(store)
+        self._add_unsettled((self._folder / stored.path).parent)
+        return stored
+
+    def _add_unsettled(self, folder: Path) -> None:
+        """Remember a folder of files, and the folders that it is in. Settle if there are many."""
+        with self._lock:
+            self._unsettled.update((folder, folder.parent, self._folder))
+            is_due = len(self._unsettled) > MAX_UNSETTLED
+        if is_due:
+            self.settle()
+
+    def _write_note(self, file_id: str, note: Note) -> None:
+        """Note what was stored. A note that is cut off counts for nothing, so it may be so."""
+        path, content = self._note_path(file_id), orjson.dumps(note._asdict())
+        try:
+            descriptor = os.open(path, _REPLACED, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, _REPLACED, 0o666)
+        try:
+            _write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+    def settle(self) -> None:
+        def settle() -> None:
+            with self._lock:
+                folders, self._unsettled = self._unsettled, set()
+            try:
+                for folder in folders:
+                    _sync_folder(folder)
+            except OSError:
+                with self._lock:
+                    self._unsettled |= folders
+                raise
+
+        # Whoever comes second waits: the folders of both are in the first one's hands.
+        with self._settling:
+            self._try(settle)
 
     def _free(self, note: Note) -> Note:
         """Return the note with a path that no other content has."""
@@ -200,7 +264,7 @@ class LocalStorage:
         raise OSError(f"{note.path} is taken by another file")
 
     def _note_path(self, file_id: str) -> Path:
-        return self._own / "stored" / file_id[:2] / f"{file_id}.json"
+        return self._own / f"stored/{file_id[:2]}/{file_id}.json"
 
     def _try(self, call: Callable[[], T]) -> T:
         try:
@@ -211,13 +275,16 @@ class LocalStorage:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make renames in a folder last, where the system can."""
-    with suppress(OSError):
+    """Make renames in a folder last, where the system can. Raises OSError if they may be lost."""
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno in LOST_WRITES:
+            raise
 
 
 def _hash_of(path: Path) -> str:
@@ -281,7 +348,6 @@ class RemoteStorage:
         stored = self._free(note, file_id)
 
         def store() -> Note:
-            spool.finish()
             self._put(f"{self._root}/{stored.path}", spool.path)
             noted = self._note_path(file_id)
             self._make_folder(noted)
@@ -289,6 +355,9 @@ class RemoteStorage:
             return stored
 
         return self._try(store)
+
+    def settle(self) -> None:
+        """A store answers once it has an object for good."""
 
     def _put(self, path: str, local: str) -> None:
         self._make_folder(path)

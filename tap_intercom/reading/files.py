@@ -145,18 +145,36 @@ def _settled(run: StreamRun, names: Sequence[str], waiting: deque[_Entry]) -> It
     while waiting:
         if isinstance(first := waiting[0], _Reached):
             waiting.popleft()
-            yield Batch(reached=first.instants)
+            yield _reached(run, names, waiting, first)
             continue
         kept, error = _done(run, first[0], waiting)
         if kept:
             yield _rows(run, first[0], kept)
         if error is not None:
-            # What was done before the failure is written, but completes nothing after it.
-            waiting.clear()
-            run.give_up(names, error)
-            yield Batch(failed=frozenset(names))
+            yield _given_up(run, names, waiting, error)
         elif not kept:
             return
+
+
+def _reached(
+    run: StreamRun, names: Sequence[str], waiting: deque[_Entry], reached: _Reached
+) -> Batch:
+    """Return how far the streams are complete, once nothing can take their files back."""
+    assert run.keeper is not None
+    try:
+        run.keeper.settle()
+    except Exception as error:
+        return _given_up(run, names, waiting, error)
+    return Batch(reached=reached.instants)
+
+
+def _given_up(
+    run: StreamRun, names: Sequence[str], waiting: deque[_Entry], error: Exception
+) -> Batch:
+    """Give up the file streams. What was done before is written, but completes nothing after it."""
+    waiting.clear()
+    run.give_up(names, error)
+    return Batch(failed=frozenset(names))
 
 
 def _done(run: StreamRun, name: str, waiting: deque[_Entry]) -> tuple[list[Kept], Exception | None]:

@@ -34,7 +34,6 @@ TESTED_BY_RUNS = {
     "probes/searches.py": "asks Intercom: flows/test_deep_check.py",
     "probes/workspace.py": "sends requests within limits: flows/test_deep_check.py",
     "progress.py": "lines and bars of a run: flows/test_progress.py",
-    "reading/files.py": "rows that follow their files: flows/test_attachments.py",
     "reading/lists.py": "joins passes and children of lists: flows/test_paging.py",
     "reading/nested_reader.py": "requests for the rest of lists: flows/test_nested.py",
     "reading/schema_notes.py": "what schema files say: test_schemas.py and flows/test_copies.py",

@@ -18,7 +18,7 @@ import pytest
 from raw_server import RawServer, Serve
 
 from tap_intercom.attachments import download as download_module
-from tap_intercom.attachments.addresses import RefusedError
+from tap_intercom.attachments.addresses import Place, RefusedError, place_of
 from tap_intercom.attachments.download import (
     DeadError,
     Downloader,
@@ -129,7 +129,6 @@ def fetch(url: str, base_url: str = "http://127.0.0.1", **settings: Any) -> tupl
     downloader = Downloader(Settings(access_token="secret", base_url=base_url, **settings), 2)
     with Spool() as spool:
         found = downloader.fetch(url, spool)
-        spool.finish()
         return found, Path(spool.path).read_bytes()
 
 
@@ -265,6 +264,37 @@ def test_a_file_of_the_largest_size_comes(size: int) -> None:
     with serving({"/": (200, {}, content)}) as server:
         _, got = fetch(f"http://127.0.0.1:{server.server_address[1]}/", attachment_max_bytes=100)
     assert got == content
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(60.0, 1), (0.0, 3)])
+def test_a_name_is_looked_up_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: int
+) -> None:
+    monkeypatch.setattr(download_module, "ADDRESS_SECONDS", seconds)
+    looked_up: list[str] = []
+
+    def look_up(place: Place, **how: bool) -> str:
+        looked_up.append(place.host)
+        return "127.0.0.1"
+
+    monkeypatch.setattr(download_module, "checked_address", look_up)
+    downloader = Downloader(Settings(access_token="secret", base_url="http://127.0.0.1"), 2)
+    with serving({f"/{each}": (200, {}, CONTENT) for each in range(3)}) as server:
+        for each in range(3):
+            with Spool() as spool:
+                downloader.fetch(f"http://127.0.0.1:{server.server_address[1]}/{each}", spool)
+    assert len(looked_up) == expected
+
+
+def test_an_address_is_used_only_for_what_it_was_checked_for(names: None) -> None:
+    """A name of this machine, which its own file may lead to, but no file of the web."""
+    with serving({"/": (200, {}, CONTENT)}) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        downloader = Downloader(Settings(access_token="secret", base_url="http://127.0.0.1"), 2)
+        place = place_of(url, allows_loopback=True)
+        assert downloader._address(place, True) == "127.0.0.1"
+        with pytest.raises(RefusedError, match="not a public address"):
+            downloader._address(place, False)
 
 
 def test_whether_a_host_answers(monkeypatch: pytest.MonkeyPatch) -> None:

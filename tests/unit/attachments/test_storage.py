@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -70,7 +72,6 @@ def test_nothing_is_visible_before_the_whole_file_came(
     storage = open_storage(place)
     with storage.spool() as spool:
         spool.write(b"half")
-        spool.finish()
         assert files() == {}
     assert not os.path.exists(spool.path)
 
@@ -142,6 +143,116 @@ def test_what_a_killed_run_left_is_removed_once_it_is_old(tmp_path: Path) -> Non
     os.utime(old, (past, past))
     open_storage(str(tmp_path))
     assert list(incoming.iterdir()) == [young]
+
+
+# -- What outlasts a power failure ---------------------------------------------------------------
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The inodes of files and folders that were written to the disk, in order."""
+    inodes: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        inodes.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return inodes
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(str(tmp_path))
+    renamed: list[bool] = []
+    real = os.replace
+
+    def replace(source: str, target: Path) -> None:
+        renamed.append(os.stat(source).st_ino in synced)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    put(storage, b"content")
+    assert renamed == [True]
+
+
+def test_names_are_on_the_disk_once_they_are_settled(tmp_path: Path, synced: list[int]) -> None:
+    root = tmp_path / "new" / "files"
+    storage = open_storage(str(root))
+    put(storage, b"one")
+    put(storage, b"two", "ab2", "conversations/2/0-b.png")
+    storage.settle()
+    folders = [root, root.parent, *(root / each for each in ("tickets", "conversations"))]
+    folders += [root / "tickets" / "1", root / "conversations" / "2"]
+    assert {each.stat().st_ino for each in folders} <= set(synced)
+    synced.clear()
+    storage.settle()
+    assert synced == []
+
+
+def test_names_of_a_killed_run_are_settled_by_the_next(tmp_path: Path, synced: list[int]) -> None:
+    put(open_storage(str(tmp_path)), b"content")
+    storage = open_storage(str(tmp_path))
+    assert storage.note("ab1") is not None
+    storage.settle()
+    assert (tmp_path / PATH).parent.stat().st_ino in synced
+
+
+def test_names_are_settled_during_a_long_run_too(
+    tmp_path: Path, synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "MAX_UNSETTLED", 10)
+    storage = open_storage(str(tmp_path))
+    for number in range(25):
+        put(storage, b"content", f"ab{number}", f"tickets/{number}/0-a.png")
+    settled = [n for n in range(25) if (tmp_path / f"tickets/{n}").stat().st_ino in synced]
+    assert len(settled) > 10
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_names_that_do_not_reach_the_disk_fail_until_they_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    storage = open_storage(str(tmp_path))
+    put(storage, b"content")
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=f"failed: {os.strerror(code)}"):
+            storage.settle()
+    monkeypatch.setattr(os, "fsync", real)
+    storage.settle()
+
+
+def test_a_system_that_cannot_sync_folders_is_not_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(str(tmp_path))
+    put(storage, b"content")
+
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    storage.settle()
+
+
+def test_what_waits_for_a_store_is_nobody_elses_to_read() -> None:
+    with open_storage(f"memory://{uuid4().hex}").spool() as spool:
+        assert stat.S_IMODE(os.stat(spool.path).st_mode) == 0o600
+
+
+def test_a_stored_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    put(open_storage(str(tmp_path)), b"content")
+    (tmp_path / "usual").write_bytes(b"")
+    assert (tmp_path / PATH).stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 @pytest.mark.parametrize(
