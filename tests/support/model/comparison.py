@@ -13,6 +13,7 @@ from intercom_sandbox import Workspace
 from intercom_sandbox.export_groups import CONTENT_PREFIX, is_time
 from model.edits import DAYS_OF_LATE_ROWS
 from model.faults import MISSING_NESTED_LIST, NESTED_LISTS, NULL_NESTED_LIST
+from model.files import unsigned
 from model.history import NEWEST_VERSION, History, Run
 from model.subjects import USERS_ONLY
 from model.target import Key, Record, Target
@@ -67,8 +68,8 @@ def lost(
     """
     may_miss = reported if _has_spoilt_lists(history) else ()
     for stream in run.streams:
-        if stream == "deletions":
-            continue  # the player knows what was there at each detection
+        if stream in ("deletions", "attachments"):
+            continue  # the player knows what was there at each detection, the shelf all files
         if is_export(stream):
             yield from _lost_of_an_export(target, workspace, stream, since, history)
             continue
@@ -83,7 +84,7 @@ def lost(
                     yield f"{stream} {key} is missing: {row}"
             elif not _has_old_shapes(history):
                 left_out = _left_out(stream, history)
-                found = arrived[key]
+                found = unsigned(arrived[key])
                 if history.personal_data != "keep":
                     marks = annotated_schema(stream)
                     for place, value in _personal(found, marks):
