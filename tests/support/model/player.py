@@ -21,7 +21,7 @@ from warm_tap import Run as RunningTap
 
 from intercom_sandbox import Sandbox
 from intercom_sandbox.options import PERMISSIONS
-from model.comparison import is_export, is_full_table, lost, promised_rows
+from model.comparison import HASH_KEY, is_export, is_full_table, lost, promised_rows
 from model.edits import EDITS, People
 from model.faults import ALL_BUT_FILES, FAULTS
 from model.faults import OF_FILES as FAULTS_OF_FILES
@@ -104,8 +104,14 @@ class Presence:
     """
 
     def __init__(
-        self, sandbox: Sandbox, run: Run, last: Mapping[str, Run], bookmarks: Mapping[str, Any]
+        self,
+        sandbox: Sandbox,
+        run: Run,
+        last: Mapping[str, Run],
+        bookmarks: Mapping[str, Any],
+        personal_data: str,
     ) -> None:
+        self._personal_data = personal_data
         self._workspace = sandbox.workspace
         self._run = run
         self._last = last
@@ -134,7 +140,7 @@ class Presence:
         return keys
 
     def _keys(self, stream: str, run: Run, since: int) -> set[Key]:
-        return set(promised_rows(self._workspace, stream, run, since))
+        return set(promised_rows(self._workspace, stream, run, since, self._personal_data))
 
 
 class Player:
@@ -153,7 +159,7 @@ class Player:
         self._requests = 0
         self._running: RunningTap | None = None
         self._is_running = threading.Event()
-        self._presence = Presence(runs.sandbox, self._run, {}, {})
+        self._presence = Presence(runs.sandbox, self._run, {}, {}, history.personal_data)
         # The run that moved a bookmark last, by stream.
         self._last: dict[str, Run] = {}
         # The records that a detection of deletes knows, of those that were there before it.
@@ -175,7 +181,9 @@ class Player:
         self._sandbox.clear_requests()
         self._run, self._requests, self._file_requests = run, 0, 0
         bookmarks = self._runs.state.get("bookmarks", {})
-        self._presence = Presence(self._sandbox, run, self._last, bookmarks)
+        self._presence = Presence(
+            self._sandbox, run, self._last, bookmarks, self._history.personal_data
+        )
         if self._shelf is not None:
             self._shelf.begin(run, bookmarks)
         there = self._there()
@@ -402,7 +410,7 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
             lookback_seconds=LOOKBACK_SECONDS,
             max_retry_seconds=0.1,
             personal_data=history.personal_data,
-            **({"hash_key": "key"} if history.personal_data == "hash" else {}),
+            **({"hash_key": HASH_KEY} if history.personal_data == "hash" else {}),
         )
         has_files = any(STREAM in run.streams for run in history.runs)
         shelf = Shelf(sandbox, Path(folder) / "files", history.personal_data) if has_files else None

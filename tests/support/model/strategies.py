@@ -102,8 +102,7 @@ def _modes(subject: Subject) -> tuple[str, ...]:
     """The modes of personal_data that the truth of a subject's rows can be compared in."""
     if any(name not in STREAMS or name.startswith("content_export_") for name in subject.streams):
         return ("keep",)
-    keys = {key for name in subject.streams for key in STREAMS[name].key_properties}
-    return ("keep", "keep", "drop") if "_sdc_record_hash" in keys else ("keep", "drop", "hash")
+    return ("keep", "drop", "hash")
 
 
 def histories_about(subject: Subject) -> st.SearchStrategy[History]:
