@@ -23,7 +23,7 @@ from intercom_sandbox import Sandbox
 from intercom_sandbox.options import PERMISSIONS
 from model.comparison import HASH_KEY, is_export, is_full_table, lost, promised_rows
 from model.edits import EDITS, People
-from model.faults import ALL_BUT_FILES, FAULTS
+from model.faults import ALL_BUT_FILES, DEADLY, FAULTS
 from model.faults import OF_FILES as FAULTS_OF_FILES
 from model.file_edits import EXPIRY, FILES
 from model.files import STREAM, TABLE_OF, Shelf
@@ -257,7 +257,7 @@ class Player:
     def _numbers_of_files(self, run: Run) -> dict[str, Any]:
         if self._shelf is None:
             return {}
-        is_broken = any(fault.kind in FAULTS_OF_FILES for fault in run.faults)
+        is_broken = any(fault.kind in FAULTS_OF_FILES.keys() - DEADLY for fault in run.faults)
         return {
             **OF_FILES,
             **(IMPATIENT if is_broken else {}),
