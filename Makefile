@@ -3,6 +3,9 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 pyth
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 BIN = .venv/bin
 PIP_FLAGS = --quiet --disable-pip-version-check
+# pip compiles what it installs, but not an editable install. Where PYTHONDONTWRITEBYTECODE is set,
+# as in many images, each start of the tap would compile it again.
+PACKAGES = tap_intercom intercom_sandbox
 .PHONY: help check targets test e2e test-lowest coverage lint format docs release-check demo bench soak clean
 
 help: ## list the targets
@@ -11,6 +14,7 @@ help: ## list the targets
 .venv/.installed: setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
+	$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 lint: .venv/.installed ## run ruff and mypy
@@ -59,6 +63,7 @@ format: .venv/.installed ## sort imports and format the code
 	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/python scripts/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/pip install $(PIP_FLAGS) -e '.[dev]' -c .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 test-lowest: .venv-lowest/.installed ## run all tests with the oldest dependencies that setup.py allows

@@ -9,6 +9,7 @@ and the figures of docs/targets.md.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -37,6 +38,8 @@ def main() -> int:
     options = parse_arguments()
     settings = Settings(options.scale, options.repeat, not options.no_peer)
     FOLDER.mkdir(exist_ok=True)
+    # pip compiles what it installs, but not an editable install such as this one.
+    compileall.compile_dir(ROOT / "tap_intercom", quiet=1)
     if settings.with_peer:
         install_peer()
     is_published = settings.scale == 1 and settings.with_peer

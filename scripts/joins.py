@@ -80,6 +80,8 @@ def workspace_join(table: str) -> Table:
 def _joins(schema: Schema, row: Place, keys: Sequence[str]) -> Iterator[dict[str, str]]:
     """The joins of a row, and of all objects inside it."""
     for reference in references_of(_without_copies(schema)):
+        if reference.is_former:
+            continue
         place = row
         for holder in reference.holders:
             place = place.inside(holder)

@@ -15,7 +15,7 @@ from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import Selection
 from tap_intercom.records.coerce import compile_record, prune_schema, without_descriptions
 from tap_intercom.records.coercions import Coercions
-from tap_intercom.records.other_attributes import OtherAttributes
+from tap_intercom.records.other_attributes import OTHER_ATTRIBUTES, OtherAttributes
 from tap_intercom.records.privacy import Private, Rules, private
 from tap_intercom.records.typed_records import PageParser
 from tap_intercom.settings import Settings
@@ -263,6 +263,7 @@ def _selection(
     pruned = prune_schema(schema, is_selected)
     keys = [*always, *stream.key_properties]
     changed = private_of(stream, pruned, settings, keys, attributes)
+    nulls = () if changed is None else changed.nulls
     return Selection(
         name=entry.get("stream") or stream.name,
         schema=pruned if changed is None else changed.schema,
@@ -281,7 +282,7 @@ def _selection(
             **rules,
         ),
         coercions=coercions,
-        other_attributes=_other_attributes(stream, compiled, is_selected, coercions, marks),
+        other_attributes=_other_attributes(stream, compiled, is_selected, coercions, marks, nulls),
         attributes={
             name: attribute
             for name, attribute in attributes.items()
@@ -333,9 +334,15 @@ def _other_attributes(
     is_selected: Callable[[Breadcrumb], bool],
     coercions: Coercions,
     marks: Mapping[Breadcrumb, Mapping[str, Any]],
+    nulls: Collection[str],
 ) -> OtherAttributes | None:
-    """Return what keeps the custom attributes without a column; None if none are selected."""
+    """Return what keeps the custom attributes without a column.
+
+    Return None if they are not selected, or are personal and become null.
+    """
     place = ("properties", stream.attributes_field)
+    if {*place[1:], OTHER_ATTRIBUTES} <= {*nulls}:
+        return None
     if not isinstance(schema["properties"].get(place[1]), Mapping) or not is_selected(place):
         return None
     untyped = marks.get(place, {}).get(UNTYPED_ATTRIBUTES)

@@ -100,6 +100,19 @@ class UnavailableError(TapError):
     exit_code = 4
 
 
+class RetryableError(UnavailableError):
+    """One attempt failed in a way that a retry may fix; status is 0 without an answer.
+
+    is_unreached: whether no connection was possible, so every other request fails too.
+    """
+
+    def __init__(self, text: str, rate_limited: bool = False, status: int = 0) -> None:
+        super().__init__(text)
+        self.rate_limited = rate_limited
+        self.status = status
+        self.is_unreached = False
+
+
 class ContractError(TapError):
     """A response that cannot be read without the risk of losing records."""
 

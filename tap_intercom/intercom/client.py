@@ -1,4 +1,4 @@
-"""Requests to Intercom, and what the answers mean.
+"""Requests to Intercom, and their answers.
 
 Each request waits for its turn in the shared budget and is retried while that can help. It ends in
 a readable answer or in one of the errors of `errors.py`.
@@ -8,33 +8,36 @@ from __future__ import annotations
 
 import logging
 import re
-import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 import backoff
 import orjson
 import urllib3
 
-from tap_intercom.errors import (
-    AuthError,
-    ConfigError,
-    ResponseError,
-    TapError,
-    UnavailableError,
-)
+from tap_intercom.errors import AuthError, ConfigError, RetryableError, TapError
+from tap_intercom.intercom.clock import Clock
 from tap_intercom.intercom.connection import Connection, Params, renew_deadline
 from tap_intercom.intercom.metrics import Requests
-from tap_intercom.intercom.rate_limit import RateLimit, RateLimitStatus, date_seconds
+from tap_intercom.intercom.rate_limit import RateLimit, RateLimitStatus
+from tap_intercom.intercom.refusals import (
+    CHECK_THE_WAY,
+    check_status,
+    is_page,
+    meaning_of_refused_me,
+    other_regions,
+    refusal,
+    waits_for_a_job,
+)
 from tap_intercom.intercom.tokens import DEAD, Tokens
+from tap_intercom.intercom.unanswered import tls_error, unanswered
 from tap_intercom.records.parsing import Parsed, parse
-from tap_intercom.settings import REGION_URLS, Settings
+from tap_intercom.settings import Settings
 from tap_intercom.times import rfc3339
 
 if TYPE_CHECKING:
@@ -49,42 +52,9 @@ Witness = Callable[[int, Mapping[str, str], bytes], None]
 
 FIRST_RETRY_WAIT_SECONDS = 1.0
 LONGEST_RETRY_WAIT_SECONDS = 60.0
-# Without Intercom's clock, this machine's clock dates the run. Machines are commonly wrong by
-# minutes, or by the hour of summer time.
-CLOCK_MARGIN_SECONDS = 3_600
-# X-RateLimit-Reset, the end of a window, is 6 to 16 seconds after Date (API-C1).
-RESET_AFTER_DATE_SECONDS = range(-5, 121)
-# A smaller difference between two clocks is not reported.
-CLOCK_DIFFERENCE_SECONDS = 300
-RETRIED_STATUSES = (408, 429)
-# The refusal of an export while others run (API-C1); no window of ten seconds ends it.
-JOBS_PENDING = re.compile(r"pending .*export jobs")
 DOWNLOAD_BYTES = 65_536
 # A download may take as long as its size needs, if it gets this much per request_timeout.
 SLOWEST_BYTES_PER_SECOND = 1_000
-# Headers that only Intercom's API adds to answers.
-INTERCOM_HEADERS = ("X-RateLimit-Limit", "X-Intercom-Version", "Intercom-Version")
-CHECK_THE_WAY = "check proxy, firewall, Intercom's IP allowlist and base_url"
-
-# Errors of a connection that could not begin.
-UNREACHED = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.ProxyError,
-)
-
-
-class RetryableError(UnavailableError):
-    """One attempt failed in a way that a retry may fix; status is 0 without an answer.
-
-    is_unreached: whether no connection was possible, so every other request fails too.
-    """
-
-    def __init__(self, text: str, rate_limited: bool = False, status: int = 0) -> None:
-        super().__init__(text)
-        self.rate_limited = rate_limited
-        self.status = status
-        self.is_unreached = False
 
 
 @dataclass(frozen=True)
@@ -153,7 +123,7 @@ class Client:
     def __init__(self, settings: Settings, witness: Witness | None = None) -> None:
         self._witness = witness
         self._base_url = settings.base_url
-        self._where_else = _where_else(settings)
+        self._where_else = other_regions(settings)
         self._request_timeout = settings.request_timeout
         self._max_retry_seconds = settings.max_retry_seconds
         count = len(settings.access_tokens)
@@ -162,8 +132,7 @@ class Client:
         self._connection = Connection(settings)
         self._gave_up = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._clock_offset: float | None = None
-        self._clock_doubt = 0.0
+        self._clock = Clock()
         self._stream = ""
         self._patience_seconds = inf
         # A single token needs no choice, which would cost each request the name of its endpoint.
@@ -262,7 +231,7 @@ class Client:
         try:
             answer = self.get("/me")
         except AuthError as error:
-            text = _meaning_of_refused_me(error, self._where_else)
+            text = meaning_of_refused_me(error, self._where_else)
             raise AuthError(text, error.status, error.code) from error
         app = _app_of(answer)
         self._check_all_tokens(app)
@@ -273,7 +242,7 @@ class Client:
             timezone=app.get("timezone"),
             admin=answer.body.get("name"),
             now=int(self.now()),
-            latest=int(self.now() + self._clock_doubt),
+            latest=int(self._clock.latest()),
             answer=answer,
         )
 
@@ -303,10 +272,8 @@ class Client:
         return True
 
     def now(self) -> float:
-        """Return Unix seconds by the clock that dates the run, see `starts`."""
-        if self._clock_offset is None:
-            return time.time()
-        return time.monotonic() + self._clock_offset
+        """Return Unix seconds by the clock that dates the run."""
+        return self._clock.now()
 
     def _retrying(self, give_up: Callable[[RetryableError], bool]) -> Callable[..., Answer]:
         """Return `_send` inside the retry loop that every request has."""
@@ -383,16 +350,16 @@ class Client:
                         content = response.read(decode_content=True)
                 status = response.status
             except urllib3.exceptions.SSLError as error:
-                raise _tls_error(request, error) from error
+                raise tls_error(request, error) from error
             except urllib3.exceptions.HTTPError as error:
-                raise _unanswered(request, error, self._base_url) from error
+                raise unanswered(request, error, self._base_url) from error
             finally:
                 seconds = time.monotonic() - started
                 LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
                 self.requests.note(self._stream, endpoint(path), seconds, 200 <= status < 300)
         if self._witness is not None:
             self._witness(response.status, response.headers, content)
-        if response.status == 429 and not _waits_for_a_job(response, content):
+        if response.status == 429 and not waits_for_a_job(response, content):
             wait = self._rate_limit.refused(response.headers, token)
             raise RetryableError(
                 f"{request}: 429, rate limit reached; wait {wait:.0f} s",
@@ -405,7 +372,7 @@ class Client:
         # Parsers learn from what they parse, and the clock is set once.
         with self._one_at_a_time:
             try:
-                _check_status(request, response, content)
+                check_status(request, response, content)
             except AuthError as error:
                 error.token = token
                 raise
@@ -421,7 +388,7 @@ class Client:
             body, replaced = parse(content)
         except ValueError as error:
             text = f"{request}: the answer is not JSON ({error})"
-            if _is_page(content):
+            if is_page(content):
                 text = f"{request}: a web page instead of Intercom's answer; {CHECK_THE_WAY}"
             raise RetryableError(text, status=response.status) from error
         if isinstance(body, list):
@@ -432,51 +399,11 @@ class Client:
             )
         if body.get("type") == "error.list":
             raise RetryableError(
-                f"{request}: an error with status 200: {_refusal(response, content)}",
+                f"{request}: an error with status 200: {refusal(response, content)}",
                 status=response.status,
             )
-        self._follow_clock(response.headers)
+        self._clock.follow(response.headers)
         return Answer(content, body, rfc3339(int(self.now())) or "", replaced)
-
-    def _follow_clock(self, headers: Mapping[str, str]) -> None:
-        """Date the run by the first answer; later ones may have waited in a queue."""
-        if self._clock_offset is not None:
-            return
-        here = time.time()
-        date = date_seconds(headers.get("Date", ""))
-        earliest, latest = starts(date, headers.get("X-RateLimit-Reset", ""), here)
-        if date is None:
-            LOGGER.warning(
-                "Intercom's answer has no Date header; the run uses this machine's clock minus "
-                "one hour"
-            )
-        elif latest - here > CLOCK_DIFFERENCE_SECONDS and earliest < date:
-            LOGGER.warning(
-                "Intercom's Date header is %.0f s ahead of this machine's clock; the run uses the "
-                "earlier time. Check this machine's clock",
-                date - here,
-            )
-        self._clock_offset = earliest - time.monotonic()
-        self._clock_doubt = latest - earliest
-
-
-def starts(date: float | None, reset: str, here: float) -> tuple[float, float]:
-    """Return the earliest and the latest instant when a run may have begun, in Unix seconds.
-
-    Two Intercom clocks that agree are right. A Date alone may be a gateway's. A late bookmark loses
-    records and an early one repeats some, so the earlier clock dates the run.
-
-    date: the Date of an answer.
-    reset: its X-RateLimit-Reset.
-    here: this machine's clock.
-    """
-    if date is None:
-        return here - CLOCK_MARGIN_SECONDS, here
-    try:
-        is_sure = int(float(reset) - date) in RESET_AFTER_DATE_SECONDS
-    except (ValueError, OverflowError):
-        is_sure = False
-    return (date, date) if is_sure else (min(date, here), max(date, here))
 
 
 def endpoint(path: str) -> str:
@@ -512,58 +439,6 @@ def _log_retry(details: Any) -> None:
         LOGGER.log(level, "%s; retrying in %.1f s", error, details["wait"])
 
 
-def _unanswered(request: str, error: Exception, base_url: str) -> RetryableError:
-    """Return the error for a request without an answer."""
-    causes = list(_causes(error))
-    cause = _reason(error)
-    name_error = next((each for each in causes if isinstance(each, socket.gaierror)), None)
-    is_of_proxy = isinstance(error, urllib3.exceptions.ProxyError)
-    if name_error is not None and not is_of_proxy:
-        cause = (
-            f"the name {urlsplit(base_url).hostname} cannot be resolved ({name_error.strerror}); "
-            "check the DNS and the network of this machine, and base_url"
-        )
-    unanswered = RetryableError(f"{request}: {cause}")
-    unanswered.cause = cause
-    unanswered.is_unreached = any(isinstance(each, UNREACHED) for each in causes)
-    return unanswered
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all errors that led to it, the last one first."""
-    found: list[BaseException] = []
-    waiting: list[Any] = [error]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, BaseException) and each not in found:
-            found.append(each)
-            yield each
-            waiting += [each.__context__, each.__cause__, getattr(each, "reason", None), *each.args]
-
-
-def _reason(error: Exception) -> str:
-    """Return what failed in a connection, without the object addresses that urllib3 adds."""
-    cause: BaseException = error
-    while cause.args and isinstance(cause.args[0], BaseException):
-        cause = cause.args[0]
-    cause = getattr(cause, "reason", None) or cause
-    text = f"{type(cause).__name__}: {str(cause).rsplit('>: ', 1)[-1]}"
-    if isinstance(error, urllib3.exceptions.ProxyError):
-        return f"{text}; check the proxy, and its user and password, in HTTPS_PROXY"
-    if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
-        return f"{text} The whole answer did not arrive within request_timeout."
-    return text
-
-
-def _tls_error(request: str, error: urllib3.exceptions.SSLError) -> Exception:
-    if "CERTIFICATE_VERIFY_FAILED" not in str(error):
-        return RetryableError(f"{request}: {_reason(error)}")
-    return ConfigError(
-        f"{request}: {_reason(error)}. Behind a proxy with its own certificate authority, "
-        "set REQUESTS_CA_BUNDLE to its file."
-    )
-
-
 def _save(response: Response, file: BinaryIO, timeout: float) -> None:
     """Write the raw body to a file. Raises a retryable error if it is incomplete.
 
@@ -583,136 +458,5 @@ def _save(response: Response, file: BinaryIO, timeout: float) -> None:
     if expected is not None and expected.isdecimal() and int(expected) != file.tell():
         raise urllib3.exceptions.ProtocolError(f"received {file.tell()} of {expected} bytes")
     file.seek(0)
-    if _is_page(file.read(DOWNLOAD_BYTES)):
+    if is_page(file.read(DOWNLOAD_BYTES)):
         raise urllib3.exceptions.ProtocolError(f"a web page instead of the file; {CHECK_THE_WAY}")
-
-
-def _is_page(content: bytes) -> bool:
-    """Whether an answer is HTML, which Intercom's API never sends instead of JSON or a file."""
-    return content.lstrip()[:1] == b"<"
-
-
-def _waits_for_a_job(response: Response, content: bytes) -> bool:
-    """Whether an answer reports pending export jobs, which no rate limit window ends."""
-    return bool(JOBS_PENDING.search(_error_of(response, content)[1]))
-
-
-def _check_status(request: str, response: Response, content: bytes) -> None:
-    """Raise the exception for a non-2xx response."""
-    status = response.status
-    if 200 <= status < 300:
-        return
-    if _waits_for_a_job(response, content) or _is_of_failed_job(status, content):
-        raise _refused(request, response, content)
-    if not _is_of_intercom(response, content):
-        raise RetryableError(
-            f"{request}: {status} without an Intercom error, so a proxy or firewall answered; "
-            f"{CHECK_THE_WAY}",
-            status=status,
-        )
-    if status >= 500 or status in RETRIED_STATUSES:
-        raise RetryableError(f"{request}: {_refusal(response, content)}", status=status)
-    raise _refused(request, response, content)
-
-
-def _is_of_intercom(response: Response, content: bytes) -> bool:
-    """Whether Intercom's API made a refusal: its form of an error, or JSON with its headers.
-
-    A load balancer, firewall or proxy in between answers with its own page, JSON or nothing. That
-    says nothing about permissions or records (API-C2). Redirects have no body to check.
-    """
-    if response.status < 400:
-        return True
-    try:
-        body = parse(content).value
-    except ValueError:
-        return False
-    return isinstance(body, dict) and (
-        body.get("type") == "error.list"
-        or _error_of(response, content)[0] != ""
-        or any(name in response.headers for name in INTERCOM_HEADERS)
-    )
-
-
-def _is_of_failed_job(status: int, content: bytes) -> bool:
-    """Whether an answer reports a failed export, which no retry changes (API-I1)."""
-    try:
-        return status == 504 and bool(parse(content).value["status"] == "failed")
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def _refusal(response: Response, content: bytes) -> str:
-    """Return the refusal in one line: status, Intercom's code, message and request id.
-
-    The body may be JSON, HTML or empty.
-    """
-    code, message, request_id = _error_of(response, content)
-    parts = [str(response.status), code, request_id and f"request {request_id}"]
-    text = ", ".join(part for part in parts if part)
-    return f"{text}: {message}" if message else text
-
-
-def _error_of(response: Response, content: bytes) -> tuple[str, str, str]:
-    """Return code, message and request id of an error body (API-C3), each "" if missing."""
-    try:
-        body = parse(content).value
-        first = body["errors"][0]
-        return (
-            str(first.get("code") or ""),
-            str(first.get("message") or ""),
-            str(body.get("request_id") or ""),
-        )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return "", "", response.headers.get("X-Request-Id", "")
-
-
-def _refused(request: str, response: Response, content: bytes) -> Exception:
-    text = f"{request} was refused ({_refusal(response, content)})"
-    if "Location" in response.headers:
-        host = _host_of(response.headers["Location"])
-        text += f"; it redirects to {host or 'another path'}: check region and base_url"
-    code = _error_of(response, content)[0]
-    if code == "intercom_version_invalid":
-        text += "; set api_version to one that has this endpoint"
-    if response.status in (401, 402, 403):
-        return AuthError(text, response.status, code)
-    return ResponseError(text, response.status, code, response.headers.get("Link", ""))
-
-
-def _host_of(location: str) -> str:
-    try:
-        return urlsplit(location).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _where_else(settings: Settings) -> str:
-    """Return what to check if the token is right, but belongs to a workspace in another region."""
-    others = " or ".join(region for region in REGION_URLS if region != settings.region)
-    if settings.base_url == REGION_URLS[settings.region]:
-        return (
-            f"If the workspace is hosted in another region, set region to {others} "
-            f"(now {settings.region})."
-        )
-    return (
-        "If the workspace is hosted in another region, correct base_url, or remove it and set "
-        f"region to {others} (now {settings.region}, but base_url is used)."
-    )
-
-
-def _meaning_of_refused_me(error: AuthError, where_else: str) -> str:
-    """Return what it may mean that Intercom does not even name the token's owner (API-A4)."""
-    if error.is_of_plan:
-        return f"The plan or subscription of the workspace does not include the API ({error})."
-    if error.status == 403:
-        return (
-            f"Intercom does not let the access token open the workspace ({error}). Possible "
-            "causes: the app is public and not approved yet, the app is no longer installed in the "
-            "workspace, or the IP allowlist does not contain this machine. See Developer Hub > "
-            "your app, and Intercom > Settings > Security."
-        )
-    return (
-        f"Intercom refused the access token ({error}). Check the setting access_token: "
-        f"Developer Hub > your app > Configure > Authentication. {where_else}"
-    )

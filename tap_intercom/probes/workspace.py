@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from tap_intercom.errors import ResponseError, UnavailableError
-from tap_intercom.intercom.client import Answer, Client, RetryableError, Workspace, endpoint
+from tap_intercom.errors import ResponseError, RetryableError, UnavailableError
+from tap_intercom.intercom.client import Answer, Client, Workspace, endpoint
 from tap_intercom.intercom.connection import Params
 from tap_intercom.probes.shapes import Shape, shape_of
 from tap_intercom.reading.search import SearchStream

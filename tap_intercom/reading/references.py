@@ -20,6 +20,7 @@ class Reference(NamedTuple):
 
     holders: what holds the field, from the row inwards.
     conditions: the values of fields beside it that say so.
+    is_former: whether the record of the id is gone, so nothing joins.
     """
 
     holders: tuple[Holder, ...]
@@ -27,6 +28,7 @@ class Reference(NamedTuple):
     field: Schema
     target: str
     conditions: Mapping[str, Sequence[str]]
+    is_former: bool = False
 
 
 def references_of(schema: Schema, holders: tuple[Holder, ...] = ()) -> Iterator[Reference]:
@@ -37,6 +39,8 @@ def references_of(schema: Schema, holders: tuple[Holder, ...] = ()) -> Iterator[
             targets = {targets: {}}
         for target, conditions in targets.items():
             yield Reference(holders, name, field, target, conditions)
+        if "former_id_of" in field:
+            yield Reference(holders, name, field, field["former_id_of"], {}, is_former=True)
         if "properties" in field:
             yield from references_of(field, (*holders, Holder(name, is_list=False)))
         elif "properties" in field.get("items", {}):

@@ -2,6 +2,7 @@
 
 references: the column that an id is of; or each column that it may be of, with the values of other
     fields that say so.
+former_id_of: the column that an id was of; its record is gone.
 copy_of: the table that has the content of a field, or of all fields of a table.
 since: the first API version that fills a field.
 x-personal: what a field says of a person: identifier, contact, name, text, location, device or
@@ -20,7 +21,7 @@ from tap_intercom.breadcrumbs import Breadcrumb
 from tap_intercom.records.coerce import without_keywords
 from tap_intercom.versions import PREVIEW, Version, version_of
 
-NOTES = frozenset({"references", "copy_of", "since", "x-personal"})
+NOTES = frozenset({"references", "former_id_of", "copy_of", "since", "x-personal"})
 
 Schema = dict[str, Any]
 

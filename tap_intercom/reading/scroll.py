@@ -9,8 +9,8 @@ import logging
 import time
 from collections.abc import Iterator
 
-from tap_intercom.errors import ContractError, ResponseError, UnavailableError
-from tap_intercom.intercom.client import Answer, Client, RetryableError
+from tap_intercom.errors import ContractError, ResponseError, RetryableError, UnavailableError
+from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.intercom.pages import Repeats, content_of
 from tap_intercom.reading.stream import list_of
 

@@ -205,16 +205,14 @@ class StreamRun:
         typed: Sequence[Any] | None = records
         if records and not isinstance(records[0], TypedRecord):
             typed = selection.parser.typed(records)
-        is_typed = typed is not None
-        coerced: Iterable[Any] = (
-            map(selection.transform, records) if typed is None else map(TypedRecord.coerce, typed)
-        )
-        if selection.private is not None:
-            coerced = map(selection.private.apply, coerced)
-        if is_typed:
-            lines = typed_record_lines(prefix, coerced)
+        private = selection.private
+        if typed is not None:
+            coerce = TypedRecord.coerce if private is None else private.coerce
+            lines = typed_record_lines(prefix, map(coerce, typed))
         else:
-            lines = b"".join([record_line(prefix, record) for record in coerced])
+            plain: Iterable[Any] = map(selection.transform, records)
+            plain = plain if private is None else map(private.apply, plain)
+            lines = b"".join([record_line(prefix, record) for record in plain])
         if (written := self.shared.written.get(selection.name)) is not None:
             written.update(str(record.get("id")) for record in records)
         return Batch(lines, {selection.name: len(records)})

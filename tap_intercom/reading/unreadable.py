@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from tap_intercom.errors import AuthError, ContractError, ResponseError, TapError, UnavailableError
-from tap_intercom.intercom.client import Client, RetryableError
+from tap_intercom.errors import (
+    AuthError,
+    ContractError,
+    ResponseError,
+    RetryableError,
+    TapError,
+    UnavailableError,
+)
+from tap_intercom.intercom.client import Client
 
 Result = TypeVar("Result")
 Parent = TypeVar("Parent")

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
+
 from tap_intercom.records.coerce import Breadcrumb, CoercionError, Column, Selected, compile_fields
 from tap_intercom.records.coercions import KEPT_IN_OTHER_ATTRIBUTES, Coercions
 from tap_intercom.records.parsing import FIRST_UNSAFE_INTEGER, exact_json
+from tap_intercom.records.typed_attributes import type_of_attributes
 from tap_intercom.records.typed_records import TypedRecord
 from tap_intercom.times import FIRST_SECOND, LAST_SECOND
 
@@ -55,6 +58,7 @@ class OtherAttributes:
         }
         self._deselected = attributes.keys() - self._columns.keys()
         self._untyped = frozenset(untyped)
+        self._type = type_of_attributes(properties[field], self._columns, untyped)
         self.has_column = OTHER_ATTRIBUTES in properties and selected(
             ("properties", OTHER_ATTRIBUTES)
         )
@@ -68,6 +72,31 @@ class OtherAttributes:
         attributes = record.get(self._field)
         if type(attributes) is not dict:
             return
+        others = self._untyped_only(record, attributes)
+        if others is None:
+            others = self._checked(attributes)
+        if others and self.has_column:
+            record[OTHER_ATTRIBUTES] = _text(others)
+
+    def _untyped_only(
+        self, record: dict[str, Any] | TypedRecord, attributes: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Give types to the attributes of a typed record, and return those without a column.
+
+        Return None if one of them does not fit.
+        """
+        if self._type is None or not isinstance(record, TypedRecord):
+            return None
+        try:
+            record[self._field] = msgspec.convert(attributes, self._type).coerce()
+        except msgspec.ValidationError:
+            return None
+        return {
+            name: value for name in self._untyped if (value := attributes.get(name)) is not None
+        }
+
+    def _checked(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Check each attribute, and return those without a column or that do not fit it."""
         others = {}
         for name, value in attributes.items():
             column = self._columns.get(name)
@@ -85,8 +114,7 @@ class OtherAttributes:
                 self._coercions.add(f"{self._field}.{name}", KEPT_IN_OTHER_ATTRIBUTES)
                 others[name] = value
                 attributes[name] = None
-        if others and self.has_column:
-            record[OTHER_ATTRIBUTES] = _text(others)
+        return others
 
 
 def _integers_of(schema: Any) -> range | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from msgspec import UNSET
-from msgspec.structs import astuple
+from msgspec.structs import astuple, fields
 
 from tap_intercom.breadcrumbs import Breadcrumb, dotted
 from tap_intercom.records.parsing import exact_json
@@ -131,13 +131,18 @@ def _emptied(value: Any) -> None:
 
 
 class Private(NamedTuple):
-    """The schema that a stream's records get, and the function that changes them in place.
+    """The schema that a stream's records get, and the functions that change them in place.
 
+    apply: changes a record that fits its schema.
+    coerce: does the same to a typed record, and coerces what is left of it.
+    nulls: the fields that are always null.
     hashed, emptied: how many fields of the schema become hashes, and null.
     """
 
     schema: dict[str, Any]
     apply: Callable[[Any], Any]
+    coerce: Callable[[TypedRecord], TypedRecord]
+    nulls: Collection[str]
     hashed: int
     emptied: int
 
@@ -158,7 +163,9 @@ def private(
     """
     compiler = _Compiler(rules, keys, attributes_field)
     changed, apply = compiler.object(schema, marks, (), None)
-    return Private(changed, apply, compiler.hashed, compiler.emptied)
+    typed = compiler.typed_records
+    assert typed is not None
+    return Private(changed, apply, typed.coerce, typed.nulls, compiler.hashed, compiler.emptied)
 
 
 class _Compiler:
@@ -169,6 +176,7 @@ class _Compiler:
         self._hasher = Hasher(rules.key)
         # Changes that leave typed records as they are.
         self._idle: set[Action] = set()
+        self.typed_records: _TypedChange | None = None
         self.hashed = 0
         self.emptied = 0
 
@@ -196,6 +204,8 @@ class _Compiler:
         is_public = inherited is None and bool(marks.get("additionalProperties"))
 
         change_typed = _TypedChange(actions, self._idle)
+        if not place:
+            self.typed_records = change_typed
 
         def change(value: Any) -> Any:
             if isinstance(value, TypedRecord):
@@ -268,6 +278,9 @@ class _Compiler:
         kinds = dict if (is_idle := action in self._idle) else (dict, TypedRecord)
 
         def change(values: Any) -> Any:
+            # The entries of one list have one type.
+            if is_idle and values and isinstance(values[0], TypedRecord):
+                return values
             for value in values:
                 if isinstance(value, kinds):
                     action(value)
@@ -304,38 +317,61 @@ class _TypedChange:
         self._plans: dict[type[TypedRecord], _Plan] = {}
 
     def __call__(self, record: TypedRecord) -> TypedRecord:
-        kind = type(record)
-        if (plan := self._plans.get(kind)) is None:
-            plan = self._plans[kind] = self._plan(kind)
+        plan = self._plans.get(type(record)) or self._new_plan(type(record))
+        if plan.emptied:
+            plan.empty(record)
+        return plan.change(record)
+
+    def coerce(self, record: TypedRecord) -> TypedRecord:
+        """Coerce a record between the two steps, so that nobody coerces what is thrown away."""
+        plan = self._plans.get(type(record)) or self._new_plan(type(record))
+        plan.empty(record)
+        return plan.change(record.coerce())
+
+    @property
+    def nulls(self) -> Collection[str]:
+        """The fields that are always null."""
+        return {name for name, action in self._actions.items() if action is _emptied}
+
+    def _new_plan(self, kind: type[TypedRecord]) -> _Plan:
+        # Fields that the parser did not check may hold dicts.
+        unchecked = {name for _, name, _ in kind.others} | {each[2] for each in kind.lists}
+        nullable = {each.name for each in fields(kind) if each.default is None}
+        emptied, changed = [], []
+        for index, attribute, name in kind.places(self._actions):
+            action = self._actions[name]
+            if action is _emptied and attribute in nullable:
+                emptied.append((index, attribute))
+            elif action is _emptied or name in unchecked or action not in self._idle:
+                changed.append((index, attribute, action))
+        plan = self._plans[kind] = _Plan(emptied, changed)
+        return plan
+
+
+class _Plan(NamedTuple):
+    """How to change one class of typed records.
+
+    emptied: index and attribute of each field that always becomes null.
+    changed: index and attribute of each field with a value that an action changes.
+    """
+
+    emptied: list[tuple[int, str]]
+    changed: list[tuple[int, str, Action]]
+
+    def empty(self, record: TypedRecord) -> None:
         # One call for all values costs less than one for each.
         values = astuple(record)
-        for index, attribute in plan.emptied:
-            if (found := values[index]) is not None and found is not UNSET:
+        for index, attribute in self.emptied:
+            if values[index] is not None:
                 setattr(record, attribute, None)
-        for index, attribute, action in plan.changed:
+
+    def change(self, record: TypedRecord) -> TypedRecord:
+        values = astuple(record)
+        for index, attribute, action in self.changed:
             found = values[index]
             if found is not None and found is not UNSET:
                 setattr(record, attribute, action(found))
         return record
-
-    def _plan(self, kind: type[TypedRecord]) -> _Plan:
-        # Fields that the parser did not check may hold dicts.
-        unchecked = {name for _, name, _ in kind.others} | {each[2] for each in kind.lists}
-        emptied, changed = [], []
-        for index, attribute, name in kind.places(self._actions):
-            action = self._actions[name]
-            if action is _emptied:
-                emptied.append((index, attribute))
-            elif name in unchecked or action not in self._idle:
-                changed.append((index, attribute, action))
-        return _Plan(emptied, changed)
-
-
-class _Plan(NamedTuple):
-    """Index and attribute of the fields that become null, and of those that an action changes."""
-
-    emptied: list[tuple[int, str]]
-    changed: list[tuple[int, str, Action]]
 
 
 def _has_marks(mark: Any) -> bool:

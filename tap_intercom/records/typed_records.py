@@ -30,9 +30,9 @@ _MAX_UNKNOWN_NAMES = 64
 _INTEGER = Annotated[int, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
 # A larger number may have had digits that no float has.
 _FLOAT = Annotated[float, msgspec.Meta(ge=-FIRST_UNSAFE_INTEGER, le=FIRST_UNSAFE_INTEGER - 1)]
-_INSTANT = Annotated[int, msgspec.Meta(ge=FIRST_SECOND, le=LAST_SECOND)] | None
+INSTANT = Annotated[int, msgspec.Meta(ge=FIRST_SECOND, le=LAST_SECOND)] | None
 _KEY = Annotated[str, msgspec.Meta(min_length=1)]
-_SIMPLE_TYPES: Mapping[str, Any] = {
+SIMPLE_TYPES: Mapping[str, Any] = {
     "null": type(None),
     "boolean": bool,
     "string": str,
@@ -41,8 +41,8 @@ _SIMPLE_TYPES: Mapping[str, Any] = {
 }
 # `compile_record` coerces columns whose schemas have other keywords.
 _KEYWORDS = {"type", "format", "properties", "items", "anyOf", "description", "title"}
-# Field names that the parser accepts.
-_NAME = re.compile(r'[^"\\\x00-\x1f]*')
+# Names of fields that a type can have.
+FIELD_NAME = re.compile(r'[^"\\\x00-\x1f]*')
 
 # The fields of an object around a list that give its length, or say that it goes on.
 _BESIDE_A_LIST = ("has_more", "total_count", "next_cursor", "pages")
@@ -123,7 +123,8 @@ class TypedRecord(msgspec.Struct, gc=False):
                 others[name] = value
         for index, name, absent in self.others:
             value = values[index]
-            if value is not absent:
+            # Custom attributes may have got their types before.
+            if value is not absent and not isinstance(value, TypedRecord):
                 others[name] = value
         if others:
             names = [*others]
@@ -301,7 +302,7 @@ class PageParser:
             self._is_open
             or not self._types.keys() >= {*self._keys}
             or len(self._unknown) > _MAX_UNKNOWN_NAMES
-            or not all(map(_NAME.fullmatch, names))
+            or not all(map(FIELD_NAME.fullmatch, names))
         ):
             return _Prepared(None, None)
         records = list[self._record_type(names)]  # type: ignore[misc, valid-type]
@@ -316,7 +317,7 @@ class PageParser:
             found = self._types.get(name)
             if found is None:
                 others.append((index, name, self._field(name)[1]))
-            elif found is _INSTANT:
+            elif found is INSTANT:
                 instants.append((index, attribute))
             elif name in self._nested:
                 lists.append((index, attribute, name, get_args(found)[0]))
@@ -330,7 +331,7 @@ class PageParser:
                 steps for steps in map(_STEPS.findall, self._html_fields) if steps[0] in self._types
             ],
         }
-        return _struct(fields, prepared)
+        return make_type(fields, prepared)
 
     def _field(self, name: str) -> tuple[Any, ...]:
         """Return the type of a field, and its value in records without it."""
@@ -367,14 +368,14 @@ class PageParser:
             return None
         found = _type_of(column, self._selected, ("properties", name))
         if name == self._instant_field:
-            return _INSTANT if found == TIME | None else None
+            return INSTANT if found == TIME | None else None
         if found is None or name not in self._nested:
             return found
         key = self._nested[name]
         beside = [each for each in _BESIDE_A_LIST if each != key]
         # Intercom may send the entries under another key. Such an object has to fail to parse.
         fields = {key: (found,), **dict.fromkeys(beside, (Any, None))}
-        return _struct(fields, base=TypedList, is_closed=False) | None
+        return make_type(fields, base=TypedList, is_closed=False) | None
 
 
 def _is_of_type(value: Any, type_: Any) -> bool:
@@ -396,7 +397,7 @@ def _type_of(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
         return None
     if "anyOf" in schema:
         choices = [
-            _SIMPLE_TYPES.get(str(choice["type"]))
+            SIMPLE_TYPES.get(str(choice["type"]))
             if isinstance(choice, Mapping) and choice.keys() == {"type"} and "type" not in schema
             else None
             for choice in schema["anyOf"]
@@ -421,19 +422,19 @@ def _type_of_one(name: str, schema: Schema, selected: Selected, breadcrumb: Brea
         is_time = name == "string" and schema["format"] == "date-time"
         return TIME if is_time else type(None) if name == "null" else None
     if name != "object":
-        return _SIMPLE_TYPES.get(name)
+        return SIMPLE_TYPES.get(name)
     properties = schema.get("properties") or {}
     fields = {}
     for each, column in properties.items():
         path = (*breadcrumb, "properties", each)
         found = _type_of(column, selected, path) if selected(path) else None
-        if found is None or not _NAME.fullmatch(each):
+        if found is None or not FIELD_NAME.fullmatch(each):
             return None
         fields[each] = (found | msgspec.UnsetType, msgspec.UNSET)
-    return _struct(fields) if fields else None
+    return make_type(fields) if fields else None
 
 
-def _struct(
+def make_type(
     fields: Mapping[str, tuple[Any, ...]],
     namespace: Mapping[str, Any] | None = None,
     base: type[TypedRecord] = TypedRecord,

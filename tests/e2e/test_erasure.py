@@ -14,6 +14,7 @@ from typing import Any
 
 import databases
 import pytest
+from api_versions import DEFAULT_TEXT, tables_with
 from conftest import RUN
 from database_loads import Loads
 from loaded_tables import Row, postgresql, target_bin
@@ -22,8 +23,6 @@ from intercom_sandbox import Sandbox, Workspace, generate
 from intercom_sandbox.export_groups import GROUPS, event_time
 from tap_intercom.erasure.plan import LEFT_ALONE
 from tap_intercom.reading.schema_notes import annotated_schema
-from tap_intercom.settings import Settings
-from tap_intercom.streams import STREAMS
 
 pytestmark = pytest.mark.long
 
@@ -87,10 +86,27 @@ def add_person(workspace: Workspace) -> Erased:
         person.contact,
         [{"event_name": "paid", "created_at": now, "email": ADDRESS, "metadata": {"by": MARK}}],
     )
+    add_activities(person, other)
     add_conversations(person, other)
     add_tickets(person, other)
     add_exports(person, now - 86_400)
     return person
+
+
+def add_activities(person: Erased, other: str) -> None:
+    """Entries of a log that keeps who a contact was, and whom it became."""
+    for entry in (
+        {"contact_id": person.contact, "external_id": MARK},
+        {"contact_id": person.contact, "merge_target_id": other, "failure_reason": MARK},
+        {"contact_id": other, "merge_source_id": person.contact, "merge_target_id": other},
+    ):
+        person.workspace.add_record("contact_activities", **entry)
+    merge = {
+        "type": "merge_history",
+        "source_contact_id": person.contact,
+        "merged_at": 1_760_000_000,
+    }
+    person.workspace.merge_history.setdefault(other, []).append(merge)
 
 
 def add_conversations(person: Erased, other: str) -> None:
@@ -297,22 +313,31 @@ def is_about(row: Row, *marks: str) -> bool:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("talks", ["delete", "blank"])
 def test_nothing_of_the_person_is_left_and_all_else_is(start: Start, talks: str) -> None:
+    assert_erased(start, talks, DEFAULT_TEXT)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("start", ["duckdb"], indirect=True)
+def test_tables_of_the_newest_version_are_erased_too(start: Start) -> None:
+    assert_erased(start, "delete", "Preview")
+
+
+def assert_erased(start: Start, talks: str, api_version: str) -> None:
     workspace = small_workspace()
     person = add_person(workspace)
-    target = start(workspace)
+    target = start(workspace, api_version=api_version)
     if talks == "delete":
         # As the page says; the target then has a row that says so.
         workspace.delete_contact(person.contact)
         target.loads.complete()
     before = target.read()
     assert any(is_about(row, person.contact) for row in before["deletions"]) == (talks == "delete")
-    personal = {
-        name
-        for name, stream in STREAMS.items()
-        if stream.is_in(Settings()) and "x-personal" in str(annotated_schema(name))
-    }
+    tables = tables_with(api_version)
+    personal = {name for name in tables if "x-personal" in str(annotated_schema(name))}
     found = {name for name, rows in before.items() if any(is_about(row, MARK) for row in rows)}
-    assert personal - found == {*LEFT_ALONE, *OF_TEAMMATES}
+    assert personal - found == {*LEFT_ALONE, *OF_TEAMMATES} & {*tables}
+
+    assert any(is_about(row, person.contact) for row in before["contact_merge_history"])
 
     flags = ("--contact", person.contact, "--email", ADDRESS, "--email", OTHER_ADDRESS)
     listed = target.erase(*flags, "--conversations", talks)

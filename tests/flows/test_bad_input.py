@@ -503,7 +503,10 @@ def test_a_network_that_goes_midway_is_said_once_for_all_streams(
 
 def test_a_refused_token_suspects_the_region(tap: Tap, warm_tap: WarmTap) -> None:
     regions = dict.fromkeys(("us", "eu", "au"), tap.sandbox.url)
-    numbers = {"settings.declaration.REGION_URLS": regions, "intercom.client.REGION_URLS": regions}
+    numbers = {
+        "settings.declaration.REGION_URLS": regions,
+        "intercom.refusals.REGION_URLS": regions,
+    }
     config = tap.config(access_token="not-the-token", base_url=None, region="eu")
     output = warm_tap.run("--config", config, numbers=numbers)
     assert_fails(

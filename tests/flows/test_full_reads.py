@@ -13,7 +13,7 @@ from runs import NOW, Catalog, Clock, Runs
 from warm_tap import WarmTap
 
 from intercom_sandbox import Sandbox, Workspace
-from tap_intercom.intercom.client import starts
+from tap_intercom.intercom.clock import starts
 from tap_intercom.times import DAY_SECONDS, epoch_seconds, rfc3339
 
 HOUR = 3600

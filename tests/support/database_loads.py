@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import table_runs
-from api_versions import DEFAULT_TABLES
+from api_versions import DEFAULT_TEXT, tables_with
 from conftest import RUN, Tap, selecting
 from databases import Database, Record, Schema, types_of
 from log_lines import without_times
@@ -161,6 +161,7 @@ class Loads:
         self.database = database
         self.truth = Truth(sandbox.workspace)
         self.state = folder / "state.json"
+        self.api_version = settings.get("api_version", DEFAULT_TEXT)
         self.config = self.tap.config(
             custom_object_types=["Order"], detect_deletes="table", **settings
         )
@@ -177,7 +178,7 @@ class Loads:
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=LONGEST_RUN)
         self.catalog = json.loads(done.stdout)
         every = [each["tap_stream_id"] for each in self.catalog["streams"]]
-        assert set(every) >= {*DEFAULT_TABLES}
+        assert set(every) >= {*tables_with(self.api_version)}
         self.select(*(each for each in every if each not in (*but, "attachments")))
 
     def select(self, *streams: str) -> None:

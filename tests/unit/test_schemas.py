@@ -667,7 +667,7 @@ def test_descriptions_name_the_columns_that_an_id_references(stream: str) -> Non
 @pytest.mark.parametrize("stream", TABLES)
 def test_references_lead_to_text_columns(stream: str) -> None:
     for path, node in annotated_fields(stream).items():
-        references = node.get("references", {})
+        references = node.get("references", node.get("former_id_of", {}))
         if isinstance(references, str):
             references = {references: {}}
         for target, conditions in references.items():

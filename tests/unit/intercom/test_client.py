@@ -1,42 +1,14 @@
-"""The client apart from HTTP: when a run began, how a path is counted, whose workspace it is."""
+"""The client apart from HTTP: how a path is counted, whose workspace it is."""
 
 from __future__ import annotations
 
 import pytest
 
 from tap_intercom.intercom.client import (
-    CLOCK_MARGIN_SECONDS,
-    RESET_AFTER_DATE_SECONDS,
     Answer,
     Workspace,
     endpoint,
-    starts,
 )
-
-NOW = 1_780_000_000.0
-SOON = max(RESET_AFTER_DATE_SECONDS)
-
-
-@pytest.mark.parametrize(
-    ("date", "reset", "here", "expected"),
-    [
-        # Both clocks of Intercom agree, so that of this machine does not matter.
-        (NOW, str(NOW + SOON), NOW - 9999, (NOW, NOW)),
-        (NOW, str(NOW + SOON), NOW + 9999, (NOW, NOW)),
-        # They do not agree: the earlier clock dates the run.
-        (NOW, str(NOW + SOON + 1000), NOW - 50, (NOW - 50, NOW)),
-        (NOW, str(NOW - 1000), NOW + 50, (NOW, NOW + 50)),
-        (NOW, "", NOW - 50, (NOW - 50, NOW)),
-        (NOW, "nan", NOW + 50, (NOW, NOW + 50)),
-        (NOW, "1e400", NOW + 50, (NOW, NOW + 50)),
-        # Without a date, this machine may be wrong by its time zone.
-        (None, str(NOW), NOW, (NOW - CLOCK_MARGIN_SECONDS, NOW)),
-    ],
-)
-def test_a_run_is_dated_by_the_earlier_clock(
-    date: float | None, reset: str, here: float, expected: tuple[float, float]
-) -> None:
-    assert starts(date, reset, here) == expected
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,12 @@ def test_a_column_references_one_table() -> None:
     assert [*references_of(schema)] == [Reference((), "tag_id", TAG, "tags.id", {})]
 
 
+def test_the_record_of_an_id_may_be_gone() -> None:
+    merged = {"type": "string", "former_id_of": "contacts.id"}
+    (found,) = references_of({"properties": {"source_contact_id": merged}})
+    assert (found.target, found.is_former) == ("contacts.id", True)
+
+
 def test_an_id_may_be_of_several_tables() -> None:
     schema = {"properties": {"id": PERSON}}
     assert [(each.target, each.conditions) for each in references_of(schema)] == [

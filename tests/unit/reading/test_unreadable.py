@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from tap_intercom.errors import AuthError, ResponseError, TapError, UnavailableError
-from tap_intercom.intercom.client import Client, RetryableError
+from tap_intercom.errors import AuthError, ResponseError, RetryableError, TapError, UnavailableError
+from tap_intercom.intercom.client import Client
 from tap_intercom.reading.unreadable import (
     Narrowing,
     UnreadableError,

@@ -145,7 +145,7 @@ class PrivateTable(Table):
     def _fitted(self, parsed: Parsed) -> list[Any]:
         records = parsed.value["data"]
         if records and isinstance(records[0], TypedRecord):
-            changed = (self.private.apply(each.coerce()) for each in records)
+            changed = (self.private.coerce(each) for each in records)
             lines = typed_record_lines(b"{", changed)
             return [json.loads(line[1:-1]) for line in lines.splitlines()]
         return [self._line(self.private.apply(self.transform(each))) for each in records]
