@@ -43,6 +43,7 @@ GROUPS: Mapping[str, frozenset[str]] = {
 SPOILT_LISTS = {NULL_NESTED_LIST, MISSING_NESTED_LIST}
 TABLE_OF = dict.fromkeys(GROUPS, STREAM)
 _IMAGE = re.compile(r'<img src="([^"]+)"')
+MISSED_ENTRIES = re.compile(r"^WARNING \w+: [\d,]+ entries of ", re.MULTILINE)
 _SIGNED = re.compile(r"http://127\.0\.0\.1:\d+/files/([^\s\"'<>\\?]+)\?[^\s\"'<>\\]*")
 
 Row = Mapping[str, Any]
@@ -164,6 +165,8 @@ class Shelf:
         self._owners: dict[str, str] = {}
         self._left: set[str] = set()
         self._before: set[bytes] = set()
+        # Whether a run could not see some parts, which it says at the end of its log.
+        self._may_miss = False
         self._bookmarks: Mapping[str, Any] = {}
 
     @property
@@ -210,6 +213,10 @@ class Shelf:
 
     def take(self, output: Output) -> None:
         """Take the messages of a run in their order."""
+        run = self._watched.run
+        if SPOILT_LISTS & {fault.kind for fault in run.faults}:
+            is_said = MISSED_ENTRIES.search(output.log) is not None
+            self._may_miss = self._may_miss or is_said or run.end is not None
         self.look()
         self.check_whole()
         stored = self.visible()
@@ -279,8 +286,14 @@ class Shelf:
             since, reached = (epoch_seconds(bookmark[each]) for each in ("since", "updated_at"))
             for held in self._held.values():
                 is_passed = held.group == group and since <= held.instant < reached
+                if self._may_miss and self._is_of_a_list(held):
+                    continue
                 if is_passed and is_wanted(held, self._watched.run) and not self._has_row(held):
                     self.problems.append(f"the bookmark of {group} passed {held}: {bookmark}")
+
+    def _is_of_a_list(self, held: Held) -> bool:
+        """Whether a file is inside a nested list, which a fault may take away."""
+        return held.parent_stream in ("conversation_parts", "ticket_parts")
 
     def _has_row(self, held: Held) -> bool:
         row = self.rows.get(held.id)
@@ -298,6 +311,8 @@ class Shelf:
         """Files of records that changed since then without a row, or with that of another file."""
         for held in self._held.values():
             if not is_wanted(held, run) or held.instant < since:
+                continue
+            if self._may_miss and self._is_of_a_list(held):
                 continue
             if not self._has_row(held):
                 yield f"attachments: no row of {held}: {self.rows.get(held.id)}"
@@ -322,7 +337,7 @@ class Shelf:
             if not is_wanted(held, run) or held.instant < since:
                 continue
             key, status = self._key(held.address), self.rows[held.id]["status"]
-            was_stored = before[held.id]["status"] == "stored"
+            was_stored = before.get(held.id, {}).get("status") == "stored"
             if was_stored and key in asked and not self._is_elsewhere(held, key, before):
                 yield f"attachments: {held} was downloaded again"
             content = None if key is None else self._contents[key]
@@ -350,9 +365,10 @@ class Shelf:
     def _is_elsewhere(self, held: Held, key: str | None, before: Mapping[str, Row]) -> bool:
         """Whether the same file is at another place too, where it was not stored."""
         return any(
-            self._key(each.address) == key and before[each.id]["status"] != "stored"
+            self._key(each.address) == key
+            and before.get(each.id, {}).get("status") != "stored"
+            and each.id != held.id
             for each in self._held.values()
-            if each.id in before and each.id != held.id
         )
 
     @property
