@@ -28,6 +28,9 @@ class Files:
 
     def __init__(self) -> None:
         self._files: dict[str, File] = {}
+        self._removed: set[str] = set()
+        # Part of each signature, so that all addresses can expire at once.
+        self._generation = 0
 
     def __bool__(self) -> bool:
         return bool(self._files)
@@ -60,12 +63,29 @@ class Files:
 
     def remove(self, url: str) -> None:
         """Remove a file; its address stays in the records that show it."""
-        del self._files[_key(url.removeprefix(PLACE.decode()))]
+        self._removed.add(self.key(url))
+
+    def expire(self) -> None:
+        """Let all addresses expire that were sent so far."""
+        self._generation += 1
+
+    def key(self, url: str) -> str:
+        """Return the key of a file by its address, signed or not. Raises KeyError if none is."""
+        key = _key(re.sub(r"^https?://[^/]+/(files/)?", "", url).partition("?")[0])
+        if key not in self._files:
+            raise KeyError(url)
+        return key
 
     def content(self, url: str) -> bytes:
-        """Return the content of a file by its address, signed or not."""
-        place = re.sub(r"^https?://[^/]+/(files/)?", "", url).partition("?")[0]
-        return self._files[_key(place)].content
+        """Return the content of a file by its address, also of a removed one."""
+        return self._files[self.key(url)].content
+
+    def contents(self) -> dict[str, bytes]:
+        """Return the content of each file by its key, also of removed ones."""
+        return {key: file.content for key, file in self._files.items()}
+
+    def is_removed(self, key: str) -> bool:
+        return key in self._removed
 
     def signed(self, body: bytes, root: str, now: float) -> bytes:
         """Return an answer with addresses that work until they expire."""
@@ -75,7 +95,7 @@ class Files:
         def sign(found: re.Match[bytes]) -> bytes:
             place = found[1].decode()
             expires = int(now) + LIFETIME_SECONDS
-            text = f"{root}/files/{place}?expires={expires}&signature={_signature(place, expires)}"
+            text = f"{root}/files/{place}?expires={expires}&signature={self._sign(place, expires)}"
             return text.encode()
 
         return _ADDRESS.sub(sign, body)
@@ -91,19 +111,19 @@ class Files:
             return error_answer(400, "invalid_request", "Only one auth mechanism allowed")
         expires = call.query.get("expires", "0")
         is_known = hmac.compare_digest(
-            call.query.get("signature", ""), _signature(place, int(expires))
+            call.query.get("signature", ""), self._sign(place, int(expires))
         )
         if not is_known or int(expires) < now:
             return error_answer(403, "access_denied", "Request has expired")
         file = self._files.get(_key(place))
-        if file is None:
+        if file is None or self.is_removed(_key(place)):
             return error_answer(404, "no_such_key", "The specified key does not exist")
         return Answer(file.content, content_type=file.content_type)
+
+    def _sign(self, place: str, expires: int) -> str:
+        text = f"{place}?{expires}#{self._generation}"
+        return hmac.new(_SECRET, text.encode(), "sha256").hexdigest()[:32]
 
 
 def _key(place: str) -> str:
     return place.rpartition("/")[0]
-
-
-def _signature(place: str, expires: int) -> str:
-    return hmac.new(_SECRET, f"{place}?{expires}".encode(), "sha256").hexdigest()[:32]

@@ -42,6 +42,7 @@ MAX_WAITING = 2_000
 # If as many files in a row do not come from a host, the host is down, not a file broken.
 MAX_UNANSWERED = 3
 
+NOT_THERE = "Intercom no longer has it"
 STORED, GONE, TOO_LARGE, REFUSED = "stored", "gone", "too_large", "refused"
 
 
@@ -63,13 +64,13 @@ class Kept:
 class Wanted:
     """A file to keep.
 
-    address: returns where to download it now, or None if it no longer exists.
-    again: the same, read again from Intercom.
+    address: returns where to download a file now, or None if it no longer exists.
+    again: returns the file at the same place, read again from Intercom, or None.
     """
 
     link: Link
-    address: Callable[[], str | None]
-    again: Callable[[], str | None]
+    address: Callable[[Link], str | None]
+    again: Callable[[], Link | None]
 
 
 class Keeper:
@@ -145,7 +146,18 @@ class Keeper:
                 self._room.release()
 
     def _keep(self, wanted: Wanted) -> Kept:
-        link = wanted.link
+        """Keep a file. A dead address is read again from Intercom, once."""
+        kept = self._kept(wanted.link, wanted.address)
+        if kept.status != GONE:
+            return kept
+        LOGGER.debug("%s; reading its address again", kept.reason)
+        # The place may have another file by now, which the row must then describe.
+        link = wanted.again()
+        if link is None:
+            return Kept(wanted.link, GONE, reason=NOT_THERE)
+        return self._kept(link, wanted.address)
+
+    def _kept(self, link: Link, address: Callable[[Link], str | None]) -> Kept:
         note = self._storage.note(link.id)
         if note is not None and note.source == link.source and link.size in (None, note.size):
             return Kept(link, STORED, note)
@@ -153,7 +165,7 @@ class Keeper:
             return Kept(link, TOO_LARGE, reason=f"more than {self._max_bytes:,} bytes")
         with self._storage.spool() as spool:
             try:
-                downloaded = self._download(wanted, spool)
+                downloaded = self._fetch(link, address(link), spool)
             except DeadError as error:
                 return Kept(link, GONE, reason=str(error))
             except TooLargeError as error:
@@ -173,18 +185,9 @@ class Keeper:
             )
             return Kept(link, STORED, self._storage.store(link.id, spool, note))
 
-    def _download(self, wanted: Wanted, spool: Spool) -> Downloaded:
-        """Download a file. A dead address is read again from Intercom, once."""
-        try:
-            return self._fetch(wanted.link, wanted.address(), spool)
-        except DeadError as error:
-            LOGGER.debug("%s; reading its address again", error)
-        spool.restart()
-        return self._fetch(wanted.link, wanted.again(), spool)
-
     def _fetch(self, link: Link, address: str | None, spool: Spool) -> Downloaded:
         if address is None:
-            raise DeadError("Intercom no longer has it")
+            raise DeadError(NOT_THERE)
         # Old mails have images on hosts that no longer exist. Wait for such a host only once.
         is_known = link.kind == INLINE_IMAGE and root_of(address) in self._unanswered
         with self._connections:

@@ -57,11 +57,10 @@ class FileStream(Stream):
         """Yield the files of the same record as Intercom sends them now."""
         raise NotImplementedError
 
-    def fresh_address(self, run: StreamRun, link: Link) -> str | None:
-        """Return a new address of a file, or None if it no longer exists."""
+    def again(self, run: StreamRun, link: Link) -> Link | None:
+        """Return what is at the place of a file now, with a new address, or None."""
         found = (each for each in self.read_again(run, link) if each.id == link.id)
-        again = next(found, None)
-        return None if again is None else self.address(run, again)
+        return next(found, None)
 
 
 def unless_gone(call: Callable[[], T]) -> T | None:
@@ -72,6 +71,10 @@ def unless_gone(call: Callable[[], T]) -> T | None:
         if error.is_gone:
             return None
         raise
+
+
+def _address(run: StreamRun, stream: FileStream, link: Link) -> str | None:
+    return unless_gone(partial(stream.address, run, link))
 
 
 def keep_files(
@@ -93,8 +96,8 @@ def keep_files(
                     submit(
                         Wanted(
                             link,
-                            partial(unless_gone, partial(stream.address, run, link)),
-                            partial(unless_gone, partial(stream.fresh_address, run, link)),
+                            partial(_address, run, stream),
+                            partial(unless_gone, partial(stream.again, run, link)),
                         )
                     ),
                 )

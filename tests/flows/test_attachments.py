@@ -277,6 +277,42 @@ def test_a_file_that_was_deleted_is_gone(kept: Kept) -> None:
     assert list(kept.stored.values()) == [b"there"]
 
 
+def test_a_file_that_is_replaced_while_its_address_expires_is_not_taken_for_the_old_one(
+    kept: Kept,
+) -> None:
+    """A row says where its bytes come from, also if the place has another file by now."""
+    one, two = kept.add_file(b"one"), kept.add_file(b"two")
+    key = kept.workspace.add_conversation()
+    part = kept.workspace.reply(key, attachments=[one])
+    seen: list[str] = []
+
+    def replace(sandbox: Sandbox, method: str, path: str, number: int) -> None:
+        if path.startswith("/files/") and not seen:
+            seen.append(path)
+            kept.workspace.files.expire()
+            kept.workspace.update_part(key, part, attachments=[two])
+
+    kept.sandbox.before_request(replace)
+    output = kept.run()
+    for row in output.records("attachments"):
+        if row["status"] == "stored":
+            content = kept.workspace.files.content(row["url"])
+            assert row["sha256"] == hashlib.sha256(content).hexdigest()
+    kept.run()
+    assert kept.row(position=0)["sha256"] == hashlib.sha256(b"two").hexdigest()
+    kept.check()
+
+
+def test_a_file_that_is_added_after_one_was_deleted_is_another_file(kept: Kept) -> None:
+    deleted = kept.add_file(b"deleted")
+    kept.add_conversation(deleted, kept.add_file(b"there"))
+    kept.workspace.files.remove(deleted["url"])
+    kept.add_conversation(kept.add_file(b"new"))
+    kept.run()
+    assert sorted(kept.stored.values()) == [b"new", b"there"]
+    kept.check()
+
+
 def test_a_host_that_is_down_ends_attachments_only(kept: Kept) -> None:
     for number in range(6):
         kept.add_conversation(kept.add_file(b"%d" % number))

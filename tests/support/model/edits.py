@@ -357,8 +357,9 @@ def edits_of(tables: Collection[str]) -> tuple[str, ...]:
 class People:
     """Those who work in a workspace, and edit it."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, edits: Mapping[str, Do] = EDITS) -> None:
         self._sandbox = sandbox
+        self._edits = edits
         self._count = 0
 
     def do(self, edit: Edit) -> None:
@@ -366,4 +367,4 @@ class People:
         with self._sandbox.workspace.lock:
             self._count += 1
             with suppress(NothingThere):
-                EDITS[edit.kind](Occasion(self._sandbox, edit.which, edit.other, self._count))
+                self._edits[edit.kind](Occasion(self._sandbox, edit.which, edit.other, self._count))

@@ -11,6 +11,8 @@ SEARCH = "/search$"
 JOB = "^/export/(content/data|reporting_data)/[0-9a-f]{16}$"
 ENQUEUE = "^/export/(content/data|reporting_data/enqueue)$"
 DOWNLOAD = "^/download/"
+FILE = "^/files/"
+ALL_BUT_FILES = "^/(?!files/)"
 GATEWAY_PAGE = "<html>A gateway speaks</html>"
 NULL_NESTED_LIST, MISSING_NESTED_LIST = "null nested list", "missing nested list"
 # Lists inside records that rows of tables are made of.
@@ -85,6 +87,12 @@ def _fail_job(body: Any) -> None:
     body["status"] = "failed"
 
 
+def _redirected(call: Any) -> tuple[int, dict[str, str], bytes]:
+    """To where it was asked for."""
+    query = "&".join(f"{name}={value}" for name, value in call.query.items())
+    return 302, {"Location": f"?{query}"}, b""
+
+
 def _changed(change: Any, **where: Any) -> dict[str, Any]:
     return {"kind": "changed", "change": change, **where}
 
@@ -140,4 +148,28 @@ OF_EXPORTS: Mapping[str, dict[str, Any]] = {
     "reset download": {"kind": "reset_midway", "path": DOWNLOAD},
     "download that is not there": {"kind": "status", "status": 404, "path": DOWNLOAD},
 }
-FAULTS: Mapping[str, dict[str, Any]] = {**COMMON, **OF_SEARCH, **OF_SCROLL, **OF_EXPORTS}
+DEAD_FILES: Mapping[str, dict[str, Any]] = {
+    f"{status} of a file": {"kind": "status", "status": status, "path": FILE}
+    for status in (401, 403, 404, 410)
+}
+OF_FILES: Mapping[str, dict[str, Any]] = {
+    **DEAD_FILES,
+    "429 of a file": {
+        **{"kind": "status", "status": 429, "path": FILE},
+        "headers": {"Retry-After": "0"},
+    },
+    "503 of a file": {"kind": "status", "status": 503, "path": FILE},
+    "file that is not sent": {"kind": "reset_before", "path": FILE},
+    "truncated file": {"kind": "truncated", "path": FILE},
+    "reset file": {"kind": "reset_midway", "path": FILE},
+    "redirected file": {"kind": "answer", "answer": _redirected, "path": FILE},
+    "file inside a network": {
+        **{"kind": "status", "status": 302, "path": FILE},
+        "headers": {"Location": "https://10.0.0.1/file"},
+    },
+}
+DEADLY = frozenset(DEAD_FILES)
+FAULTS: Mapping[str, dict[str, Any]] = {
+    **{**COMMON, **OF_SEARCH, **OF_SCROLL, **OF_EXPORTS},
+    **OF_FILES,
+}

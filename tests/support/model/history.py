@@ -46,11 +46,15 @@ class Fault(Step):
 
 @dataclass(repr=False)
 class End(Step):
-    """How a run is ended from outside: once so many lines were read, or before a request."""
+    """How a run is ended from outside: once so many lines were read, or before a request.
+
+    of_files: whether only requests for files count.
+    """
 
     kind: str
     line: int = 0
     request: int | None = None
+    of_files: bool = False
 
 
 @dataclass(repr=False)

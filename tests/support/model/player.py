@@ -21,9 +21,12 @@ from warm_tap import Run as RunningTap
 
 from intercom_sandbox import Sandbox
 from intercom_sandbox.options import PERMISSIONS
-from model.comparison import is_export, is_full_table, lost, promised_rows
-from model.edits import People
-from model.faults import FAULTS
+from model.comparison import HASH_KEY, is_export, is_full_table, lost, promised_rows
+from model.edits import EDITS, People
+from model.faults import ALL_BUT_FILES, DEADLY, FAULTS
+from model.faults import OF_FILES as FAULTS_OF_FILES
+from model.file_edits import EXPIRY, FILES
+from model.files import STREAM, TABLE_OF, Shelf
 from model.history import (
     DAY_SECONDS,
     LOOKBACK_SECONDS,
@@ -44,6 +47,18 @@ SHORT_JOBS = {"intercom.export_jobs.FIRST_WAIT_SECONDS": 0.005}
 # A request that a killed run sent last may begin a scroll or a job after the end of that run.
 LEFT_BEHIND = ("another app is scrolling", "another job of this workspace")
 MISSED_ENTRIES = re.compile(r"^WARNING (\w+): [\d,]+ entries of ", re.MULTILINE)
+# Files that do not come are given up soon, where a fault keeps them from coming.
+OF_FILES = {
+    "attachments.download.FIRST_WAIT_SECONDS": 0.005,
+    "attachments.download.LONGEST_WAIT_SECONDS": 0.02,
+}
+IMPATIENT = {"attachments.download.FILE_SECONDS": 0.25}
+SMALL_PIECES = {
+    "attachments.download.CHUNK_BYTES": 512,
+    "attachments.keeper.MAX_WAITING": 2,
+    "reading.files.ROWS_AT_ONCE": 1,
+}
+ONE_FILE_AT_A_TIME = {"attachments.keeper.DOWNLOADS_AT_ONCE": 1}
 DETECTED = ("companies", "contacts", "conversations")
 # A bookmark with others of these, or with less, speaks of something else, and may be earlier.
 TIMES_OF_A_BOOKMARK = {"updated_at", "since", "missing_since", "missing_until"}
@@ -89,8 +104,14 @@ class Presence:
     """
 
     def __init__(
-        self, sandbox: Sandbox, run: Run, last: Mapping[str, Run], bookmarks: Mapping[str, Any]
+        self,
+        sandbox: Sandbox,
+        run: Run,
+        last: Mapping[str, Run],
+        bookmarks: Mapping[str, Any],
+        personal_data: str,
     ) -> None:
+        self._personal_data = personal_data
         self._workspace = sandbox.workspace
         self._run = run
         self._last = last
@@ -99,7 +120,7 @@ class Presence:
             stream
             for stream in run.streams
             if not is_export(stream)
-            and stream != "deletions"
+            and stream not in ("deletions", "attachments")
             and (is_full_table(stream) or stream == run.full_table)
         ]
         self.keys = {stream: self._now(stream) for stream in self._streams}
@@ -119,28 +140,31 @@ class Presence:
         return keys
 
     def _keys(self, stream: str, run: Run, since: int) -> set[Key]:
-        return set(promised_rows(self._workspace, stream, run, since))
+        return set(promised_rows(self._workspace, stream, run, since, self._personal_data))
 
 
 class Player:
     """Plays a history, and checks each run on the way."""
 
-    def __init__(self, history: History, runs: HistoryRuns, clock: Clock) -> None:
+    def __init__(
+        self, history: History, runs: HistoryRuns, clock: Clock, shelf: Shelf | None
+    ) -> None:
         self._history = history
         self._runs = runs
+        self._shelf = shelf
         self._sandbox = runs.sandbox
         self._clock = clock
-        self._people = People(runs.sandbox)
+        self._people = People(runs.sandbox, {**EDITS, **FILES})
         self._run = history.runs[0]
         self._requests = 0
         self._running: RunningTap | None = None
         self._is_running = threading.Event()
-        self._presence = Presence(runs.sandbox, self._run, {}, {})
+        self._presence = Presence(runs.sandbox, self._run, {}, {}, history.personal_data)
         # The run that moved a bookmark last, by stream.
         self._last: dict[str, Run] = {}
         # The records that a detection of deletes knows, of those that were there before it.
         self._known: set[Key] = set()
-        runs.sandbox.before_request(lambda *_: self._on_request())
+        runs.sandbox.before_request(lambda sandbox, method, path, number: self._on_request(path))
 
     def play(self, run: Run) -> Output:
         """One run, from the state that the ones before left."""
@@ -148,21 +172,28 @@ class Player:
         for edit in run.before:
             self._people.do(edit)
         for fault in run.faults:
-            drawn: dict[str, Any] = {"path": fault.path, "after": fault.after, "times": fault.times}
+            path = fault.path or (ALL_BUT_FILES if self._shelf else None)
+            drawn: dict[str, Any] = {"path": path, "after": fault.after, "times": fault.times}
             self._sandbox.faults.add(**{**drawn, **FAULTS[fault.kind]})
         self._sandbox.options.permissions = set(PERMISSIONS) - set(run.withdrawn)
         # Time ends the jobs that an earlier run left behind.
         self._sandbox.end_exports()
         self._sandbox.clear_requests()
-        self._run, self._requests = run, 0
+        self._run, self._requests, self._file_requests = run, 0, 0
         bookmarks = self._runs.state.get("bookmarks", {})
-        self._presence = Presence(self._sandbox, run, self._last, bookmarks)
+        self._presence = Presence(
+            self._sandbox, run, self._last, bookmarks, self._history.personal_data
+        )
+        if self._shelf is not None:
+            self._shelf.begin(run, bookmarks)
         there = self._there()
         output = self._output(run)
         self._sandbox.faults.clear()
         self._check(run, output)
         self._check_rows(run, output)
         self._check_deletions(output)
+        if self._shelf is not None:
+            self._shelf.take(output)
         self._runs.take(output)
         now = self._runs.state.get("bookmarks", {})
         moved = [stream for stream in now if now[stream] != bookmarks.get(stream)]
@@ -171,6 +202,16 @@ class Player:
             tables = set(run.streams)
             self._known |= {key for key in there & self._there() if key[0] in tables}
         return output
+
+    def read_all_again(self, run: Run) -> None:
+        """A run without a state downloads nothing that is there, and all else that can come."""
+        assert self._shelf is not None
+        before = dict(self._shelf.rows)
+        self._runs.state = {}
+        output = self.play(run)
+        assert output.code == 0, output.last_log_line
+        problems = list(self._shelf.wrong_after_all(run, start_of(run), before))
+        assert not problems, "\n".join(problems)
 
     def undetected(self) -> Iterator[str]:
         """Records that a detection knew, and that went without a row of deletions."""
@@ -183,21 +224,46 @@ class Player:
 
     # -- During a run ----------------------------------------------------------------------------
 
-    def _on_request(self) -> None:
+    def _on_request(self, path: str) -> None:
         run = self._run
         self._requests += 1
+        is_file = path.startswith("/files/")
+        self._file_requests += is_file
         self._clock.instant += run.tick
         edits = [edit for number, edit in run.during if number == self._requests]
-        if run.busy:
+        # Each new file is one more request, so a run would never end.
+        if run.busy and not is_file:
             edits.insert(0, Edit(run.busy, which=self._requests))
         for edit in edits:
             self._people.do(edit)
         if edits:
             self._presence.look()
-        if run.end is not None and run.end.request == self._requests:
+        if self._shelf is not None:
+            self._shelf.check_whole()
+            self._shelf.note_expiries(sum(edit.kind == EXPIRY for edit in edits))
+            if edits:
+                self._shelf.look()
+        if run.end is not None and self._is_due(run.end, is_file):
             self._is_running.wait()
             assert self._running is not None
             self._running.kill(signal.Signals[run.end.kind])
+
+    def _is_due(self, end: End, is_file: bool) -> bool:
+        """Whether the run is ended before this request."""
+        if end.of_files:
+            return is_file and self._file_requests == end.request
+        return self._requests == end.request
+
+    def _numbers_of_files(self, run: Run) -> dict[str, Any]:
+        if self._shelf is None:
+            return {}
+        is_broken = any(fault.kind in FAULTS_OF_FILES.keys() - DEADLY for fault in run.faults)
+        return {
+            **OF_FILES,
+            **(IMPATIENT if is_broken else {}),
+            **(SMALL_PIECES if self._history.small_windows else {}),
+            **({} if self._history.in_parallel else ONE_FILE_AT_A_TIME),
+        }
 
     def _output(self, run: Run) -> Output:
         history = self._history
@@ -209,13 +275,18 @@ class Player:
 
         numbers = SMALL_WINDOWS if history.sort_honoured else WITHOUT_ORDER
         period = {} if run.end_days is None else {"end_date": text_of(run.end_days)}
-        how: dict[str, Any] = {**period, **run.settings}
+        how: dict[str, Any] = {
+            **period,
+            **run.settings,
+            **(self._shelf.settings if self._shelf is not None else {}),
+        }
         self._is_running.clear()
         self._running = self._runs.start(
             *run.streams,
             edit_catalog=edit_catalog,
             numbers={
                 **SHORT_JOBS,
+                **self._numbers_of_files(run),
                 **({"messages.FLUSH_BYTES": 1} if history.writes_at_once else {}),
                 **(numbers if history.small_windows else {}),
                 **({} if history.in_parallel else ONE_AT_A_TIME),
@@ -255,7 +326,7 @@ class Player:
             bookmarks = state["bookmarks"]
             for stream in before.keys() | bookmarks.keys():
                 was, now = before.get(stream), bookmarks.get(stream)
-                if stream not in run.streams:
+                if TABLE_OF.get(stream, stream) not in run.streams:
                     assert was == now, f"the bookmark of {stream} changed, which is not selected"
                 elif was != now:
                     assert now is not None
@@ -339,9 +410,11 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
             lookback_seconds=LOOKBACK_SECONDS,
             max_retry_seconds=0.1,
             personal_data=history.personal_data,
-            **({"hash_key": "key"} if history.personal_data == "hash" else {}),
+            **({"hash_key": HASH_KEY} if history.personal_data == "hash" else {}),
         )
-        player = Player(history, runs, clock)
+        has_files = any(STREAM in run.streams for run in history.runs)
+        shelf = Shelf(sandbox, Path(folder) / "files", history.personal_data) if has_files else None
+        player = Player(history, runs, clock, shelf)
         for run in history.runs:
             player.play(run)
         last = quiet(history.last)
@@ -353,8 +426,11 @@ def play(history: History, warm_tap: WarmTap, catalog: Catalog) -> None:
         problems = [
             *lost(runs.tables, sandbox.workspace, history, last, since, schemas, runs.reported),
             *player.undetected(),
+            *(shelf.lost(last, since) if shelf is not None else ()),
         ]
         assert not problems, "\n".join(problems)
+        if shelf is not None:
+            player.read_all_again(last)
 
 
 @contextmanager

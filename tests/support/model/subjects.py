@@ -9,7 +9,7 @@ from typing import Any
 from truth import STREAMS as CORE
 
 from model.edits import edits_of
-from model.faults import OF_EXPORTS, OF_SCROLL, OF_SEARCH
+from model.faults import OF_EXPORTS, OF_FILES, OF_SCROLL, OF_SEARCH
 from model.workspaces import CUSTOM_OBJECT_TYPES
 
 Selection = tuple[str, ...]
@@ -18,6 +18,7 @@ Settings = Mapping[str, Any]
 USERS_ONLY: Settings = {
     "search_filters": {"contacts": {"field": "role", "operator": "=", "value": "user"}}
 }
+IMAGES: Settings = {"inline_images": True}
 OLD_VERSION: Settings = {"api_version": "2.12"}
 DEFAULTS: tuple[Settings, ...] = ({}, {}, {})
 EVER, MONTHS = (3000, 3000, 3000, 45, 2), (100, 100, 45, 2)
@@ -262,6 +263,49 @@ DELETIONS = Subject(
     ),
     weight=6,
 )
+ATTACHMENTS = Subject(
+    selections=(
+        ("attachments",),
+        ("conversations", "conversation_parts", "attachments"),
+        ("conversation_parts", "attachments"),
+        ("conversations", "conversation_parts"),
+        ("tickets", "attachments"),
+        ("tickets", "ticket_parts", "conversation_parts", "attachments"),
+        ("side_conversations", "side_conversation_parts", "attachments"),
+        ("calls", "attachments"),
+    ),
+    has={
+        "conversations with files": (2, 5),
+        "tickets with files": (0, 3),
+        "recorded calls": (0, 2),
+    },
+    edits=(
+        *("add conversation with files", "reply with files", "reply with files"),
+        *("reply with image", "reply with known file", "replace file", "replace image"),
+        *("replace file of source", "take file from part", "remove file", "let addresses expire"),
+        *("let addresses expire", "update conversation", "delete conversation", "redact part"),
+        *("add ticket with files", "add ticket part with files", "update ticket"),
+        *("add late ticket part with files", "replace files of ticket", "delete ticket"),
+        *("reply aside with files", "call with recording"),
+    ),
+    busy=("reply with files", "replace file", "reply with image"),
+    paths=(
+        *("^/conversations/search$", r"^/conversations/\d+$", "^/tickets/search$"),
+        *("/side_conversations$", "^/calls/.+/recording$"),
+    ),
+    # Other faults may meet any request but those for files, which are no JSON.
+    faults=(*OF_FILES, *OF_FILES, "dead cursor"),
+    settings=(
+        {},
+        IMAGES,
+        {"attachment_max_bytes": 1_000},
+        {**IMAGES, "attachment_max_bytes": 1_000},
+        {**IMAGES, "attachment_max_bytes": 10_000},
+        {**IMAGES, **OLD_VERSION},
+    ),
+    permissions=("tickets",),
+    weight=10,
+)
 _PARTS_OF_IT = (CONTACTS, CONVERSATIONS, TICKETS, COMPANIES, ARTICLES, LISTS, LOGS, CUSTOM_OBJECTS)
 EVERYTHING = Subject(
     selections=(
@@ -290,5 +334,6 @@ SUBJECTS: Mapping[str, Subject] = {
     "content export": CONTENT_EXPORT,
     "reporting": REPORTING,
     "deletions": DELETIONS,
+    "attachments": ATTACHMENTS,
     "everything": EVERYTHING,
 }

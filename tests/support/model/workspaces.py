@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from intercom_sandbox import Workspace
 from model.history import DAY_SECONDS
+from model.uploads import (
+    add_conversation_with_files,
+    add_recorded_call,
+    add_ticket_with_files,
+)
 
 ADMIN = "7000001"
 CUSTOM_OBJECT_TYPES = ("Order", "Invoice")
@@ -170,6 +175,9 @@ MAKERS: Mapping[str, Make] = {
         type=CUSTOM_OBJECT_TYPES[number % 2],
         created_at=instant,
     ),
+    "conversations with files": add_conversation_with_files,
+    "tickets with files": add_ticket_with_files,
+    "recorded calls": add_recorded_call,
     "messages": send_message,
     "conversation_rows": add_conversation_row,
     "time_in_state_rows": add_time_in_state,

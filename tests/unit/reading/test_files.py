@@ -48,6 +48,10 @@ class Download:
         return Downloaded(len(content), hashlib.sha256(content).hexdigest(), None, "https://a/")
 
 
+def address_of(link: Link) -> str:
+    return link.url
+
+
 class Run:
     """As much of a run as its files need."""
 
@@ -66,7 +70,7 @@ class Run:
 
     def submit(self, number: int) -> tuple[str, int]:
         link = Link("tickets", str(number), ATTACHMENT, 0, f"https://a/{number}")
-        return TABLE, self.keeper.submit(Wanted(link, lambda: link.url, lambda: link.url))
+        return TABLE, self.keeper.submit(Wanted(link, address_of, lambda: link))
 
     def read(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         return with_files(cast(StreamRun, self), [TABLE], batches)
