@@ -91,8 +91,11 @@ class OtherAttributes:
             record[self._field] = msgspec.convert(attributes, self._type).coerce()
         except msgspec.ValidationError:
             return None
+        # In the order of Intercom, as a set has another order in each run.
         return {
-            name: value for name in self._untyped if (value := attributes.get(name)) is not None
+            name: value
+            for name, value in attributes.items()
+            if name in self._untyped and value is not None
         }
 
     def _checked(self, attributes: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -129,6 +130,17 @@ def test_usual_attributes_get_types(attributes: dict[str, Any], written: dict[st
     line = json.loads(typed_record_lines(b"", [record.coerce()])[:-2])
     assert line[FIELD] == written
     assert line.get(COLUMN) == ('{"Plan":"a"}' if "Plan" in attributes else None)
+
+
+def test_attributes_without_a_column_keep_their_order() -> None:
+    reader = Reader(is_open=True, deselected="")
+    texts = set()
+    for names in permutations(UNTYPED):
+        (record,) = reader.parser.parse(page_of(dict.fromkeys(names, "a"))).value["data"]
+        reader.others.fill(record)
+        assert [*json.loads(record[COLUMN])] == [*names]
+        texts.add(record[COLUMN])
+    assert len(texts) == 6
 
 
 def test_a_table_without_attributes_has_no_type() -> None:
