@@ -321,7 +321,9 @@ def _selection(
             **rules,
         ),
         coercions=coercions,
-        other_attributes=_other_attributes(stream, compiled, is_selected, coercions, marks, nulls),
+        other_attributes=_other_attributes(
+            stream, compiled, is_selected, coercions, marks, nulls, rules["html_fields"]
+        ),
         attributes={
             name: attribute
             for name, attribute in attributes.items()
@@ -417,6 +419,7 @@ def _other_attributes(
     coercions: Coercions,
     marks: Mapping[Breadcrumb, Mapping[str, Any]],
     nulls: Collection[str],
+    html_fields: Collection[str],
 ) -> OtherAttributes | None:
     """Return what keeps the custom attributes without a column.
 
@@ -434,6 +437,7 @@ def _other_attributes(
         coercions,
         field=stream.attributes_field,
         untyped=untyped if isinstance(untyped, list) else (),
+        html_fields=html_fields,
     )
 
 

@@ -28,6 +28,7 @@ class OtherAttributes:
 
     field: the field that contains the custom attributes.
     untyped: attributes that discovery found and cannot give a column.
+    html_fields: the dotted paths of texts whose HTML becomes plain text.
     unknown: attributes with values that neither the schema nor `untyped` contains, once found.
     """
 
@@ -39,6 +40,7 @@ class OtherAttributes:
         *,
         field: str,
         untyped: Collection[str],
+        html_fields: Collection[str] = (),
     ) -> None:
         def selected_inside(breadcrumb: Breadcrumb) -> bool:
             return selected(("properties", field, *breadcrumb))
@@ -58,7 +60,8 @@ class OtherAttributes:
         }
         self._deselected = attributes.keys() - self._columns.keys()
         self._untyped = frozenset(untyped)
-        self._type = type_of_attributes(properties[field], self._columns, untyped)
+        html = [name for name in attributes if f"{field}.{name}" in html_fields]
+        self._type = type_of_attributes(properties[field], self._columns, untyped, html)
         self.has_column = OTHER_ATTRIBUTES in properties and selected(
             ("properties", OTHER_ATTRIBUTES)
         )

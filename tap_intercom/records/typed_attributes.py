@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from tap_intercom.records.coerce import Column, Schema
+from tap_intercom.records.plain_text import plain_text
 from tap_intercom.records.typed_records import (
     FIELD_NAME,
     INSTANT,
@@ -26,23 +27,28 @@ _OF_UNTYPED = str | bool | None
 class TypedAttributes(TypedRecord):
     """Custom attributes of one record. An attribute that the record does not have is unset.
 
-    times: the attribute of each field that is Unix seconds until `coerce`.
+    times, html: the attribute of each field that is Unix seconds, or HTML, until `coerce`.
     """
 
     times: ClassVar[Sequence[str]] = ()
+    html: ClassVar[Sequence[str]] = ()
 
     def coerce(self) -> TypedRecord:
-        """Make texts of the times in place, and return the attributes."""
+        """Make texts of the times and of the HTML in place, and return the attributes."""
         for attribute in self.times:
             seconds = getattr(self, attribute)
             if type(seconds) is int:
                 text = HOUR_TEXTS[seconds // 3600] + SECOND_TEXTS[seconds % 3600]
                 setattr(self, attribute, text)
+        for attribute in self.html:
+            text = getattr(self, attribute)
+            if type(text) is str:
+                setattr(self, attribute, plain_text(text))
         return self
 
 
 def type_of_attributes(
-    schema: Any, columns: Mapping[str, Column], untyped: Collection[str]
+    schema: Any, columns: Mapping[str, Column], untyped: Collection[str], html: Collection[str]
 ) -> type[TypedAttributes] | None:
     """Return a type whose values fit the schema as they are; None if it would not be worth it.
 
@@ -51,6 +57,7 @@ def type_of_attributes(
 
     columns: the selected attributes of the schema.
     untyped: attributes without a schema.
+    html: attributes whose HTML becomes plain text.
     """
     if not isinstance(schema, Mapping) or schema.keys() - _OF_OBJECT:
         return None
@@ -71,6 +78,7 @@ def type_of_attributes(
     found.times = [
         attribute for name, attribute in found.attributes.items() if types[name] == INSTANT
     ]
+    found.html = [found.attributes[name] for name in html if name in found.attributes]
     return found
 
 

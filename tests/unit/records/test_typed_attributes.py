@@ -29,12 +29,14 @@ ODD_TYPES: dict[str, Any] = {
     "anything": {},
     'a "column"': {"type": ["null", "integer"]},
 }
+HTML = "list"
 UNTYPED = ("Plan", "plan", 'say "so"')
 NAMES = [*ATTRIBUTE_TYPES, *ODD_TYPES, *UNTYPED, "created later"]
 USUAL = st.one_of(
     st.none(),
     st.booleans(),
     st.text(),
+    st.just("<p>a</p>"),
     st.integers(-(10**12), 10**12),
     st.floats(allow_nan=False, allow_infinity=False),
 )
@@ -60,10 +62,11 @@ class Reader:
 
         schema = schema_of(is_open)
         self.coercions = Coercions("contacts")
+        html: dict[str, Any] = {"html_fields": [f"{FIELD}.{HTML}"]}
         self.others = OtherAttributes(
-            schema, selected, self.coercions, field=FIELD, untyped=UNTYPED
+            schema, selected, self.coercions, field=FIELD, untyped=UNTYPED, **html
         )
-        rules: dict[str, Any] = {"unknown_fields": "drop", "key_properties": ["id"]}
+        rules: dict[str, Any] = {"unknown_fields": "drop", "key_properties": ["id"], **html}
         self.transform = compile_record(schema, selected, self.coercions, **rules)
         self.parser = PageParser(
             schema,
@@ -117,6 +120,7 @@ def test_both_ways_come_to_the_same(
         ({"integer": 5, "date": 0}, {"integer": 5, "date": "1970-01-01T00:00:00Z"}),
         ({"float": 3, "boolean": True, "string": "", "files": None},) * 2,
         ({"Plan": "a", "plan": None},) * 2,
+        ({HTML: "<p>a<br>b</p>"}, {HTML: "a\nb"}),
         ({},) * 2,
     ],
 )
