@@ -22,6 +22,7 @@ from uuid import uuid4
 import orjson
 
 from tap_intercom.attachments.names import with_hash
+from tap_intercom.descriptors import write_all
 from tap_intercom.errors import ConfigError, UnavailableError
 from tap_intercom.file_systems import open_file_system, reason_of, without_secrets
 
@@ -40,8 +41,6 @@ OLD_SECONDS = 86_400
 CHUNK_BYTES = 1_048_576
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.5
-
-
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
@@ -87,7 +86,7 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Add to the file. Raises StoreError if there is no room."""
         try:
-            _write_all(self._descriptor, data)
+            write_all(self._descriptor, data)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -111,14 +110,6 @@ class Spool:
     def _failed(self, error: OSError) -> StoreError:
         folder = os.path.dirname(self.path)
         return StoreError(f"attachments: {folder} cannot be written: {error.strerror}")
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    """Write to a file without what Python's files cost: five system calls to open one."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        # The disk is full: the rest fails, with the reason.
-        written += os.write(descriptor, memoryview(data)[written:])
 
 
 class Storage(Protocol):
@@ -235,7 +226,7 @@ class LocalStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, _REPLACED, 0o666)
         try:
-            _write_all(descriptor, content)
+            write_all(descriptor, content)
         finally:
             os.close(descriptor)
 
