@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone, tzinfo
 from typing import ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -96,6 +96,25 @@ class _ProbeOfSearch(Probe):
 
     stream: ClassVar[str]
 
+    def _unchanged(
+        self, workspace: ProbedWorkspace, *filters: tuple[str, int]
+    ) -> Iterator[tuple[tuple[str, str, object], int]]:
+        """Yield a filter for each of two records, and when it changed.
+
+        It is left out if it changed meanwhile, or if the search cannot filter by id.
+
+        filters: an operator, and the seconds from the change to the time that it compares with.
+        """
+        stream = searched(self.stream)
+        for record in workspace.sample(stream, "ascending", SAMPLE_SIZE)[:2]:
+            changed = instant_of(record.get("updated_at"))
+            if changed is None:
+                continue
+            same = ("id", "=", record.get("id"))
+            around = [("updated_at", operator, changed + seconds) for operator, seconds in filters]
+            if workspace.found(stream, same, *around):
+                yield same, changed
+
 
 class _GreaterThan(_ProbeOfSearch):
     """Whether `>` on times includes equality (API-K2). Source: none; the documentation says
@@ -109,13 +128,7 @@ class _GreaterThan(_ProbeOfSearch):
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         stream = searched(self.stream)
-        for record in workspace.sample(stream, "ascending", SAMPLE_SIZE)[:2]:
-            changed = instant_of(record.get("updated_at"))
-            same = ("id", "=", record.get("id"))
-            if changed is None or not workspace.found(
-                stream, same, ("updated_at", ">", changed - 1)
-            ):
-                continue  # it changed meanwhile, or search cannot filter by id
+        for same, changed in self._unchanged(workspace, (">", -1)):
             includes = workspace.found(stream, same, ("updated_at", ">", changed))
             return compared(not includes, "yes" if includes else "no")
         raise NotSeenError(f"none of the {self.stream} shows it")
@@ -150,13 +163,7 @@ class _InclusiveOperators(_ProbeOfSearch):
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         """Search for a record from its change to its change."""
         stream = searched(self.stream)
-        for record in workspace.sample(stream, "ascending", SAMPLE_SIZE)[:2]:
-            changed = instant_of(record.get("updated_at"))
-            same = ("id", "=", record.get("id"))
-            if changed is None or not workspace.found(
-                stream, same, ("updated_at", ">", changed - 1), ("updated_at", "<", changed + 1)
-            ):
-                continue  # it changed meanwhile, or search cannot filter by id
+        for same, changed in self._unchanged(workspace, (">", -1), ("<", 1)):
             try:
                 includes = workspace.found(
                     stream, same, ("updated_at", ">=", changed), ("updated_at", "<=", changed)
