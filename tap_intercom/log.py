@@ -36,7 +36,12 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", re.ASCII)
+# How a text line begins. Scripts that read the log of a Singer tap look for its level at the start.
+_ON_TERMINAL = "%(levelname)s %(message)s"
+_IN_FILE = "%(levelname)s %(asctime)s %(message)s"
+_AMONG_PROCESSES = "%(asctime)s %(levelname)s %(message)s"
+
+_TIME = re.compile(r"((?:[A-Z]+ )?)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ )", re.ASCII)
 
 _secrets: set[str] = set()
 # A shorter text would be part of common words, which the log would then hide.
@@ -79,7 +84,7 @@ def time_text(instant: float, precision: str = "seconds") -> str:
 def split_time(line: str) -> tuple[str, str]:
     """Split a text line of this log into its time, with the space after it, and the rest."""
     found = _TIME.match(line)
-    return (found[0], line[found.end() :]) if found else ("", line)
+    return (found[2], found[1] + line[found.end() :]) if found else ("", line)
 
 
 def write(descriptor: int, data: bytes) -> None:
@@ -100,11 +105,11 @@ def set_up(style: str = "text") -> None:
     threading.excepthook = _log_end_of_thread
     handler = _Handler()
     # A person at a terminal reads each line when it comes; a file needs the time.
-    has_times = not sys.stderr.isatty()
+    form = _ON_TERMINAL if sys.stderr.isatty() else _IN_FILE
     if style == "json":
         handler.setFormatter(_Json())
     else:
-        handler.setFormatter(_OfSdk() if _is_read_by_meltano() else _Text(has_times))
+        handler.setFormatter(_OfSdk() if _is_read_by_meltano() else _Text(form))
     for name in ("tap_intercom", *LIBRARIES):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
@@ -131,11 +136,11 @@ def _is_read_by_meltano() -> bool:
         return False
 
 
-def add_times() -> None:
-    """Begin each line with its time, also on a terminal."""
+def put_times_first() -> None:
+    """Begin each line with its time, as lines of other processes do, also on a terminal."""
     for handler in LOGGER.handlers:
         if isinstance(handler.formatter, _Text):
-            handler.setFormatter(_Text(has_times=True))
+            handler.setFormatter(_Text(_AMONG_PROCESSES))
 
 
 def hide_metrics() -> None:
@@ -196,23 +201,20 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # not generic 
 class _Text(logging.Formatter):
     """One line for each message, without secrets from any source.
 
-    has_times: whether lines begin with their time. Metrics never do: programs such as
-        singer-python find them by the start of the line.
+    Metrics have no time: programs such as singer-python find them by the start of the line.
     """
 
-    def __init__(self, has_times: bool) -> None:
-        super().__init__("%(levelname)s %(message)s")
-        self._has_times = has_times
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return time_text(record.created)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return " ".join(super().formatMessage(record).splitlines())
+        is_metric = record.name == METRICS.name
+        text = _ON_TERMINAL % vars(record) if is_metric else super().formatMessage(record)
+        return " ".join(text.splitlines())
 
     def format(self, record: logging.LogRecord) -> str:
         lines = without_secrets(super().format(record)).split("\n")
-        text = "\n".join(printable(line) for line in lines)
-        if self._has_times and record.name != METRICS.name:
-            text = f"{time_text(record.created)} {text}"
-        return text
+        return "\n".join(printable(line) for line in lines)
 
 
 class _Json(logging.Formatter):

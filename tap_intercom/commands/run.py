@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run both to their ends, log how they ended, and return the exit code of the run."""
-    log.add_times()
+    log.put_times_first()
     hide_secrets_of(options.target, options.config, os.environ)
     commands = commands_in(options.target)
     with stopping(), opened_unit(options.state, options.wait, not options.no_lock) as unit:

@@ -214,14 +214,14 @@ def test_a_level_that_is_none_is_told(logged: Logged) -> None:
     assert "LOGLEVEL: unknown level 'LOUD'" in warning
 
 
-def test_each_line_begins_with_its_time_but_metrics(logged: Logged) -> None:
+def test_each_line_has_its_level_and_then_its_time_but_metrics(logged: Logged) -> None:
     begun = int(time.time())
     lines = logged.run().timed_log.splitlines()
     metric_lines = [line for line in lines if line.startswith("INFO METRIC: ")]
     assert metric_lines
     timed = [line for line in lines if line not in metric_lines]
     assert [line for line in timed if not TIME.match(line)] == []
-    instants = [epoch_seconds(line.split()[0]) for line in timed]
+    instants = [epoch_seconds(line.split()[1]) for line in timed]
     assert instants == sorted(instants)
     assert begun <= instants[0]
     assert instants[-1] <= time.time()

@@ -703,6 +703,7 @@ TIME_NOW = "2023-11-14T22:13:20"
     ("line", "shown"),
     [
         (b"INFO done\r\n", f"{TIME_NOW}Z target: INFO done"),
+        (b"INFO 2020-01-31T12:00:00Z done", "2020-01-31T12:00:00Z target: INFO done"),
         (b"2020-01-31T12:00:00Z INFO done", "2020-01-31T12:00:00Z target: INFO done"),
         (b"  half a line", f"{TIME_NOW}Z target:   half a line"),
         (b"\xff\x00\x1b[31m", f"{TIME_NOW}Z target: �\\x00\\x1b[31m"),
