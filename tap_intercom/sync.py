@@ -246,16 +246,17 @@ class Sync:
         if selection.version is None:
             return
         is_at_end = plan is None or (reached is not None and reached >= run.origin.limit)
-        missing = self._missing(run, name, is_at_end)
-        if missing is None:
-            self._messages.activate_version(selection.name, selection.version)
-        else:
-            LOGGER.warning(
-                "%s: ACTIVATE_VERSION is not sent, because rows of earlier reads may be missing "
-                "in this one: %s",
-                name,
-                missing,
-            )
+        if self._settings.activate_version:
+            missing = self._missing(run, name, is_at_end)
+            if missing is None:
+                self._messages.activate_version(selection.name, selection.version)
+            else:
+                LOGGER.warning(
+                    "%s: ACTIVATE_VERSION is not sent, because rows of earlier reads may be "
+                    "missing in this one: %s",
+                    name,
+                    missing,
+                )
         # Moving the bookmark would claim that this read has all rows.
         is_less = plan is not None and plan.leaves_out is not None
         if plan is not None and reached is not None and is_at_end and not is_less:

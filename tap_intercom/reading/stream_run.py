@@ -193,7 +193,8 @@ class StreamRun:
             return self._lines(selection, exact, post_process(exact))
 
     def _lines(self, selection: Selection, answer: Answer, records: Sequence[Record]) -> Batch:
-        prefix = record_prefix(selection.name, answer.extracted_at, selection.version)
+        version = selection.version if self.settings.activate_version else None
+        prefix = record_prefix(selection.name, answer.extracted_at, version)
         if answer.replaced:
             selection.coercions.add("texts", REPLACED_CHARACTERS, answer.replaced)
         if self.settings.add_workspace_id:

@@ -169,6 +169,12 @@ class Settings:
         TEXT,
         note="state file + .ids",
     )
+    activate_version: bool = _setting(
+        "End full reads with ACTIVATE_VERSION, so a target deletes the rows of earlier ones; false "
+        "for a target that takes only SCHEMA, RECORD and STATE.",
+        BOOLEAN,
+        True,
+    )
     attachments_dir: str | None = _setting(
         "Where the stream attachments stores files: a folder, or a URL such as s3://bucket/files.",
         TEXT,

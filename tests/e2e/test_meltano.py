@@ -283,6 +283,7 @@ VARIABLES = {
     "companies_source": "list",
     "detect_deletes": "column",
     "known_ids_file": "/srv/ids",
+    "activate_version": "false",
     "attachments_dir": "/srv/files",
     "attachment_max_bytes": "5000",
     "inline_images": "true",

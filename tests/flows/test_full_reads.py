@@ -103,6 +103,22 @@ def test_a_complete_full_read_activates_its_version(full: Begin, stream: str) ->
     assert runs.bookmarks[stream]["updated_at"] > before
 
 
+@pytest.mark.parametrize("stream", ["tags", "contacts"])
+def test_a_target_that_refuses_other_messages_gets_only_those_of_the_specification(
+    full: Begin, stream: str
+) -> None:
+    runs = full(activate_version=False)
+    runs.next(stream)
+    before = dict(runs.bookmarks)
+    output = runs.next(stream, is_full=True)
+    assert {message["type"] for message in output.messages} == {"SCHEMA", "RECORD", "STATE"}
+    assert output.records(stream)
+    assert not any("version" in message for message in output.messages)
+    assert "ACTIVATE_VERSION" not in output.log
+    if before:
+        assert runs.bookmarks[stream]["updated_at"] > before[stream]["updated_at"]
+
+
 @pytest.mark.parametrize(
     ("stream", "settings", "reason"),
     [
