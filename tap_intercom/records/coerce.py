@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -178,7 +178,22 @@ def _pruned(schema: Any, selected: Selected, breadcrumb: Breadcrumb) -> Any:
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema:
             pruned[keyword] = [_pruned(branch, selected, breadcrumb) for branch in schema[keyword]]
-    return pruned
+    return _with_type(pruned)
+
+
+def _with_type(schema: dict[str, Any]) -> dict[str, Any]:
+    """Say as one type that text may also be a time; that is the same to a validator.
+
+    Some targets need a `type` at every level. Others take such a column for a time and then refuse
+    text. The catalog keeps both, since the tap makes times of Unix seconds there.
+    """
+    branches = schema.get("anyOf")
+    if not isinstance(branches, list) or {"type": "string"} not in branches:
+        return schema
+    if schema.keys() - {"anyOf", *_ANNOTATIONS} or any(each not in _TEXTS for each in branches):
+        return schema
+    types = ["null", "string"] if {"type": "null"} in branches else ["string"]
+    return {"type": types, **{name: each for name, each in schema.items() if name != "anyOf"}}
 
 
 class CoercionError(Exception):
@@ -219,6 +234,12 @@ TIME = Annotated[datetime, msgspec.Meta(tz=True)]
 _INTEGER_TEXT = re.compile(r"-?[0-9]{1,19}")
 _NUMBER_TEXT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# What text alone holds, and null.
+_TEXTS: Sequence[Schema] = (
+    {"type": "string"},
+    {"type": "string", "format": "date-time"},
+    {"type": "null"},
+)
 # Keywords that only catalogs made by hand have. A validator checks them.
 _CONSTRAINTS = frozenset(
     {"enum", "const", "pattern", "minLength", "maxLength", "minItems", "maxItems", "uniqueItems"}

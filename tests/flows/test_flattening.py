@@ -222,3 +222,20 @@ def as_json(value: Any) -> Any:
 
 def is_same(expected: Any, arrived: Any) -> bool:
     return bool(expected == arrived) and isinstance(expected, bool) == isinstance(arrived, bool)
+
+
+def test_every_level_of_a_schema_has_one_type(output: Output) -> None:
+    """BigQuery targets make records of nested fields, and read the type of each."""
+    nested = output.schema("conversations")["properties"]["company"]["properties"]
+    assert nested["custom_attributes"]["properties"]["any date"]["type"] == ["null", "string"]
+    assert [
+        name for stream in STREAMS for name in without_type(stream, output.schema(stream))
+    ] == []
+
+
+def without_type(name: str, schema: Mapping[str, Any]) -> list[str]:
+    types = schema.get("type", [])
+    found = [] if isinstance(types, str) or len({*types} - {"null"}) == 1 else [name]
+    for each, inner in schema.get("properties", {}).items():
+        found += without_type(f"{name}.{each}", inner)
+    return found + (without_type(f"{name}[]", schema["items"]) if "items" in schema else [])

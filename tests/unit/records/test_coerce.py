@@ -314,6 +314,33 @@ def test_deselected_fields_are_dropped_silently() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("column", "sent"),
+    [
+        ({"anyOf": [{"type": "string"}, TIME]}, None),
+        ({"anyOf": [{"type": "null"}, {"type": "string", "format": "date-time"}]}, None),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, None),
+        ({"anyOf": [{"type": "string"}], "minLength": 1}, None),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, STRING),
+        (
+            {
+                "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string"}],
+                "description": "A day.",
+            },
+            {"type": ["string"], "description": "A day."},
+        ),
+    ],
+)
+def test_text_that_may_be_a_time_is_sent_as_text(
+    column: dict[str, Any], sent: dict[str, Any] | None
+) -> None:
+    schema = with_properties(a={"type": "array", "items": with_properties(b=column)})
+    items = with_properties(b=column if sent is None else sent)
+    assert prune_schema(schema, lambda _: True) == with_properties(
+        a={"type": "array", "items": items}
+    )
+
+
 def test_descriptions_are_taken_out_at_every_level_and_nothing_else_is() -> None:
     said = {"description": "What it means.", "title": "Name"}
     text = {**said, **STRING}
