@@ -105,7 +105,12 @@ class Cost:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-c", "--config", action="append", metavar="FILE", help="JSON file with settings, or ENV"
+        "-c",
+        "--config",
+        action="append",
+        metavar="FILE",
+        help="JSON file with settings, or ENV for variables TAP_INTERCOM_*; may be repeated, the "
+        "last one wins",
     )
     parser.add_argument(
         "--catalog", metavar="FILE", help="catalog file: which streams are selected"
