@@ -22,7 +22,7 @@ lint: .venv/.installed ## run ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-check: lint ## run lint, types and unit tests: about a minute
+check: lint ## run lint, types and unit tests: a minute or two
 	$(BIN)/pytest -n auto tests/unit
 
 # Each real target has its own environment: their pins conflict with ours.

@@ -58,7 +58,7 @@ class Run:
 
 
 class Sandbox:
-    """A sandbox in a process of its own."""
+    """A sandbox in its own process."""
 
     def __init__(self, config: dict[str, Any], latency: float, rate_limit: int) -> None:
         self.config = config
@@ -209,7 +209,7 @@ def run(command: Command, name: str) -> Run:
 
 
 def apart(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function that needs much memory in a process of its own.
+    """Call a function that needs much memory in its own process.
 
     The system counts what this process holds in the peak of each run that it starts.
     """

@@ -135,7 +135,7 @@ def sync(*flags: str) -> Counter[str]:
 
 
 def compare(url: str, streams: list[str], emitted: Counter[str]) -> bool:
-    """Print a table of records; tells whether the database holds as many as the sandbox."""
+    """Print a table of records, and return whether the database has as many as the sandbox."""
     print(f"\n{'stream':<22}{'records sent':>14}{'in database':>14}{'in Intercom':>14}")
     is_equal = True
     for stream in streams:

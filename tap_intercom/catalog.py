@@ -267,24 +267,10 @@ def _selection(
     version: int,
 ) -> Selection:
     schema = _schema_of(stream, entry)
-    key, replication_key = list(stream.key_properties), stream.replication_key
     added = added_columns(stream, settings)
     schema = {**schema, "properties": {**schema["properties"], **added}}
-    attributes = {}
-    if isinstance(stream, ReportingDataset):
-        key, replication_key = _told_of_dataset(stream.name, entry, marks)
-        attributes = {
-            name: str(marks["properties", name][QUALIFIED_ID])
-            for name in schema["properties"]
-            if QUALIFIED_ID in marks.get(("properties", name), {})
-        }
-    if settings.add_workspace_id:
-        key.append(WORKSPACE_ID)
-    lacking = [name for name in key if name not in schema["properties"]]
-    if lacking:
-        raise ConfigError(
-            f"catalog: the schema of {stream.name} is missing its key {', '.join(lacking)}"
-        )
+    key, replication_key = _keys(stream, entry, marks, schema, settings)
+    attributes = _attributes_of_columns(stream, marks, schema)
     method = marks.get((), {}).get("replication-method") or entry.get("replication_method")
     is_full = replication_key is None or (method == "FULL_TABLE" and not stream.is_snapshot)
     always = [*key, *([replication_key] if replication_key else [])]
@@ -330,6 +316,40 @@ def _selection(
             if is_selected(("properties", name))
         },
     )
+
+
+def _keys(
+    stream: Stream,
+    entry: Entry,
+    marks: Mapping[Breadcrumb, Mapping[str, Any]],
+    schema: Schema,
+    settings: Settings,
+) -> tuple[list[str], str | None]:
+    """Return key and replication key. Raises ConfigError if the schema is missing the key."""
+    key, replication_key = list(stream.key_properties), stream.replication_key
+    if isinstance(stream, ReportingDataset):
+        key, replication_key = _keys_of_dataset(stream.name, entry, marks)
+    if settings.add_workspace_id:
+        key.append(WORKSPACE_ID)
+    missing = [name for name in key if name not in schema["properties"]]
+    if missing:
+        raise ConfigError(
+            f"catalog: the schema of {stream.name} is missing its key {', '.join(missing)}"
+        )
+    return key, replication_key
+
+
+def _attributes_of_columns(
+    stream: Stream, marks: Mapping[Breadcrumb, Mapping[str, Any]], schema: Schema
+) -> dict[str, str]:
+    """Return the attribute that each column of a dataset has; nothing for other streams."""
+    if not isinstance(stream, ReportingDataset):
+        return {}
+    return {
+        name: str(marks["properties", name][QUALIFIED_ID])
+        for name in schema["properties"]
+        if QUALIFIED_ID in marks.get(("properties", name), {})
+    }
 
 
 def _known_stream(name: str) -> Stream:
@@ -441,7 +461,7 @@ def _other_attributes(
     )
 
 
-def _told_of_dataset(
+def _keys_of_dataset(
     name: str, entry: Entry, marks: Mapping[Breadcrumb, Mapping[str, Any]]
 ) -> tuple[list[str], str | None]:
     """Return key and replication key of a dataset, which only its catalog entry has."""

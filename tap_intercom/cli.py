@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from tap_intercom import DISTRIBUTION, __version__, log
 from tap_intercom.descriptors import patient
@@ -25,13 +25,25 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("tap_intercom")
 
+
+class Command(NamedTuple):
+    """A subcommand: a module with `add_arguments(parser)` and `run(options)`."""
+
+    module: str
+    summary: str
+
+
 COMMANDS = {
-    "check": "tap_intercom.commands.check",
-    "erase": "tap_intercom.commands.erase",
-    "login": "tap_intercom.commands.login",
-    "run": "tap_intercom.commands.run",
-    "sandbox": "intercom_sandbox.command",
-    "select": "tap_intercom.commands.select",
+    "check": Command(
+        "tap_intercom.commands.check", "show what the token can read, and what a run costs"
+    ),
+    "erase": Command(
+        "tap_intercom.commands.erase", "print SQL that removes a person from the tables"
+    ),
+    "login": Command("tap_intercom.commands.login", "get an access token through OAuth"),
+    "run": Command("tap_intercom.commands.run", "run the tap and a target, and save the state"),
+    "sandbox": Command("intercom_sandbox.command", "serve a local Intercom with sample data"),
+    "select": Command("tap_intercom.commands.select", "select streams and fields in a catalog"),
 }
 BUG_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130
@@ -94,8 +106,7 @@ def run() -> NoReturn:
 
 
 def _command(name: str, arguments: list[str]) -> int:
-    """Run a subcommand: a module with `add_arguments(parser)` and `run(options)`."""
-    module = import_module(COMMANDS[name])
+    module = import_module(COMMANDS[name].module)
     parser = argparse.ArgumentParser(
         prog=f"tap-intercom {name}", description=(module.__doc__ or "").split("\n\n")[0]
     )
@@ -122,11 +133,16 @@ def _add_log_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _command_lines() -> list[str]:
+    return [f"  {name:<9}{command.summary}" for name, command in COMMANDS.items()]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tap-intercom",
         description="Extract a company's Intercom data as Singer messages.",
-        epilog=f"Commands, each with its own --help: {', '.join(COMMANDS)}.",
+        epilog="\n".join(["commands, each with its own --help:", *_command_lines()]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{DISTRIBUTION} {__version__}")
     parser.add_argument(
@@ -145,7 +161,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-p", "--properties", metavar="FILE", help="deprecated alias of --catalog")
     parser.add_argument(
-        "-s", "--state", metavar="FILE", help="state file: where the last run ended; {} at first"
+        "-s",
+        "--state",
+        metavar="FILE",
+        help="state file: where the last run ended; it contains {} at first",
     )
     parser.add_argument(
         "--test",

@@ -70,7 +70,7 @@ _UNFINISHED = [
 
 
 class SyncConfig(dg.Config):
-    """A period to read again, with a state of its own. Without one, the run continues."""
+    """A period to read again, with its own state. Without one, the run continues."""
 
     start_date: str | None = None
     end_date: str | None = None

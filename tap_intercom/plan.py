@@ -8,7 +8,7 @@ from tap_intercom.attachments.keeper import Keeper
 from tap_intercom.errors import ConfigError, ContractError, TapError
 from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.intercom.export_jobs import ExportJobs
-from tap_intercom.intercom.tokens import lacking
+from tap_intercom.intercom.tokens import missing_from_some
 from tap_intercom.reading.read_ahead import ReadAhead
 from tap_intercom.reading.stream import MissingPermission, Probe, Stream
 from tap_intercom.reading.stream_run import Opening, Selection, Shared, StreamRun
@@ -81,19 +81,21 @@ def use_equal_tokens(client: Client, settings: Settings, names: Collection[str])
     if len(clients) == 1:
         return
     roots = [stream_of(root) for root in dict.fromkeys(map(root_of, names))]
-    lacks: dict[int, set[MissingPermission]] = {}
+    missing: dict[int, set[MissingPermission]] = {}
     for token, each in clients.items():
         try:
-            lacks[token] = {
-                lack for root in roots for lack in root.missing_permissions(_asking(each), settings)
+            missing[token] = {
+                permission
+                for root in roots
+                for permission in root.missing_permissions(_asking(each), settings)
             }
         except TapError as error:
             # The streams that need the answer ask again, and fail alone.
             client.leave_out(token, f"Intercom does not say what it may read ({error})")
-    for token, more in lacking(lacks).items():
-        lack = min(more)
-        reason = f"it lacks the permission {lack.permission}, and Intercom would leave out "
-        client.leave_out(token, reason + lack.left_out)
+    for token, gap in missing_from_some(missing).items():
+        first = min(gap)
+        reason = f"it lacks the permission {first.permission}, and Intercom would leave out "
+        client.leave_out(token, reason + first.left_out)
 
 
 def groups(names: list[str], first: str | None) -> list[list[str]]:

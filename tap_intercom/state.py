@@ -204,13 +204,7 @@ class State:
         time_key = _time_key(bookmark, key)
         updated_at = _instant(stream, bookmark, time_key)
         since = _instant(stream, bookmark, "since")
-        others = bookmark.keys() - {*OWN_KEYS, *SDK_KEYS, time_key}
-        from_start = Plan(
-            _window(origin.start_date, origin.end),
-            extra={name: value for name, value in bookmark.items() if name in others},
-            covers=covers,
-            workspace=origin.workspace or self._workspace(bookmark),
-        )
+        from_start = self._from_start(bookmark, time_key, origin, covers)
         if updated_at is None:
             if any(value not in (None, "") for value in bookmark.values()):
                 LOGGER.warning(
@@ -230,9 +224,9 @@ class State:
                 rfc3339(updated_at),
             )
             return from_start
-        start, floor = updated_at, updated_at if updated_at <= origin.now else None
-        if floor is None:
-            start = trusted
+        is_past = updated_at <= origin.now
+        start = updated_at if is_past else trusted
+        floor = updated_at if is_past else None
         if since is None:
             if not whole:
                 begin = self._foreign_start(stream, start, parent) - lookback
@@ -245,18 +239,29 @@ class State:
             # If start_date is after the bookmark, the period between them stays unread.
             reached_from = since if origin.start_date <= updated_at else None
             return replace(from_start, floor=floor, since=reached_from)
-        missing = None
-        if origin.start_date < since:
-            read_until = origin.start_date
-            if bookmark.get("missing_since") == rfc3339(origin.start_date):
-                noted = _instant(stream, bookmark, "missing_until") or read_until
-                read_until = noted if noted <= since else read_until
-            missing = _window(read_until, since if origin.end is None else min(since, origin.end))
-            LOGGER.info(
-                "%s: start_date is earlier than before; reading the missing period first", stream
-            )
-        main = _window(max(start, since), origin.end)
-        return replace(from_start, main=main, missing=missing, floor=floor, since=since)
+        return replace(
+            from_start,
+            main=_window(max(start, since), origin.end),
+            missing=_missing_window(stream, bookmark, origin, since),
+            floor=floor,
+            since=since,
+        )
+
+    def _from_start(
+        self,
+        bookmark: Mapping[str, Any],
+        time_key: str,
+        origin: Origin,
+        covers: frozenset[str] | None,
+    ) -> Plan:
+        """Return the plan that reads from start_date, and keeps what other programs noted."""
+        known = {*OWN_KEYS, *SDK_KEYS, time_key}
+        return Plan(
+            _window(origin.start_date, origin.end),
+            extra={name: value for name, value in bookmark.items() if name not in known},
+            covers=covers,
+            workspace=origin.workspace or self._workspace(bookmark),
+        )
 
     def advance(self, stream: str, plan: Plan, origin: Origin, reached: int) -> None:
         """Note that a stream is complete up to `reached`; a bookmark never moves back."""
@@ -382,6 +387,20 @@ def _is_bookmark(value: Any) -> bool:
 
 def _window(start: int, end: int | None) -> Window | None:
     return Window(start, end) if end is None or start < end else None
+
+
+def _missing_window(
+    stream: str, bookmark: Mapping[str, Any], origin: Origin, since: int
+) -> Window | None:
+    """Return the period between an earlier start_date and `since` that no run has read yet."""
+    if origin.start_date >= since:
+        return None
+    read_until = origin.start_date
+    if bookmark.get("missing_since") == rfc3339(origin.start_date):
+        noted = _instant(stream, bookmark, "missing_until") or read_until
+        read_until = noted if noted <= since else read_until
+    LOGGER.info("%s: start_date is earlier than before; reading the missing period first", stream)
+    return _window(read_until, since if origin.end is None else min(since, origin.end))
 
 
 def _marks(plan: Plan) -> dict[str, Any]:

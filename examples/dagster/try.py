@@ -26,7 +26,7 @@ def variable_of(workspace: str) -> str:
 
 
 def target_jsonl(folder: Path) -> str:
-    """The target, installed into an environment of its own unless it is there."""
+    """The target, installed into its own environment unless it is there."""
     found = shutil.which("target-jsonl")
     if found is None:
         print("Installing target-jsonl", flush=True)

@@ -27,7 +27,7 @@ from tap_intercom.files import read_catalog
 from tap_intercom.intercom.client import Answer, Client, Workspace
 from tap_intercom.intercom.pages import total_count, total_pages
 from tap_intercom.intercom.rate_limit import WINDOW_SECONDS
-from tap_intercom.intercom.tokens import lacking
+from tap_intercom.intercom.tokens import missing_from_some
 from tap_intercom.messages import write
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.search import DAY_MARGIN, SearchStream
@@ -105,7 +105,12 @@ class Cost:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-c", "--config", action="append", metavar="FILE", help="JSON file with settings, or ENV"
+        "-c",
+        "--config",
+        action="append",
+        metavar="FILE",
+        help="JSON file with settings, or ENV for variables TAP_INTERCOM_*; may be repeated, the "
+        "last one wins",
     )
     parser.add_argument(
         "--catalog", metavar="FILE", help="catalog file: which streams are selected"
@@ -329,18 +334,18 @@ def _differences_of_tokens(
     clients = client.with_each_token()
     if len(clients) == 1:
         return []
-    lacks: dict[int, set[str]] = {each: set() for each in clients}
+    missing: dict[int, set[str]] = {each: set() for each in clients}
     for token, each in clients.items():
         check = _Check(each, settings, workspace, {})
         for name in sorted(selected):
             finding = check.finding(name)
             if finding.result == NO_PERMISSION:
-                lacks[token].add(f"{finding.permission} ({name})")
+                missing[token].add(f"{finding.permission} ({name})")
             elif finding.result == REACHABLE:
-                lacks[token].update(check.missing_permissions(name))
+                missing[token].update(check.missing_permissions(name))
     return [
-        f"access_token: token {token + 1} lacks what another token has: {', '.join(sorted(more))}"
-        for token, more in lacking(lacks).items()
+        f"access_token: token {token + 1} lacks what another token has: {', '.join(sorted(gap))}"
+        for token, gap in missing_from_some(missing).items()
     ]
 
 

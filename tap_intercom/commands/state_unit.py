@@ -8,8 +8,8 @@ uploaded within seconds of each change and at the end. These are its objects:
     state.json.files/ids-…      known ids (known_ids.py), named by their content and never changed
     state.json.files/lock-…     the lock (store_lock.py)
 
-The state is written last. So whatever ends on the way, the store has the state of one upload with
-the ids of the same upload.
+The state is written last. So even after an interrupted upload, the store has a state with the ids
+of the same upload.
 """
 
 from __future__ import annotations

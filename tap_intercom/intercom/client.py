@@ -349,29 +349,7 @@ class Client:
         """Send one request in its turn, and interpret its answer."""
         request = f"{method} {path}"
         with self._rate_limit.turn(urgent, tokens) as token:
-            status = 0
-            started = time.monotonic()
-            try:
-                if file is None:
-                    data = None if body is None else orjson.dumps(body)
-                    response = self._connection.send(method, path, params, data, token)
-                    content = response.data
-                else:
-                    response = self._connection.download(method, path, params, token)
-                    if 200 <= response.status < 300:
-                        content = b""
-                        _save(response, file, self._request_timeout)
-                    else:
-                        content = response.read(decode_content=True)
-                status = response.status
-            except urllib3.exceptions.SSLError as error:
-                raise tls_error(request, error) from error
-            except urllib3.exceptions.HTTPError as error:
-                raise unanswered(request, error, self._base_url) from error
-            finally:
-                seconds = time.monotonic() - started
-                LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
-                self.requests.note(self._stream, endpoint(path), seconds, 200 <= status < 300)
+            response, content = self._exchange(method, path, params, body, file, token)
         if self._witness is not None:
             self._witness(response.status, response.headers, content)
         if response.status == 429 and not waits_for_a_job(response, content):
@@ -395,6 +373,46 @@ class Client:
                 answer = Answer(b"", {}, rfc3339(int(self.now())) or "")
             self._gave_up.clear()
             return answer
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        params: Params,
+        body: Mapping[str, Any] | None,
+        file: BinaryIO | None,
+        token: int,
+    ) -> tuple[Response, bytes]:
+        """Send one request, and return its response and content; note how long it took.
+
+        If there is a file, the content of a good answer goes there. Raises TapError if no whole
+        answer comes.
+        """
+        request = f"{method} {path}"
+        status = 0
+        started = time.monotonic()
+        try:
+            if file is None:
+                data = None if body is None else orjson.dumps(body)
+                response = self._connection.send(method, path, params, data, token)
+                content = response.data
+            else:
+                response = self._connection.download(method, path, params, token)
+                if 200 <= response.status < 300:
+                    content = b""
+                    _save(response, file, self._request_timeout)
+                else:
+                    content = response.read(decode_content=True)
+            status = response.status
+        except urllib3.exceptions.SSLError as error:
+            raise tls_error(request, error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise unanswered(request, error, self._base_url) from error
+        finally:
+            seconds = time.monotonic() - started
+            LOGGER.debug("%s: %s in %.3f s", request, status or "no answer", seconds)
+            self.requests.note(self._stream, endpoint(path), seconds, 200 <= status < 300)
+        return response, content
 
     def _read(self, request: str, response: Response, content: bytes, parse: Parse) -> Answer:
         try:

@@ -21,10 +21,13 @@ IsDead = Callable[[int], bool]
 DEAD = "Intercom does not accept it"
 
 
-def lacking(lacks: Mapping[int, set[T]]) -> dict[int, set[T]]:
-    """Return what some tokens lack although others have it, by token."""
-    in_common = set[T]().union(*lacks.values()).intersection(*lacks.values())
-    return {token: more for token, each in lacks.items() if (more := each - in_common)}
+def missing_from_some(missing: Mapping[int, set[T]]) -> dict[int, set[T]]:
+    """Return what a token lacks although another one has it, by token.
+
+    missing: all that each token lacks.
+    """
+    from_all = set[T]().union(*missing.values()).intersection(*missing.values())
+    return {token: gap for token, each in missing.items() if (gap := each - from_all)}
 
 
 class Tokens:
@@ -46,7 +49,7 @@ class Tokens:
     def able(self, endpoint: str, refused_by: Collection[int] = ()) -> Sequence[int]:
         """Return the tokens to send a request with: at least one, though it may be refused.
 
-        refused_by: the tokens that already sent this very request in vain.
+        refused_by: the tokens that Intercom already refused for this very request.
         """
         if not self._refused:
             return self._living
@@ -62,10 +65,10 @@ class Tokens:
     ) -> bool:
         """Note that Intercom refused a token, and return whether another one may be accepted.
 
-        A request that all tokens send in vain says nothing about them: it may be about a record
-        that nobody can read (API-L1). So these tokens are used for other requests as before.
+        If Intercom refuses a request with all tokens, that says nothing about them: it may be about
+        a record that nobody can read (API-L1). So other requests use these tokens as before.
 
-        refused_by: all tokens that sent this very request in vain, the one of the error too.
+        refused_by: all tokens that Intercom refused for this request, the one of the error too.
         is_dead: asks Intercom whether it no longer accepts the token at all; a 401 may also mean
             that only a permission is missing (API-B2).
         """

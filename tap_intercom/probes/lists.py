@@ -235,9 +235,7 @@ class DeletedOrder(Probe):
     most_requests = 2
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
-        stream = STREAMS["deleted_conversations"]
-        assert isinstance(stream, ListStream)
-        workspace.expect(stream)
+        stream = _deleted_conversations(workspace)
         answer = workspace.get(stream.path, {**stream.params, **stream.paging.params(None)})
         times = [instant_of(each.get("deleted_at")) for each in stream.parse_response(answer)]
         found = [instant for instant in times if instant is not None]
@@ -262,9 +260,7 @@ class DeletedTickets(Probe):
 
     def observe(self, workspace: ProbedWorkspace) -> Observation:
         """Look for tickets that are gone, although a conversation or ticket is linked to them."""
-        stream = STREAMS["deleted_conversations"]
-        assert isinstance(stream, ListStream)
-        workspace.expect(stream)
+        stream = _deleted_conversations(workspace)
         missing = _missing_tickets(workspace)
         if not missing:
             raise NotSeenError("no link leads to a deleted ticket")
@@ -286,6 +282,14 @@ class DeletedTickets(Probe):
                 return holds("no")
             raise
         raise NotSeenError("no link leads to a deleted ticket")
+
+
+def _deleted_conversations(workspace: ProbedWorkspace) -> ListStream:
+    """Return the list of deleted conversations. Raises NotSeenError without it."""
+    stream = STREAMS["deleted_conversations"]
+    assert isinstance(stream, ListStream)
+    workspace.expect(stream)
+    return stream
 
 
 def _missing_tickets(workspace: ProbedWorkspace) -> list[str]:

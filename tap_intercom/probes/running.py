@@ -1,4 +1,4 @@
-"""Run probes one after the other; whatever one of them meets, the others follow."""
+"""Run probes one after the other; one that fails does not stop the others."""
 
 from __future__ import annotations
 

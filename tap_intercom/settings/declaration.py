@@ -183,7 +183,7 @@ class Settings:
         "Largest file to store, in bytes; a larger one gets only a row.", COUNT, 1_000_000_000
     )
     inline_images: bool = _setting(
-        "Store inline images of conversations although body_format is plaintext, at the cost of a "
+        "Store inline images of conversations also if body_format is plaintext; this costs a "
         "second request for each conversation.",
         BOOLEAN,
         False,
@@ -194,8 +194,8 @@ class Settings:
         (),
     )
     export_lookback_days: int = _setting(
-        "How many past days to export again, and how many days each export job reaches beyond its "
-        "own: opens and clicks arrive with the send day.",
+        "How many past days to export again, because opens and clicks arrive with the send day; "
+        "each export job also covers this many days after its own.",
         DAYS,
         30,
     )
@@ -225,7 +225,8 @@ class Settings:
         MappingProxyType({}),
     )
     keep_fields: Mapping[str, Sequence[str]] = _setting(
-        "Personal fields to keep, for each stream; a custom attribute is personal otherwise.",
+        "Personal fields to keep, for each stream; custom attributes are personal unless named "
+        "here.",
         PATTERNS,
         MappingProxyType({}),
     )

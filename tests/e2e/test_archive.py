@@ -651,7 +651,9 @@ def test_a_page_names_the_parts_that_intercom_does_not_send(
     assert "3 older ones are not in the archive" in page.text
 
 
-def test_indexes_are_split(archive_of: Callable[[Workspace], Archive]) -> None:
+def test_a_page_of_an_index_has_at_most_500_links(
+    archive_of: Callable[[Workspace], Archive],
+) -> None:
     workspace = Workspace()
     for number in range(1001):
         workspace.add_contact(name=f"Person {number:04}")
@@ -734,7 +736,7 @@ def test_the_example_in_its_readme(tmp_path: Path) -> None:
     assert "conversation_parts" in Page(first).text
 
 
-def test_types_are_right() -> None:
+def test_mypy_accepts_the_example() -> None:
     done = subprocess.run(
         [environment_bin("archive") / "mypy", "--strict", "."],
         cwd=EXAMPLE,

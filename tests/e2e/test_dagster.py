@@ -373,7 +373,7 @@ def test_bad_input_is_one_clear_line(start_fleet: Callable[[int], Fleet]) -> Non
         assert f"Failure: {line}" in text, text[-3000:]
 
 
-def test_types_are_right() -> None:
+def test_mypy_accepts_the_module_and_the_example() -> None:
     mypy = environment_bin("dagster") / "mypy"
     files = [
         "tap_intercom/dagster.py",

@@ -563,7 +563,9 @@ class TestConversationWithMorePartsThanIntercomGives:
         totals = {each["conversation_total_parts"] for each in output.records("conversation_parts")}
         assert totals == {812}
 
-    def test_is_reported_with_what_is_missing(self, tap: Tap, conversation_id: str) -> None:
+    def test_parts_beyond_500_are_reported_with_their_conversation(
+        self, tap: Tap, conversation_id: str
+    ) -> None:
         (line,) = [
             line
             for line in tap.sync("conversation_parts").log_lines("WARNING")

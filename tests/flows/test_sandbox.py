@@ -429,7 +429,7 @@ def test_a_period_of_contacts_is_its_days_and_sorted_by_the_second(midnight: Cal
 
 
 @pytest.mark.parametrize("kind", ["contacts", "conversations"])
-def test_milliseconds_find_nothing(midnight: Caller, kind: str) -> None:
+def test_search_takes_milliseconds_for_seconds_far_ahead(midnight: Caller, kind: str) -> None:
     midnight.sandbox.options.contact_days = "workspace"
     assert midnight.found(kind, where("updated_at", ">", 1_780_000_000_000)) == set()
     assert midnight.found(kind, where("updated_at", ">", -(10**15))) == set(EDITS)
@@ -869,7 +869,7 @@ def test_connections_break(kind: Any) -> None:
         assert [each.status for each in caller.sandbox.requests] == [0, 200]
 
 
-def test_answers_are_spoilt() -> None:
+def test_a_fault_spoils_one_answer() -> None:
     with serving(generate(now=NOW)) as caller:
         faults = caller.sandbox.faults
         faults.add("invalid_json", path="/tags")

@@ -517,4 +517,5 @@ def test_the_sample_has_every_field_of_the_official_description(
     records = truth(sample, resource)
     filled = {field for each in records for field, value in each.items() if value is not None}
     assert wanted
-    assert wanted - filled == ELSEWHERE.get(resource.name, set())
+    missing = "the sample in intercom_sandbox/areas must fill these fields"
+    assert wanted - filled == ELSEWHERE.get(resource.name, set()), missing

@@ -1096,13 +1096,13 @@ class TestSignalWhileTheTargetReadsNothing:
         process.kill()
         process.communicate()
 
-    def test_waits_for_the_end_of_the_message(self, process: Any) -> None:
+    def test_a_signal_waits_for_the_end_of_the_message(self, process: Any) -> None:
         stdout, log = process.communicate(timeout=60)
         output = Output(process.returncode, stdout, log.decode())
         assert output.code == 128 + signal.SIGINT
         assert output.stdout.endswith(b"\n")
         assert output.messages[-1]["type"] == "STATE"
 
-    def test_ends_the_run_at_once_if_it_is_the_second(self, process: Any) -> None:
+    def test_a_second_signal_ends_the_run_at_once(self, process: Any) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM

@@ -135,4 +135,4 @@ def test_list_is_sorted_by_path() -> None:
         method, path = endpoint.split()
         return path, method
 
-    assert list(ENDPOINTS) == sorted(ENDPOINTS, key=place)
+    assert list(ENDPOINTS) == sorted(ENDPOINTS, key=place), "sort tests/endpoints.json by path"

@@ -47,7 +47,7 @@ def test_a_field_that_sounds_personal_is_marked_or_an_exception(table: str) -> N
         if is_text and not is_marked and WORDS.search(words):
             assert not path.endswith("external_id") or table == "external_pages", path
             assert any(fnmatchcase(path, each) for each in EXCEPTIONS), (
-                f"{path} needs x-personal, or is one of EXCEPTIONS: {words}"
+                f"{path} needs x-personal, or a line in tests/support/public_columns.py: {words}"
             )
 
 

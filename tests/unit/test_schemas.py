@@ -511,7 +511,7 @@ def described_columns(component: str, *, is_older: bool = False) -> dict[str, st
         component = component.removesuffix("_list_item")
         if component not in schemas:
             return {}
-    unknown = f"no {component} is described: name the record in tests/endpoints.json, or see LINKS"
+    unknown = f"no {component} is described: see step 4 of CONTRIBUTING.md, or LINKS above"
     assert component in schemas, unknown
     top = components(schemas[component], schemas)["properties"]
     return dict(field for name, child in top.items() for field in walk(child, name))
@@ -662,7 +662,7 @@ def test_descriptions_name_the_columns_that_an_id_references(stream: str) -> Non
         references = node.get("references", {})
         found = [references] if isinstance(references, str) else list(references)
         expected = [] if (stream, path) in NEVER_FILLED else named
-        assert found == expected, f"{path}: the description must say what the id joins"
+        assert found == expected, f"{path}: `references` and the description name other columns"
 
 
 @pytest.mark.parametrize("stream", TABLES)

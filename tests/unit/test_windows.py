@@ -91,7 +91,9 @@ def test_an_open_window_cannot_be_cut() -> None:
         ),
     ],
 )
-def test_spans(wanted: dict[str, list[Window]], cuts: list[int], expected: list[Span]) -> None:
+def test_windows_of_streams_are_cut_into_spans(
+    wanted: dict[str, list[Window]], cuts: list[int], expected: list[Span]
+) -> None:
     assert spans(wanted, cuts) == expected
 
 

@@ -174,7 +174,9 @@ def test_an_error_that_passes_is_waited_for(
     assert store.read("") == b"state"
 
 
-def test_waiting_ends(store: Store, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_never_answers_is_given_up(
+    store: Store, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = failing(TimeoutError("too slow"), 1000, MemoryFileSystem.cat_file)
     monkeypatch.setattr(MemoryFileSystem, "cat_file", broken)
     with pytest.raises(UnavailableError, match=rf"^--state: {URL} cannot be read: too slow$"):

@@ -98,7 +98,7 @@ def test_a_second_run_may_wait(world: World) -> None:
     assert world.numbers == [2]
 
 
-def test_waiting_ends(world: World) -> None:
+def test_a_run_waits_for_a_living_one_only_so_long(world: World) -> None:
     world.beating(world.taken("a"))
     with pytest.raises(BusyError):
         world.taken("b", wait_seconds=50)

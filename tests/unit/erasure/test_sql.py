@@ -76,7 +76,7 @@ def test_a_parser_of_the_database_reads_the_script(dialect: str, keeps_talks: bo
         (AnyOf((PERSONS, IsNull(("a",)))), '("id" in (\'7\') or "a" is null)'),
     ],
 )
-def test_conditions(condition: Condition, expected: str) -> None:
+def test_a_condition_becomes_sql(condition: Condition, expected: str) -> None:
     assert DIALECTS["postgres"]().condition(condition) == expected
 
 
@@ -103,7 +103,7 @@ def test_entries_of_other_people_are_kept_if_a_condition_is_unknown(dialect: str
         assert DIALECTS[dialect]().condition(HasEntry(path, PERSONS)) in statement
 
 
-def test_statements() -> None:
+def test_each_step_becomes_a_statement() -> None:
     sql = DIALECTS["postgres"]("intercom")
     values = Values("calls", "id", PERSONS)
     found = [

@@ -170,7 +170,7 @@ def test_a_catalog_that_does_not_say_what_is_inside_gives_nothing_away() -> None
         assert found == {"id": "1", "tags": None}
 
 
-def test_keys_stay() -> None:
+def test_drop_leaves_keys_as_they_are() -> None:
     found = private(SCHEMA, MARKS, Rules("drop", ""), keys=["id", "email"]).apply(record())
     assert found["email"] == record()["email"]
 
