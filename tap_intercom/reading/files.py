@@ -16,6 +16,7 @@ from tap_intercom.attachments.keeper import GONE, REFUSED, TOO_LARGE, Kept, Want
 from tap_intercom.attachments.links import Link
 from tap_intercom.errors import ResponseError
 from tap_intercom.intercom.client import Answer
+from tap_intercom.reading.nested_reader import Case
 from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import Batch, Record, StreamRun
 from tap_intercom.times import rfc3339
@@ -82,13 +83,19 @@ def keep_files(
     stream: FileStream,
     records: Sequence[Record],
     parent: Any = None,
+    cases: Sequence[Case] = (),
 ) -> Batch:
-    """Submit the files in some records; if that fails, other streams go on."""
+    """Submit the files in some records; if that fails, other streams go on.
+
+    cases: the lists with missing entries that files are in, to report.
+    """
     if stream.name in run.given_up:
         return Batch(failed=frozenset([stream.name]))
     assert run.keeper is not None
     submit = run.keeper.submit
     try:
+        for case in cases:
+            case.report(run, stream.name)
         return Batch(
             files=tuple(
                 (

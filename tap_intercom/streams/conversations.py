@@ -137,6 +137,7 @@ class Attachments(FileStream):
             return None
         path = _conversation_path(conversation.get("id"))
         answer = unless_gone(partial(run.client.get, path))
+        run.note_gone(self.name, answer is None, str(conversation.get("id")))
         return None if answer is None else answer.body
 
 
@@ -187,8 +188,8 @@ class ConversationParts(ChildStream):
         kept: Sequence[bool] | None,
     ) -> Cases:
         """Return parts that Intercom counts but does not return, and lists that it omits."""
-        found = PARTS.read(answer.body)
-        return {self.name: [Case(str(parent.id), PARTS, found)]} if found.missing else {}
+        case = Case(str(parent.id), PARTS, PARTS.read(answer.body))
+        return dict.fromkeys(names, (case,)) if case.found.missing else {}
 
     def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
         # The answer itself is newer than the parent from the search.
@@ -248,6 +249,7 @@ class AttachmentsOfSideConversations(FileStream):
     name = "attachments_of_side_conversations"
     permission = READ_CONVERSATIONS
     first_version = (2, 16)
+    lists = (PARTS_OF_SIDE_CONVERSATION,)
 
     def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
         for record in records:
