@@ -47,6 +47,8 @@ MAX_POOLS = 64
 # Answers that mean that an address no longer works; stores use all of them for expired ones.
 DEAD_STATUSES = (400, 401, 403, 404, 410)
 RETRIED_STATUSES = (408, 425, 429)
+# How a body may be packed although nobody asked for it: with what Python can unpack.
+ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -156,8 +158,9 @@ class Downloader:
                     location = response.headers.get("Location")
                     if response.status not in REDIRECTS or not location:
                         _check_status(response, place)
+                        _check_encoding(response, place)
                         return self._save(response, place, spool, deadline)
-                    url = urljoin(url, location)
+                    url = _joined(url, location)
                 finally:
                     # Unread bytes would be read as the next answer.
                     response.close()
@@ -182,6 +185,8 @@ class Downloader:
             "retries": False,
             "timeout": timeout,
             "preload_content": False,
+            # Not what every version does by itself.
+            "enforce_content_length": True,
             "headers": {**self._headers, "Host": _host_header(place)},
         }
         key: tuple[str, ...]
@@ -288,6 +293,24 @@ def _as_retryable(place: Place) -> Iterator[None]:
         if isinstance(error, urllib3.exceptions.LocationParseError):
             raise RefusedError("the address is not a URL") from error
         raise _RetryableError(f"{place.host}: {_reason(error)}", place) from error
+    except ValueError as error:
+        # Whoever writes to a workspace chooses the host, and the host chooses its headers.
+        raise RefusedError(f"{place.host} sent an answer that is not valid") from error
+
+
+def _joined(url: str, location: str) -> str:
+    """Return where a redirect leads to. Raises RefusedError if that is no address."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise RefusedError("a redirect leads to what is not a URL") from None
+
+
+def _check_encoding(response: Any, place: Place) -> None:
+    """Raise RefusedError if the body would not become the file."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ENCODINGS:
+        raise RefusedError(f"{place.host} sent it as {encoding[:20]}, which was not asked for")
 
 
 def _check_status(response: Any, place: Place) -> None:

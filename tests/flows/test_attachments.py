@@ -604,6 +604,17 @@ def test_an_image_that_may_not_be_asked_for_is_refused(kept: Kept, url: str) -> 
     kept.check()
 
 
+@pytest.mark.parametrize("location", ["http://[", "https://a\xff.example/"])
+def test_a_redirect_to_anything_harms_one_file_only(kept: Kept, location: str) -> None:
+    """Anybody who writes to a workspace can link an image whose host answers like this."""
+    bad = kept.add_file(b"bad", name="bad.png")
+    kept.add_conversation(kept.add_file(b"good"), body=image(bad))
+    kept.sandbox.faults.add("status", "bad", status=302, headers={"Location": location}, times=None)
+    kept.run(body_format="html")
+    assert kept.row(name="bad.png")["status"] == "refused"
+    assert list(kept.stored.values()) == [b"good"]
+
+
 def test_a_dead_address_of_each_kind_is_read_again(kept: Kept) -> None:
     one, two, three = (kept.add_file(each) for each in (b"one", b"two", b"three"))
     kept.workspace.add_ticket(ticket_attributes={"Logs": [one]})

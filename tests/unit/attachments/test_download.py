@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import socket
 import ssl
@@ -247,6 +248,10 @@ REFUSED: dict[str, Expected] = {
     "circle": ({"/": (302, {"Location": "/"}, b"")}, RefusedError, "5 redirects"),
     "private": ({"/": (302, {"Location": "https://10.1.1.1/"}, b"")}, RefusedError, "not a public"),
     "http": ({"/": (302, {"Location": "http://8.8.8.8/"}, b"")}, RefusedError, "not https"),
+    "no URL": ({"/": (302, {"Location": "http://["}, b"")}, RefusedError, "not a URL"),
+    "no host": ({"/": (302, {"Location": "https://a\xffb["}, b"")}, RefusedError, "not a URL"),
+    "brotli": ({"/": (200, {"Content-Encoding": "br"}, CONTENT)}, RefusedError, "sent it as br"),
+    "digits": ({"/": (200, {"Content-Length": "9" * 5_000}, CONTENT)}, RefusedError, "not valid"),
 }
 
 
@@ -256,6 +261,13 @@ def test_a_download_within_its_limits(name: str) -> None:
     with serving(answers) as server, pytest.raises(error, match=text) as caught:
         fetch(f"http://127.0.0.1:{server.server_address[1]}/", attachment_max_bytes=100)
     assert "signature" not in str(caught.value)
+
+
+def test_a_file_that_the_server_packs_all_the_same_is_unpacked() -> None:
+    packed = gzip.compress(CONTENT)
+    with serving({"/": (200, {"Content-Encoding": "gzip"}, packed)}) as server:
+        found, got = fetch(f"http://127.0.0.1:{server.server_address[1]}/")
+    assert (found.size, got) == (len(CONTENT), CONTENT)
 
 
 @pytest.mark.parametrize("size", [0, 99, 100])
