@@ -205,12 +205,16 @@ def _done(run: StreamRun, name: str, waiting: deque[_Entry]) -> tuple[list[Kept]
 
 def _rows(run: StreamRun, name: str, kept: Sequence[Kept]) -> Batch:
     for each in kept:
+        link = each.link
         if each.status in SHORTFALLS:
-            link = each.link
-            case = f"{link.parent_stream} {link.parent_id} ({link.name}: {each.reason})"
-            run.shortfalls.add(name, SHORTFALLS[each.status], case)
+            run.shortfalls.add(name, SHORTFALLS[each.status], _case(link, each.reason))
     answer = Answer(b"", {}, rfc3339(int(run.client.now())) or "")
     return run.render(name, answer, lambda _: [_row(each) for each in kept])
+
+
+def _case(link: Link, reason: str | None) -> str:
+    """Name a file by its place: its name is personal."""
+    return f"{link.parent_stream} {link.parent_id} ({link.kind} {link.position}: {reason})"
 
 
 def _row(kept: Kept) -> Record:
