@@ -7,6 +7,7 @@ its number, once, in any order.
 from __future__ import annotations
 
 import logging
+import mimetypes
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from tap_intercom.attachments.download import (
     UnansweredError,
     root_of,
 )
-from tap_intercom.attachments.links import INLINE_IMAGE, Link
+from tap_intercom.attachments.links import ATTACHMENT, INLINE_IMAGE, Link
 from tap_intercom.attachments.names import stored_path
 from tap_intercom.attachments.storage import Note, Spool, Storage, open_storage
 from tap_intercom.errors import ConfigError, UnavailableError
@@ -155,17 +156,24 @@ class Keeper:
         link = wanted.again()
         if link is None:
             return Kept(wanted.link, GONE, reason=NOT_THERE)
-        return self._kept(link, wanted.address)
+        return self._kept(link, wanted.address, is_last=True)
 
-    def _kept(self, link: Link, address: Callable[[Link], str | None]) -> Kept:
+    def _kept(
+        self, link: Link, address: Callable[[Link], str | None], *, is_last: bool = False
+    ) -> Kept:
         note = self._storage.note(link.id)
-        if note is not None and note.source == link.source and link.size in (None, note.size):
+        if (
+            note is not None
+            and note.source == link.source
+            and link.size in (None, note.size, note.announced)
+        ):
             return Kept(link, STORED, note)
         if link.size is not None and link.size > self._max_bytes:
             return Kept(link, TOO_LARGE, reason=f"more than {self._max_bytes:,} bytes")
         with self._storage.spool() as spool:
             try:
                 downloaded = self._fetch(link, address(link), spool)
+                _check_content(link, downloaded, is_last=is_last)
             except DeadError as error:
                 return Kept(link, GONE, reason=str(error))
             except TooLargeError as error:
@@ -182,6 +190,7 @@ class Keeper:
                 downloaded.sha256,
                 link.source,
                 content_type,
+                link.size,
             )
             return Kept(link, STORED, self._storage.store(link.id, spool, note))
 
@@ -204,6 +213,31 @@ class Keeper:
         if link.kind != INLINE_IMAGE and (is_down or not self._downloader.answers(error.root)):
             raise UnavailableError(f"attachments: {error}") from error
         return Kept(link, REFUSED, reason=str(error))
+
+
+def _check_content(link: Link, downloaded: Downloaded, *, is_last: bool) -> None:
+    """Raise DeadError if what came is hardly the file that Intercom shows.
+
+    is_last: whether its address is a fresh one. Then a file is shorter than Intercom says because
+        Intercom is wrong.
+    """
+    if link.size == downloaded.size:
+        return
+    if _is_page(downloaded.content_type) and not _may_be_page(link):
+        raise DeadError(f"{downloaded.root} sent a web page in place of the file")
+    if link.size is not None and downloaded.size < link.size and not is_last:
+        raise DeadError(f"{downloaded.root} sent {downloaded.size:,} of {link.size:,} bytes")
+
+
+def _may_be_page(link: Link) -> bool:
+    """Whether a file that somebody attached may be a web page, by what Intercom says of it."""
+    kinds = {link.content_type, mimetypes.guess_type(link.name or "")[0]} - {None}
+    return link.kind == ATTACHMENT and (not kinds or any(map(_is_page, kinds)))
+
+
+def _is_page(content_type: str | None) -> bool:
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml")
 
 
 def open_keeper(settings: Settings) -> Keeper:

@@ -50,13 +50,18 @@ class StoreError(UnavailableError):
 
 
 class Note(NamedTuple):
-    """What was stored of a file. source: the address that it came from, without signature."""
+    """What was stored of a file.
+
+    source: the address that it came from, without signature.
+    announced: the size that Intercom said, if any. It may be wrong.
+    """
 
     path: str
     size: int
     sha256: str
     source: str
     content_type: str | None
+    announced: int | None = None
 
 
 class Spool:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 ROWS_AT_ONCE = 100
 WAIT_SECONDS = 0.5
+OTHER_SIZE = "files stored with another size than Intercom says"
 SHORTFALLS = {
     GONE: "files not stored, since their address is dead",
     TOO_LARGE: "files not stored, since they are larger than attachment_max_bytes",
@@ -205,9 +206,12 @@ def _done(run: StreamRun, name: str, waiting: deque[_Entry]) -> tuple[list[Kept]
 
 def _rows(run: StreamRun, name: str, kept: Sequence[Kept]) -> Batch:
     for each in kept:
-        link = each.link
+        link, note = each.link, each.note
         if each.status in SHORTFALLS:
             run.shortfalls.add(name, SHORTFALLS[each.status], _case(link, each.reason))
+        elif note is not None and link.size not in (None, note.size):
+            reason = f"{note.size:,} bytes, not {link.size:,}"
+            run.shortfalls.add(name, OTHER_SIZE, _case(link, reason))
     answer = Answer(b"", {}, rfc3339(int(run.client.now())) or "")
     return run.render(name, answer, lambda _: [_row(each) for each in kept])
 

@@ -251,6 +251,72 @@ def test_a_file_comes_whole_after_a_fault_that_passes(kept: Kept, name: str) -> 
     kept.check()
 
 
+PAGE = b"<html>Please log in</html>"
+
+
+def login_page(call: Any) -> tuple[int, dict[str, str], bytes]:
+    return 200, {"Content-Type": "text/html"}, PAGE
+
+
+def test_a_web_page_in_place_of_a_file_is_not_stored(kept: Kept) -> None:
+    """A store behind a login answers like this, with 200."""
+    one = kept.add_file(b"one", name="one")
+    kept.add_conversation(kept.add_file(b"two", name="two"), body=image(one))
+    kept.sandbox.faults.add("answer", "/(one|two)", answer=login_page, times=None)
+    output = kept.run(body_format="html")
+    assert [row["status"] for row in kept.rows.values()] == ["gone", "gone"]
+    assert "sent a web page" in kept.row(kind="attachment")["reason"]
+    assert "2 files not stored, since their address is dead" in output.log
+    assert kept.stored == {}
+    kept.sandbox.faults.clear()
+    kept.workspace.update_conversation(kept.row(name="two")["conversation_id"], open=False)
+    kept.run(body_format="html")
+    assert sorted(kept.stored.values()) == [b"one", b"two"]
+    kept.check()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "page", "content_type": "text/html", "filesize": None},
+        {"name": "page.html", "content_type": "application/octet-stream", "filesize": None},
+        {"name": "page.png", "content_type": "image/png"},
+    ],
+)
+def test_a_file_that_is_a_web_page_is_stored(kept: Kept, fields: dict[str, Any]) -> None:
+    """Its size, its type or its name says so."""
+    kept.add_conversation(kept.add_file(PAGE, **fields))
+    kept.sandbox.faults.add("answer", "/page", answer=login_page, times=None)
+    kept.run()
+    assert list(kept.stored.values()) == [PAGE]
+
+
+def test_a_file_that_is_shorter_than_intercom_says_is_read_once_more(kept: Kept) -> None:
+    """A server that sends no length says nothing of what is missing."""
+    kept.add_conversation(kept.add_file(b"whole", name="short.png"))
+    kept.sandbox.faults.add("answer", "short", answer=lambda call: (200, {}, b"who"))
+    output = kept.run()
+    assert list(kept.stored.values()) == [b"whole"]
+    assert "another size" not in output.log
+    kept.check()
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_a_file_whose_size_is_wrong_in_intercom_is_stored_once_and_reported(
+    kept: Kept, size: int
+) -> None:
+    key = kept.add_conversation(kept.add_file(b"whole", filesize=size), kept.add_file(b"other"))
+    output = kept.run()
+    text = "1 files stored with another size than Intercom says"
+    assert f"{text}: conversations {key} (attachment 0: 5 bytes, not {size})" in output.log
+    assert sorted(kept.stored.values()) == [b"other", b"whole"]
+    kept.check()
+    kept.sandbox.clear_requests()
+    kept.workspace.update_conversation(key, open=False)
+    kept.run()
+    assert not kept.downloads()
+
+
 def test_an_expired_address_is_read_again(kept: Kept) -> None:
     """By the sandbox's clock, half an hour passes between the record and the file."""
     kept.add_conversation(kept.add_file(b"late"))
