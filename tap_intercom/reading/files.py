@@ -12,13 +12,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from tap_intercom.attachments.addresses import RefusedError
 from tap_intercom.attachments.keeper import GONE, REFUSED, TOO_LARGE, Kept, Wanted
 from tap_intercom.attachments.links import Link
 from tap_intercom.errors import ResponseError
-from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.reading.nested_reader import Case
 from tap_intercom.reading.stream import Stream
-from tap_intercom.reading.stream_run import Batch, Record, StreamRun
+from tap_intercom.reading.stream_run import MAX_OTHERS, Batch, Record, StreamRun
+from tap_intercom.reading.unreadable import (
+    FAILURES,
+    FIRST_PATIENCE_SECONDS,
+    UnreadableError,
+    may_be_of_one_record,
+    read_again,
+)
 from tap_intercom.times import rfc3339
 
 T = TypeVar("T")
@@ -76,7 +84,28 @@ def unless_gone(call: Callable[[], T]) -> T | None:
 
 
 def _address(run: StreamRun, stream: FileStream, link: Link) -> str | None:
-    return unless_gone(partial(stream.address, run, link))
+    """Return where to download a file, or None if it no longer exists.
+
+    Raises RefusedError if Intercom cannot say so while it can for other files.
+    """
+
+    def read(client: Client, link: Link) -> str | None:
+        return stream.address(replace(run, client=client), link)
+
+    try:
+        client = run.client.hasty(FIRST_PATIENCE_SECONDS)
+        address = unless_gone(partial(read, client, link))
+    except FAILURES as error:
+        if not may_be_of_one_record(error):
+            raise
+        others = run.others_than(stream.name, link)
+        try:
+            return read_again(read, run.client, link, others, error)
+        except UnreadableError:
+            raise RefusedError(str(error)) from error
+    if address is not None:
+        run.last_read[stream.name] = link
+    return address
 
 
 def keep_files(
@@ -97,6 +126,8 @@ def keep_files(
     try:
         for case in cases:
             case.report(run, stream.name)
+        links = list(stream.links(run, records, parent))
+        run.parents[stream.name] = links[: MAX_OTHERS + 1]
         return Batch(
             files=tuple(
                 (
@@ -109,7 +140,7 @@ def keep_files(
                         )
                     ),
                 )
-                for link in stream.links(run, records, parent)
+                for link in links
             )
         )
     except Exception as error:

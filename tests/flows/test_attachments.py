@@ -625,6 +625,31 @@ def test_recordings_of_calls_are_stored(kept: Kept) -> None:
     assert not kept.downloads()
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_recording_that_intercom_cannot_send_does_not_block_the_others(
+    kept: Kept, status: int
+) -> None:
+    bad = [add_call(kept) for _ in range(5)][::2]
+    path = f"/calls/({'|'.join(bad)})/recording"
+    kept.sandbox.faults.add("status", path, status=status, times=None)
+    output = kept.run("calls", "attachments", max_retry_seconds=0.2)
+    kept.check()
+    assert {row["parent_id"] for row in kept.rows.values() if row["status"] == "refused"} == {*bad}
+    assert "3 files not stored, since they could not be downloaded" in output.log
+    assert list(kept.stored.values()) == [b"sound"] * 2
+
+
+def test_recordings_wait_for_an_intercom_that_sends_none(kept: Kept) -> None:
+    for _ in range(4):
+        add_call(kept)
+    kept.sandbox.faults.add("status", "/recording$", status=503, times=None)
+    kept.run("calls", "attachments", code=4, max_retry_seconds=0.2)
+    assert not kept.rows
+    kept.sandbox.faults.clear()
+    kept.run("calls", "attachments")
+    assert list(kept.stored.values()) == [b"sound"] * 4
+
+
 def test_a_recording_that_is_no_more_is_gone(kept: Kept) -> None:
     add_call(kept)
     kept.workspace.recordings.clear()
