@@ -8,6 +8,7 @@ has made last is there after a power failure too.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -38,6 +39,10 @@ MAX_UNSETTLED = 300
 LOST_WRITES = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # What a killed run left is removed once no run can still be writing it.
 OLD_SECONDS = 86_400
+# What waits for a store is in the folder for temporary files, under such a name.
+SPOOL = "tap-intercom-file-"
+# How long a new one may be without its lock.
+UNLOCKED_SECONDS = 60
 CHUNK_BYTES = 1_048_576
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.5
@@ -72,7 +77,10 @@ class Spool:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         if folder is None:
-            self._descriptor, self.path = tempfile.mkstemp(prefix="tap-intercom-")
+            self._descriptor, self.path = tempfile.mkstemp(prefix=SPOOL)
+            # The lock ends with the process, however that ends.
+            with suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         else:
             self.path = os.path.join(folder, f"tap-intercom-{uuid4().hex}")
             self._descriptor = os.open(self.path, _NEW, 0o666)
@@ -291,6 +299,15 @@ def _hash_of(path: Path) -> str:
     return found.hexdigest()
 
 
+def _remove_spools() -> None:
+    """Remove what waited for a store when a run was killed. It may be personal."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SPOOL}*"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - path.stat().st_mtime > UNLOCKED_SECONDS:
+                path.unlink()
+
+
 def _parsed(content: bytes) -> Note | None:
     try:
         return Note(**orjson.loads(content))
@@ -320,6 +337,7 @@ class RemoteStorage:
             raise ConfigError(
                 f"{SETTING}: {self._name} cannot be written: {reason_of(error)}"
             ) from (None if isinstance(error, OSError) else error)
+        _remove_spools()
 
     def spool(self) -> Spool:
         try:

@@ -6,6 +6,9 @@ import errno
 import hashlib
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +21,7 @@ from tap_intercom.attachments.storage import (
     OLD_SECONDS,
     Note,
     RemoteStorage,
+    Spool,
     Storage,
     StoreError,
     open_storage,
@@ -242,6 +246,37 @@ def test_a_system_that_cannot_sync_folders_is_not_a_failure(
 
     monkeypatch.setattr(os, "fsync", fsync)
     storage.settle()
+
+
+@pytest.fixture
+def old_spools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Two files that wait for a store: one of a process that was killed, and one of this one."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = (
+        "import os, tempfile\n"
+        "from tap_intercom.attachments.storage import Spool\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "spool = Spool()\n"
+        "spool.write(b'personal')\n"
+        "print(spool.path, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    with Spool() as mine:
+        paths = [killed.stdout.strip(), mine.path]
+        for path in paths:
+            os.utime(path, (1, 1))
+        yield paths
+
+
+def test_what_waited_for_a_store_in_a_killed_run_is_removed_by_the_next(
+    old_spools: list[str],
+) -> None:
+    left, in_use = old_spools
+    assert Path(left).read_bytes() == b"personal"
+    open_storage(f"memory://{uuid4().hex}")
+    assert not Path(left).exists()
+    assert Path(in_use).exists()
 
 
 def test_what_waits_for_a_store_is_nobody_elses_to_read() -> None:
