@@ -126,6 +126,10 @@ class Keeper:
             future = self._futures.pop(number)
         return future.result()
 
+    def begin(self) -> bool:
+        """Whether no run has used the place before. Raises StoreError."""
+        return self._storage.begin()
+
     def settle(self) -> None:
         """Make the stored files outlast a power failure. Raises StoreError if they may not."""
         self._storage.settle()

@@ -32,6 +32,8 @@ T = TypeVar("T")
 SETTING = "config: attachments_dir"
 # Our own objects beside the files.
 OWN_FOLDER = ".tap-intercom"
+# What is there once a run has used the place: a mark, or notes about files.
+SIGNS_OF_USE = ("used", "stored")
 # How many folders wait until their names are made to last. One pass over many costs far less than
 # a pass for each, and the end of a long run does not wait for all of them.
 MAX_UNSETTLED = 300
@@ -131,6 +133,9 @@ class Storage(Protocol):
     def check(self) -> None:
         """Raise ConfigError if nothing can be written here."""
 
+    def begin(self) -> bool:
+        """Whether no run has used the place before; from now on one has."""
+
     def spool(self) -> Spool:
         """Return a new file for what arrives."""
 
@@ -188,6 +193,14 @@ class LocalStorage:
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > OLD_SECONDS:
                     path.unlink()
+
+    def begin(self) -> bool:
+        def begin() -> bool:
+            is_new = not any((self._own / each).exists() for each in SIGNS_OF_USE)
+            (self._own / SIGNS_OF_USE[0]).touch()
+            return is_new
+
+        return self._try(begin)
 
     def spool(self) -> Spool:
         return self._try(lambda: Spool(self._incoming))
@@ -338,6 +351,16 @@ class RemoteStorage:
                 f"{SETTING}: {self._name} cannot be written: {reason_of(error)}"
             ) from (None if isinstance(error, OSError) else error)
         _remove_spools()
+
+    def begin(self) -> bool:
+        def begin() -> bool:
+            own = f"{self._root}/{OWN_FOLDER}"
+            self._files.invalidate_cache()
+            is_new = not any(self._files.exists(f"{own}/{each}") for each in SIGNS_OF_USE)
+            self._files.pipe_file(f"{own}/{SIGNS_OF_USE[0]}", b"")
+            return is_new
+
+        return self._try(begin)
 
     def spool(self) -> Spool:
         try:

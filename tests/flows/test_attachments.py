@@ -513,6 +513,26 @@ def test_files_are_stored_without_their_names_only_if_the_settings_say_so(kept: 
     assert (row["name"], row["url"], row["status"]) == (None, None, "stored")
 
 
+def test_another_place_than_before_is_reported_once(kept: Kept) -> None:
+    """The files of the bookmark are in the place before."""
+    kept.add_conversation(kept.add_file(b"one"))
+    assert "no files of earlier runs" not in kept.run().log
+    assert "no files of earlier runs" not in kept.run().log
+    kept.folder = kept.folder.with_name("others")
+    kept.add_conversation(kept.add_file(b"two"))
+    output = kept.run()
+    (line,) = [line for line in output.log_lines("WARNING") if "no files of earlier runs" in line]
+    assert str(kept.folder) in line
+    assert list(kept.stored.values()) == [b"two"]
+    assert "no files of earlier runs" not in kept.run().log
+
+
+def test_a_place_without_any_file_is_no_other_place(kept: Kept) -> None:
+    kept.add_conversation()
+    for _ in range(2):
+        assert "no files of earlier runs" not in kept.run().log
+
+
 def test_a_full_disk_ends_attachments_only(kept: Kept) -> None:
     kept.add_conversation(kept.add_file(b"x" * 200_000))
     output = kept.run(code=4, largest_file=100_000)

@@ -70,6 +70,17 @@ def test_a_file_is_stored_and_noted(place: str, files: Callable[[], dict[str, by
     assert stored.path == PATH
 
 
+def test_a_place_is_new_once(place: str, files: Callable[[], dict[str, bytes]]) -> None:
+    assert [open_storage(place).begin() for _ in range(2)] == [True, False]
+    assert files() == {}
+
+
+def test_a_place_with_notes_of_an_earlier_version_is_not_new(place: str) -> None:
+    storage = open_storage(place)
+    put(storage, b"content")
+    assert not open_storage(place).begin()
+
+
 def test_nothing_is_visible_before_the_whole_file_came(
     place: str, files: Callable[[], dict[str, bytes]]
 ) -> None:
