@@ -435,6 +435,45 @@ def test_a_signal_ends_a_run_that_waits_for_a_file(kept: Kept) -> None:
 SLOW = {"attachments.download.FILE_SECONDS": 90.0}
 
 
+def test_a_target_that_is_gone_ends_a_run_that_waits_for_a_file(kept: Kept) -> None:
+    kept.add_conversation(kept.add_file(b"late"), kept.add_file(b"early"))
+    kept.clock.instant += DAY
+    kept.sandbox.faults.add("slow", "^/files/i/1/", seconds=3600)
+    run = kept.runs.start(*CONVERSATIONS, **kept.how({"numbers": SLOW}))
+    read = run.read(lambda output: b'"stream":"conversations","time' in output)
+    run.close_stdout()
+    output = run.wait(read)
+    assert output.code not in (0, -signal.SIGKILL)
+    kept.runs.take(output)
+    assert set(kept.stored.values()) <= {b"late", b"early"}
+    kept.sandbox.faults.clear()
+    kept.run()
+    kept.check()
+    assert sorted(kept.stored.values()) == [b"early", b"late"]
+
+
+def test_two_runs_share_a_folder(kept: Kept, tmp_path: Path, warm_tap: WarmTap) -> None:
+    """Each has every file, and none is downloaded again by a third one."""
+    contents = [os.urandom(200_000) for _ in range(12)]
+    key = ""
+    for content in contents:
+        key = kept.add_conversation(kept.add_file(content), kept.add_file(content[:9]))
+    kept.clock.instant += DAY
+    (tmp_path / "other").mkdir()
+    other = Runs(kept.sandbox, tmp_path / "other", warm_tap, kept.runs.catalog)
+    both = [each.start(*CONVERSATIONS, **kept.how({})) for each in (kept.runs, other)]
+    for runs, run in zip((kept.runs, other), both, strict=True):
+        assert runs.take(run.wait()).code == 0
+    kept.check()
+    assert other.target.records("attachments") == kept.rows
+    assert sorted(kept.stored.values()) == sorted([*contents, *(each[:9] for each in contents)])
+    kept.sandbox.clear_requests()
+    kept.runs.forget()
+    kept.workspace.update_conversation(key, open=False)
+    kept.run()
+    assert not kept.downloads()
+
+
 @pytest.mark.parametrize("requests_before", [2, 7])
 def test_a_killed_run_is_completed_by_the_next(kept: Kept, requests_before: int) -> None:
     contents = [os.urandom(100_000) for _ in range(10)]
