@@ -14,8 +14,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import uuid4
@@ -337,7 +337,9 @@ class RemoteStorage:
         self._name = without_secrets(url)
         self._files, path = open_file_system(SETTING, url, "files")
         self._root = path.rstrip("/")
-        self._lock = threading.Lock()
+        # The paths that are being stored. A store has no way to take one that is free.
+        self._busy: set[str] = set()
+        self._is_free = threading.Condition()
 
     def check(self) -> None:
         """Write a small object and remove it again."""
@@ -382,8 +384,23 @@ class RemoteStorage:
         return self._try(read)
 
     def store(self, file_id: str, spool: Spool, note: Note) -> Note:
-        stored = self._free(note, file_id)
+        with self._alone(note.path):
+            return self._store(file_id, spool, self._free(note, file_id))
 
+    @contextmanager
+    def _alone(self, path: str) -> Iterator[None]:
+        """Let no other thread find out meanwhile that a path is free."""
+        with self._is_free:
+            self._is_free.wait_for(lambda: path not in self._busy)
+            self._busy.add(path)
+        try:
+            yield
+        finally:
+            with self._is_free:
+                self._busy.remove(path)
+                self._is_free.notify_all()
+
+    def _store(self, file_id: str, spool: Spool, stored: Note) -> Note:
         def store() -> Note:
             self._put(f"{self._root}/{stored.path}", spool.path)
             noted = self._note_path(file_id)

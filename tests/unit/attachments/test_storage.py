@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -122,6 +125,33 @@ def test_a_changed_file_keeps_both_contents(
     stored = put(storage, b"new")
     assert files() == {PATH: b"old", stored.path: b"new"}
     assert storage.note("ab1") == stored
+
+
+@pytest.mark.parametrize("content", [b"new", b"newer"])
+def test_a_file_that_is_stored_twice_at_once_keeps_both_contents(
+    place: str, files: Callable[[], dict[str, bytes]], content: bytes
+) -> None:
+    """As a record that changes while it is read twice: the second one must not lose its file."""
+    storage = open_storage(place)
+    second_is_put = threading.Event()
+    if isinstance(storage, RemoteStorage):
+        put_file, calls = storage._files.put_file, itertools.count()
+
+        def slow_at_first(local: str, path: str) -> None:
+            is_first = next(calls) == 0
+            if is_first:
+                second_is_put.wait(0.3)
+            put_file(local, path)
+            second_is_put.set()
+
+        storage._files.put_file = slow_at_first
+    with ThreadPoolExecutor(2) as pool:
+        old, new = pool.map(lambda each: put(storage, each), [b"old", content])
+    if isinstance(storage, RemoteStorage):
+        del storage._files.put_file
+    stored = files()
+    assert hashlib.sha256(stored[old.path]).hexdigest() == old.sha256
+    assert hashlib.sha256(stored[new.path]).hexdigest() == new.sha256
 
 
 def test_a_note_without_its_file_counts_for_nothing(place: str) -> None:
