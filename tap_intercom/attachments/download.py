@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -49,6 +50,10 @@ DEAD_STATUSES = (400, 401, 403, 404, 410)
 RETRIED_STATUSES = (408, 425, 429)
 # How a body may be packed although nobody asked for it: with what Python can unpack.
 ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
+# The hosts of uploaded files. Source: https://www.intercom.com/help/en/articles/3894
+_INTERCOM = re.compile(
+    r"(.+\.)?(intercom(cdn|assets|usercontent)?|intercom-attachments(-\d+)?)\.(com|io|eu|au)"
+)
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -61,11 +66,15 @@ class TooLargeError(Exception):
 
 
 class UnansweredError(Exception):
-    """The file did not come whole within its time. root: the address of the host."""
+    """The file did not come whole within its time.
 
-    def __init__(self, text: str, root: str) -> None:
+    root: the address of the host. is_lasting: whether nobody has the name of the host.
+    """
+
+    def __init__(self, text: str, root: str, *, is_lasting: bool = False) -> None:
         super().__init__(text)
         self.root = root
+        self.is_lasting = is_lasting
 
 
 class _RetryableError(Exception):
@@ -101,6 +110,7 @@ class Downloader:
     def __init__(self, settings: Settings, connections: int) -> None:
         self._max_bytes = settings.attachment_max_bytes
         self._allows_loopback = is_loopback(_host_of(settings.base_url))
+        self._root = root_of(settings.base_url)
         self._connections = connections
         self._headers = {
             "Accept": "*/*",
@@ -131,10 +141,17 @@ class Downloader:
             except _RetryableError as error:
                 pause = max(error.wait, wait * random.uniform(0.5, 1.0))
                 if pause >= deadline.left or error.is_lasting or not is_patient:
-                    raise UnansweredError(str(error), error.root) from error
+                    raise UnansweredError(
+                        str(error), error.root, is_lasting=error.is_lasting
+                    ) from error
             spool.restart()
             time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    def is_intercoms(self, root: str) -> bool:
+        """Whether a host is Intercom's, by its address."""
+        host = urlsplit(root).hostname or ""
+        return root == self._root or _INTERCOM.fullmatch(host) is not None
 
     def answers(self, root: str) -> bool:
         """Whether a host answers at all, so what fails is one file and not the host."""

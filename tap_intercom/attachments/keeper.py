@@ -202,19 +202,26 @@ class Keeper:
         if address is None:
             raise DeadError(NOT_THERE)
         # Old mails have images on hosts that no longer exist. Wait for such a host only once.
-        is_known = link.kind == INLINE_IMAGE and root_of(address) in self._unanswered
+        root = root_of(address)
+        is_known = self._is_of_others(link, root) and root in self._unanswered
         with self._connections:
             return self._downloader.fetch(address, spool, is_patient=not is_known)
+
+    def _is_of_others(self, link: Link, root: str) -> bool:
+        return link.kind == INLINE_IMAGE and not self._downloader.is_intercoms(root)
 
     def _unanswered_by(self, link: Link, error: UnansweredError) -> Kept:
         """Give up a file that does not come. Raises UnavailableError if its host is down.
 
-        Images are on hosts of other people, which may stay down.
+        Images may be on hosts of other people, which may stay down.
         """
         with self._lock:
             self._unanswered[error.root] += 1
             is_down = self._unanswered[error.root] >= MAX_UNANSWERED
-        if link.kind != INLINE_IMAGE and (is_down or not self._downloader.answers(error.root)):
+        may_stay_down = error.is_lasting and link.kind == INLINE_IMAGE
+        if self._is_of_others(link, error.root) or may_stay_down:
+            return Kept(link, REFUSED, reason=str(error))
+        if is_down or not self._downloader.answers(error.root):
             raise UnavailableError(f"attachments: {error}") from error
         return Kept(link, REFUSED, reason=str(error))
 

@@ -396,6 +396,20 @@ def test_a_host_that_is_down_ends_attachments_only(kept: Kept) -> None:
     assert sorted(kept.stored.values()) == [b"%d" % number for number in range(6)]
 
 
+def test_images_at_intercom_wait_for_a_host_that_is_down(kept: Kept) -> None:
+    """They are files as attachments are. Those on hosts of other people may be dead for ever."""
+    for number in range(3):
+        kept.add_conversation(body=image(kept.add_file(b"%d" % number)))
+    kept.sandbox.faults.add("status", "^/(files/.*)?$", status=503, times=None)
+    numbers = {"attachments.download.FILE_SECONDS": 0.2}
+    kept.run(code=4, body_format="html", numbers=numbers)
+    assert kept.behind()
+    kept.sandbox.faults.clear()
+    kept.run(body_format="html")
+    kept.check()
+    assert sorted(kept.stored.values()) == [b"0", b"1", b"2"]
+
+
 def test_a_slow_file_delays_neither_requests_nor_rows_of_other_tables(kept: Kept) -> None:
     for number in range(8):
         kept.add_conversation(kept.add_file(b"%d" % number, name=f"{number}.txt"))

@@ -309,6 +309,26 @@ def test_an_address_is_used_only_for_what_it_was_checked_for(names: None) -> Non
             downloader._address(place, False)
 
 
+@pytest.mark.parametrize(
+    ("url", "is_intercoms"),
+    [
+        ("https://downloads.intercomcdn.com/i/o/1/a.png", True),
+        ("https://uploads.au.intercomcdn.com/a.png", True),
+        ("https://downloads.intercomcdn.eu/a.png", True),
+        ("https://uploads.intercomusercontent.com/a.png", True),
+        ("https://intercom-attachments-7.com/a.png", True),
+        ("https://intercom-attachments.eu/a.png", True),
+        ("http://127.0.0.1/files/a.png", True),
+        ("https://intercom.example/a.png", False),
+        ("https://evil-intercomcdn.com/a.png", False),
+        ("https://intercomcdn.com.example/a.png", False),
+    ],
+)
+def test_which_hosts_are_intercoms(url: str, is_intercoms: bool) -> None:
+    downloader = Downloader(Settings(access_token="secret", base_url="http://127.0.0.1"), 2)
+    assert downloader.is_intercoms(root_of(url)) == is_intercoms
+
+
 def test_whether_a_host_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     downloader = Downloader(Settings(access_token="secret", base_url="http://127.0.0.1"), 2)
     with serving({"/": (200, {}, b"")}) as server:
