@@ -67,6 +67,8 @@ class Wanted:
 
     address: returns where to download a file now, or None if it no longer exists.
     again: returns the file at the same place, read again from Intercom, or None.
+
+    Both raise RefusedError if Intercom cannot say so.
     """
 
     link: Link
@@ -157,7 +159,10 @@ class Keeper:
             return kept
         LOGGER.debug("%s; reading its address again", kept.reason)
         # The place may have another file by now, which the row must then describe.
-        link = wanted.again()
+        try:
+            link = wanted.again()
+        except RefusedError as error:
+            return Kept(wanted.link, REFUSED, reason=str(error))
         if link is None:
             return Kept(wanted.link, GONE, reason=NOT_THERE)
         return self._kept(link, wanted.address, is_last=True)

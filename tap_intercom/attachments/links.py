@@ -53,6 +53,11 @@ class Link:
         values = [self.parent_stream, self.parent_id, self.kind, self.place, self.position]
         return hashlib.sha256(orjson.dumps(values)).hexdigest()
 
+    @property
+    def record_id(self) -> str:
+        """The id of the record that is requested for the file."""
+        return self.conversation_id or self.ticket_id or self.parent_id
+
     @cached_property
     def source(self) -> str:
         """The address without its signature and without a password."""

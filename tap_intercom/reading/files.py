@@ -83,18 +83,20 @@ def unless_gone(call: Callable[[], T]) -> T | None:
         raise
 
 
-def _address(run: StreamRun, stream: FileStream, link: Link) -> str | None:
-    """Return where to download a file, or None if it no longer exists.
+def _asked(
+    run: StreamRun, stream: FileStream, ask: Callable[[StreamRun, Link], T | None], link: Link
+) -> T | None:
+    """Return what Intercom says of a file, or None if it no longer has it.
 
-    Raises RefusedError if Intercom cannot say so while it can for other files.
+    Raises RefusedError if Intercom cannot say it while it can for other files.
     """
 
-    def read(client: Client, link: Link) -> str | None:
-        return stream.address(replace(run, client=client), link)
+    def read(client: Client, link: Link) -> T | None:
+        return ask(replace(run, client=client), link)
 
     try:
         client = run.client.hasty(FIRST_PATIENCE_SECONDS)
-        address = unless_gone(partial(read, client, link))
+        found = unless_gone(partial(read, client, link))
     except FAILURES as error:
         if not may_be_of_one_record(error):
             raise
@@ -103,9 +105,9 @@ def _address(run: StreamRun, stream: FileStream, link: Link) -> str | None:
             return read_again(read, run.client, link, others, error)
         except UnreadableError:
             raise RefusedError(str(error)) from error
-    if address is not None:
+    if found is not None:
         run.last_read[stream.name] = link
-    return address
+    return found
 
 
 def keep_files(
@@ -127,7 +129,9 @@ def keep_files(
         for case in cases:
             case.report(run, stream.name)
         links = list(stream.links(run, records, parent))
-        run.parents[stream.name] = links[: MAX_OTHERS + 1]
+        # One of each record: what fails for one file of a record fails for the others too.
+        known = {each.record_id: each for each in (*run.parents.get(stream.name, ()), *links)}
+        run.parents[stream.name] = [*known.values()][-MAX_OTHERS - 1 :]
         return Batch(
             files=tuple(
                 (
@@ -135,8 +139,8 @@ def keep_files(
                     submit(
                         Wanted(
                             link,
-                            partial(_address, run, stream),
-                            partial(unless_gone, partial(stream.again, run, link)),
+                            partial(_asked, run, stream, stream.address),
+                            partial(_asked, run, stream, stream.again, link),
                         )
                     ),
                 )

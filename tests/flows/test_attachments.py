@@ -712,6 +712,24 @@ def test_a_recording_that_intercom_cannot_send_does_not_block_the_others(
     assert list(kept.stored.values()) == [b"sound"] * 2
 
 
+@pytest.mark.parametrize("inline_images", [False, True])
+def test_a_conversation_that_intercom_cannot_send_again_blocks_no_other_one(
+    kept: Kept, inline_images: bool
+) -> None:
+    """It came for its parts; then its addresses are dead, or its HTML is wanted."""
+    kept.add_conversation(kept.add_file(b"good"))
+    kept.clock.instant += 60
+    bad = kept.add_conversation(kept.add_file(b"bad", name="bad.png"))
+    kept.sandbox.faults.add("status", "/bad.png", status=404, times=None)
+    path = f"^/conversations/{bad}$"
+    kept.sandbox.faults.add("status", path, status=500, after=1, times=None)
+    output = kept.run(max_retry_seconds=0.2, inline_images=inline_images)
+    assert list(kept.stored.values()) == [b"good"]
+    assert kept.row(name="bad.png")["status"] == "refused"
+    assert (f"inline images of {bad}" in output.log) == inline_images
+    kept.check()
+
+
 def test_recordings_wait_for_an_intercom_that_sends_none(kept: Kept) -> None:
     for _ in range(4):
         add_call(kept)
