@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .numbers import number, whole_number
 from .options import PERMISSIONS
 
 if TYPE_CHECKING:
@@ -23,11 +24,16 @@ _MISSING = (
 )
 
 _DATASET_ROWS = 40
+# Years enough, and no time before 1970.
+_MOST_DAYS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)"
+        "--port",
+        type=whole_number(most=65_535),
+        default=0,
+        help="port on 127.0.0.1 (default: a free one)",
     )
     parser.add_argument(
         "--write-config",
@@ -39,12 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, size in sizes.items():
         parser.add_argument(
             f"--{name}",
-            type=int,
+            type=whole_number(),
             default=size,
             metavar="N",
             help=f"number of {name} (default: {size})",
         )
-    parser.add_argument("--days", type=float, default=365, help="days of data (default: 365)")
+    parser.add_argument(
+        "--days",
+        type=number(most=_MOST_DAYS),
+        default=365,
+        help=f"days of data (default: 365, at most {_MOST_DAYS})",
+    )
     parser.add_argument(
         "--files",
         action="store_true",
@@ -53,11 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="random seed of the data (default: 1)")
     parser.add_argument(
-        "--latency", type=float, default=0.0, metavar="S", help="delay of each answer, in seconds"
+        "--latency",
+        type=number(),
+        default=0.0,
+        metavar="S",
+        help="delay of each answer, in seconds",
     )
     parser.add_argument(
         "--rate-limit",
-        type=int,
+        type=whole_number(),
         default=1667,
         metavar="N",
         help="requests allowed in 10 seconds, 0 for no limit (default: 1667)",
@@ -123,8 +138,8 @@ def serve(sandbox: Sandbox, write_config: Path | None = None) -> int:
 
     async def until_interrupted() -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, sandbox.stop)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, sandbox.stop)
         await sandbox.serve(when_listening)
 
     try:

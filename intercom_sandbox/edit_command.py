@@ -11,6 +11,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
+from .numbers import whole_number
+
 TIMEOUT_SECONDS = 30
 # The sandbox is on this machine, so no proxy is used.
 _OPENER = build_opener(ProxyHandler({}))
@@ -35,7 +37,7 @@ def add_commands(commands: Any) -> None:
 
     each = command("list", "Print the newest records of a table, one on each line.")
     each.add_argument("table")
-    each.add_argument("--count", type=int, default=10, metavar="N", help="default: 10")
+    each.add_argument("--count", type=whole_number(), default=10, metavar="N", help="default: 10")
     each = command("add", "Add a record, and print it.")
     each.add_argument("table")
     each.add_argument("fields", nargs="*", type=_field, metavar="FIELD=VALUE")

@@ -21,6 +21,7 @@ from tap_intercom.errors import (
     TapError,
     TargetGoneError,
 )
+from tap_intercom.file_systems import without_secrets
 from tap_intercom.intercom.client import Client
 from tap_intercom.intercom.export_jobs import ExportJobs
 from tap_intercom.messages import Messages
@@ -151,6 +152,16 @@ class Sync:
                 "plaintext; set inline_images to true, at the cost of a second request for each "
                 "conversation",
                 Attachments.name,
+            )
+        until = self._state.updated_at(Attachments.name)
+        if keeper.begin() and until is not None:
+            LOGGER.warning(
+                "%s: %s has no files of earlier runs, and this run stores only those of records "
+                "that changed after %s: move the others here, or remove the bookmark to store "
+                "them again",
+                Attachments.name,
+                without_secrets(str(settings.attachments_dir)),
+                until,
             )
         return keeper
 

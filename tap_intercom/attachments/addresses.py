@@ -47,6 +47,9 @@ def place_of(url: str, *, allows_loopback: bool) -> Place:
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
+        if not host.isascii():
+            # As name servers, certificates and requests have it.
+            host = host.encode("idna").decode()
     except ValueError:
         raise RefusedError("the address is not a URL") from None
     if not host or not url.isprintable():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -47,6 +48,12 @@ MAX_POOLS = 64
 # Answers that mean that an address no longer works; stores use all of them for expired ones.
 DEAD_STATUSES = (400, 401, 403, 404, 410)
 RETRIED_STATUSES = (408, 425, 429)
+# How a body may be packed although nobody asked for it: with what Python can unpack.
+ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
+# The hosts of uploaded files. Source: https://www.intercom.com/help/en/articles/3894
+_INTERCOM = re.compile(
+    r"(.+\.)?(intercom(cdn|assets|usercontent)?|intercom-attachments(-\d+)?)\.(com|io|eu|au)"
+)
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -59,11 +66,15 @@ class TooLargeError(Exception):
 
 
 class UnansweredError(Exception):
-    """The file did not come whole within its time. root: the address of the host."""
+    """The file did not come whole within its time.
 
-    def __init__(self, text: str, root: str) -> None:
+    root: the address of the host. is_lasting: whether nobody has the name of the host.
+    """
+
+    def __init__(self, text: str, root: str, *, is_lasting: bool = False) -> None:
         super().__init__(text)
         self.root = root
+        self.is_lasting = is_lasting
 
 
 class _RetryableError(Exception):
@@ -99,6 +110,7 @@ class Downloader:
     def __init__(self, settings: Settings, connections: int) -> None:
         self._max_bytes = settings.attachment_max_bytes
         self._allows_loopback = is_loopback(_host_of(settings.base_url))
+        self._root = root_of(settings.base_url)
         self._connections = connections
         self._headers = {
             "Accept": "*/*",
@@ -129,10 +141,17 @@ class Downloader:
             except _RetryableError as error:
                 pause = max(error.wait, wait * random.uniform(0.5, 1.0))
                 if pause >= deadline.left or error.is_lasting or not is_patient:
-                    raise UnansweredError(str(error), error.root) from error
+                    raise UnansweredError(
+                        str(error), error.root, is_lasting=error.is_lasting
+                    ) from error
             spool.restart()
             time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    def is_intercoms(self, root: str) -> bool:
+        """Whether a host is Intercom's, by its address."""
+        host = urlsplit(root).hostname or ""
+        return root == self._root or _INTERCOM.fullmatch(host) is not None
 
     def answers(self, root: str) -> bool:
         """Whether a host answers at all, so what fails is one file and not the host."""
@@ -156,8 +175,9 @@ class Downloader:
                     location = response.headers.get("Location")
                     if response.status not in REDIRECTS or not location:
                         _check_status(response, place)
+                        _check_encoding(response, place)
                         return self._save(response, place, spool, deadline)
-                    url = urljoin(url, location)
+                    url = _joined(url, location)
                 finally:
                     # Unread bytes would be read as the next answer.
                     response.close()
@@ -182,6 +202,8 @@ class Downloader:
             "retries": False,
             "timeout": timeout,
             "preload_content": False,
+            # Not what every version does by itself.
+            "enforce_content_length": True,
             "headers": {**self._headers, "Host": _host_header(place)},
         }
         key: tuple[str, ...]
@@ -288,6 +310,24 @@ def _as_retryable(place: Place) -> Iterator[None]:
         if isinstance(error, urllib3.exceptions.LocationParseError):
             raise RefusedError("the address is not a URL") from error
         raise _RetryableError(f"{place.host}: {_reason(error)}", place) from error
+    except ValueError as error:
+        # Whoever writes to a workspace chooses the host, and the host chooses its headers.
+        raise RefusedError(f"{place.host} sent an answer that is not valid") from error
+
+
+def _joined(url: str, location: str) -> str:
+    """Return where a redirect leads to. Raises RefusedError if that is no address."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise RefusedError("a redirect leads to what is not a URL") from None
+
+
+def _check_encoding(response: Any, place: Place) -> None:
+    """Raise RefusedError if the body would not become the file."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ENCODINGS:
+        raise RefusedError(f"{place.host} sent it as {encoding[:20]}, which was not asked for")
 
 
 def _check_status(response: Any, place: Place) -> None:

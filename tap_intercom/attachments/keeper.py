@@ -7,6 +7,7 @@ its number, once, in any order.
 from __future__ import annotations
 
 import logging
+import mimetypes
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from tap_intercom.attachments.download import (
     UnansweredError,
     root_of,
 )
-from tap_intercom.attachments.links import INLINE_IMAGE, Link
+from tap_intercom.attachments.links import ATTACHMENT, INLINE_IMAGE, Link
 from tap_intercom.attachments.names import stored_path
 from tap_intercom.attachments.storage import Note, Spool, Storage, open_storage
 from tap_intercom.errors import ConfigError, UnavailableError
@@ -66,6 +67,8 @@ class Wanted:
 
     address: returns where to download a file now, or None if it no longer exists.
     again: returns the file at the same place, read again from Intercom, or None.
+
+    Both raise RefusedError if Intercom cannot say so.
     """
 
     link: Link
@@ -125,6 +128,10 @@ class Keeper:
             future = self._futures.pop(number)
         return future.result()
 
+    def begin(self) -> bool:
+        """Whether no run has used the place before. Raises StoreError."""
+        return self._storage.begin()
+
     def settle(self) -> None:
         """Make the stored files outlast a power failure. Raises StoreError if they may not."""
         self._storage.settle()
@@ -152,20 +159,30 @@ class Keeper:
             return kept
         LOGGER.debug("%s; reading its address again", kept.reason)
         # The place may have another file by now, which the row must then describe.
-        link = wanted.again()
+        try:
+            link = wanted.again()
+        except RefusedError as error:
+            return Kept(wanted.link, REFUSED, reason=str(error))
         if link is None:
             return Kept(wanted.link, GONE, reason=NOT_THERE)
-        return self._kept(link, wanted.address)
+        return self._kept(link, wanted.address, is_last=True)
 
-    def _kept(self, link: Link, address: Callable[[Link], str | None]) -> Kept:
+    def _kept(
+        self, link: Link, address: Callable[[Link], str | None], *, is_last: bool = False
+    ) -> Kept:
         note = self._storage.note(link.id)
-        if note is not None and note.source == link.source and link.size in (None, note.size):
+        if (
+            note is not None
+            and note.source == link.source
+            and link.size in (None, note.size, note.announced)
+        ):
             return Kept(link, STORED, note)
         if link.size is not None and link.size > self._max_bytes:
             return Kept(link, TOO_LARGE, reason=f"more than {self._max_bytes:,} bytes")
         with self._storage.spool() as spool:
             try:
                 downloaded = self._fetch(link, address(link), spool)
+                _check_content(link, downloaded, is_last=is_last)
             except DeadError as error:
                 return Kept(link, GONE, reason=str(error))
             except TooLargeError as error:
@@ -182,6 +199,7 @@ class Keeper:
                 downloaded.sha256,
                 link.source,
                 content_type,
+                link.size,
             )
             return Kept(link, STORED, self._storage.store(link.id, spool, note))
 
@@ -189,21 +207,53 @@ class Keeper:
         if address is None:
             raise DeadError(NOT_THERE)
         # Old mails have images on hosts that no longer exist. Wait for such a host only once.
-        is_known = link.kind == INLINE_IMAGE and root_of(address) in self._unanswered
+        root = root_of(address)
+        is_known = self._is_of_others(link, root) and root in self._unanswered
         with self._connections:
             return self._downloader.fetch(address, spool, is_patient=not is_known)
+
+    def _is_of_others(self, link: Link, root: str) -> bool:
+        return link.kind == INLINE_IMAGE and not self._downloader.is_intercoms(root)
 
     def _unanswered_by(self, link: Link, error: UnansweredError) -> Kept:
         """Give up a file that does not come. Raises UnavailableError if its host is down.
 
-        Images are on hosts of other people, which may stay down.
+        Images may be on hosts of other people, which may stay down.
         """
         with self._lock:
             self._unanswered[error.root] += 1
             is_down = self._unanswered[error.root] >= MAX_UNANSWERED
-        if link.kind != INLINE_IMAGE and (is_down or not self._downloader.answers(error.root)):
+        may_stay_down = error.is_lasting and link.kind == INLINE_IMAGE
+        if self._is_of_others(link, error.root) or may_stay_down:
+            return Kept(link, REFUSED, reason=str(error))
+        if is_down or not self._downloader.answers(error.root):
             raise UnavailableError(f"attachments: {error}") from error
         return Kept(link, REFUSED, reason=str(error))
+
+
+def _check_content(link: Link, downloaded: Downloaded, *, is_last: bool) -> None:
+    """Raise DeadError if what came is hardly the file that Intercom shows.
+
+    is_last: whether its address is a fresh one. Then a file is shorter than Intercom says because
+        Intercom is wrong.
+    """
+    if link.size == downloaded.size:
+        return
+    if _is_page(downloaded.content_type) and not _may_be_page(link):
+        raise DeadError(f"{downloaded.root} sent a web page in place of the file")
+    if link.size is not None and downloaded.size < link.size and not is_last:
+        raise DeadError(f"{downloaded.root} sent {downloaded.size:,} of {link.size:,} bytes")
+
+
+def _may_be_page(link: Link) -> bool:
+    """Whether a file that somebody attached may be a web page, by what Intercom says of it."""
+    kinds = {link.content_type, mimetypes.guess_type(link.name or "")[0]} - {None}
+    return link.kind == ATTACHMENT and (not kinds or any(map(_is_page, kinds)))
+
+
+def _is_page(content_type: str | None) -> bool:
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml")
 
 
 def open_keeper(settings: Settings) -> Keeper:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html.parser import HTMLParser
@@ -53,6 +53,11 @@ class Link:
         values = [self.parent_stream, self.parent_id, self.kind, self.place, self.position]
         return hashlib.sha256(orjson.dumps(values)).hexdigest()
 
+    @property
+    def record_id(self) -> str:
+        """The id of the record that is requested for the file."""
+        return self.conversation_id or self.ticket_id or self.parent_id
+
     @cached_property
     def source(self) -> str:
         """The address without its signature and without a password."""
@@ -98,8 +103,9 @@ def links_of_ticket(ticket: Record) -> Iterator[Link]:
     known = {"ticket_id": ticket_id, "updated_at": ticket.get("updated_at")}
     attributes = ticket.get("ticket_attributes")
     for name, value in attributes.items() if isinstance(attributes, Mapping) else ():
-        if isinstance(value, list):
-            files = [each for each in value if _is_file(each)]
+        entries = value if isinstance(value, list) else [value]
+        files = [each for each in entries if _is_file(each)]
+        if files:
             yield from _files(files, "tickets", ticket_id, {**known, "place": str(name)})
         elif name == "_default_description_":
             yield from _images(value, "tickets", ticket_id, known)
@@ -150,8 +156,9 @@ def path_of_recording(url: str) -> str | None:
 def _attachments(
     record: Record, stream: str, record_id: str, known: Mapping[str, Any]
 ) -> Iterator[Link]:
-    value = record.get("attachments")
-    yield from _files(value if isinstance(value, list) else (), stream, record_id, known)
+    yield from _files(
+        _list(record.get("attachments"), "data", "attachments"), stream, record_id, known
+    )
 
 
 def _files(
@@ -222,6 +229,9 @@ class _ImageParser(HTMLParser):
             return
         given = dict(attrs)
         url = (given.get("src") or "").strip()
+        if url.startswith("//"):
+            # Mails have such images, which come from where the page does, over https.
+            url = f"https:{url}"
         # Images inside the text itself, or inside the mail, cannot be downloaded.
         if url.lower().startswith(("http://", "https://")):
             image = Image(url, _pixels(given.get("width")), _pixels(given.get("height")))
@@ -232,12 +242,17 @@ def _pixels(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 7 else None
 
 
-def _entries(value: Any, *keys: str) -> list[Record]:
-    """Return the records of a list that may be inside an object, under one of these keys."""
+def _list(value: Any, *keys: str) -> Sequence[Any]:
+    """Return a list that may be inside an object, under one of these keys."""
     if isinstance(value, Mapping):
         lists = [value[key] for key in keys if isinstance(value.get(key), list)]
-        value = max(lists, key=len, default=())
-    return [each for each in value or () if isinstance(each, Mapping)]
+        return max(lists, key=len, default=())
+    return value if isinstance(value, list) else ()
+
+
+def _entries(value: Any, *keys: str) -> list[Record]:
+    """Return the records of such a list."""
+    return [each for each in _list(value, *keys) if isinstance(each, Mapping)]
 
 
 def _is_file(value: Any) -> bool:

@@ -8,13 +8,14 @@ has made last is there after a power failure too.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import uuid4
@@ -31,6 +32,8 @@ T = TypeVar("T")
 SETTING = "config: attachments_dir"
 # Our own objects beside the files.
 OWN_FOLDER = ".tap-intercom"
+# What is there once a run has used the place: a mark, or notes about files.
+SIGNS_OF_USE = ("used", "stored")
 # How many folders wait until their names are made to last. One pass over many costs far less than
 # a pass for each, and the end of a long run does not wait for all of them.
 MAX_UNSETTLED = 300
@@ -38,6 +41,10 @@ MAX_UNSETTLED = 300
 LOST_WRITES = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # What a killed run left is removed once no run can still be writing it.
 OLD_SECONDS = 86_400
+# What waits for a store is in the folder for temporary files, under such a name.
+SPOOL = "tap-intercom-file-"
+# How long a new one may be without its lock.
+UNLOCKED_SECONDS = 60
 CHUNK_BYTES = 1_048_576
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.5
@@ -50,13 +57,18 @@ class StoreError(UnavailableError):
 
 
 class Note(NamedTuple):
-    """What was stored of a file. source: the address that it came from, without signature."""
+    """What was stored of a file.
+
+    source: the address that it came from, without signature.
+    announced: the size that Intercom said, if any. It may be wrong.
+    """
 
     path: str
     size: int
     sha256: str
     source: str
     content_type: str | None
+    announced: int | None = None
 
 
 class Spool:
@@ -67,7 +79,10 @@ class Spool:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         if folder is None:
-            self._descriptor, self.path = tempfile.mkstemp(prefix="tap-intercom-")
+            self._descriptor, self.path = tempfile.mkstemp(prefix=SPOOL)
+            # The lock ends with the process, however that ends.
+            with suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         else:
             self.path = os.path.join(folder, f"tap-intercom-{uuid4().hex}")
             self._descriptor = os.open(self.path, _NEW, 0o666)
@@ -117,6 +132,9 @@ class Storage(Protocol):
 
     def check(self) -> None:
         """Raise ConfigError if nothing can be written here."""
+
+    def begin(self) -> bool:
+        """Whether no run has used the place before; from now on one has."""
 
     def spool(self) -> Spool:
         """Return a new file for what arrives."""
@@ -175,6 +193,14 @@ class LocalStorage:
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > OLD_SECONDS:
                     path.unlink()
+
+    def begin(self) -> bool:
+        def begin() -> bool:
+            is_new = not any((self._own / each).exists() for each in SIGNS_OF_USE)
+            (self._own / SIGNS_OF_USE[0]).touch()
+            return is_new
+
+        return self._try(begin)
 
     def spool(self) -> Spool:
         return self._try(lambda: Spool(self._incoming))
@@ -286,6 +312,15 @@ def _hash_of(path: Path) -> str:
     return found.hexdigest()
 
 
+def _remove_spools() -> None:
+    """Remove what waited for a store when a run was killed. It may be personal."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SPOOL}*"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - path.stat().st_mtime > UNLOCKED_SECONDS:
+                path.unlink()
+
+
 def _parsed(content: bytes) -> Note | None:
     try:
         return Note(**orjson.loads(content))
@@ -302,7 +337,9 @@ class RemoteStorage:
         self._name = without_secrets(url)
         self._files, path = open_file_system(SETTING, url, "files")
         self._root = path.rstrip("/")
-        self._lock = threading.Lock()
+        # The paths that are being stored. A store has no way to take one that is free.
+        self._busy: set[str] = set()
+        self._is_free = threading.Condition()
 
     def check(self) -> None:
         """Write a small object and remove it again."""
@@ -315,6 +352,17 @@ class RemoteStorage:
             raise ConfigError(
                 f"{SETTING}: {self._name} cannot be written: {reason_of(error)}"
             ) from (None if isinstance(error, OSError) else error)
+        _remove_spools()
+
+    def begin(self) -> bool:
+        def begin() -> bool:
+            own = f"{self._root}/{OWN_FOLDER}"
+            self._files.invalidate_cache()
+            is_new = not any(self._files.exists(f"{own}/{each}") for each in SIGNS_OF_USE)
+            self._files.pipe_file(f"{own}/{SIGNS_OF_USE[0]}", b"")
+            return is_new
+
+        return self._try(begin)
 
     def spool(self) -> Spool:
         try:
@@ -336,8 +384,23 @@ class RemoteStorage:
         return self._try(read)
 
     def store(self, file_id: str, spool: Spool, note: Note) -> Note:
-        stored = self._free(note, file_id)
+        with self._alone(note.path):
+            return self._store(file_id, spool, self._free(note, file_id))
 
+    @contextmanager
+    def _alone(self, path: str) -> Iterator[None]:
+        """Let no other thread find out meanwhile that a path is free."""
+        with self._is_free:
+            self._is_free.wait_for(lambda: path not in self._busy)
+            self._busy.add(path)
+        try:
+            yield
+        finally:
+            with self._is_free:
+                self._busy.remove(path)
+                self._is_free.notify_all()
+
+    def _store(self, file_id: str, spool: Spool, stored: Note) -> Note:
         def store() -> Note:
             self._put(f"{self._root}/{stored.path}", spool.path)
             noted = self._note_path(file_id)

@@ -94,7 +94,7 @@ class _Planner:
         if where is None:
             return
         if table.stream == FILES and "path" in table.columns:
-            yield ListFiles(Values(table.name, "path", where), "Delete the files at these paths")
+            yield ListFiles(Values(table.name, "path", where), "Delete what is at these paths")
         yield DeleteRows(table.name, where, _why_deleted(table))
 
     def _deleted(self, table: Table) -> Condition | None:

@@ -135,10 +135,12 @@ class Dialect:
         if isinstance(step, ListFiles):
             values = step.values
             column, where = self.name(values.column), self.where(values.where)
-            return (
-                f"select {column} from {self.table(values.table)}\n"
-                f"where {column} is not null and {where}"
-            )
+            key = self.name("id")
+            rows = f"from {self.table(values.table)}\nwhere {column} is not null and {where}"
+            folder = f"regexp_replace({column}, '/[^/]*$', '')"
+            # Where `attachments.storage` keeps its notes.
+            note = f"'.tap-intercom/stored/' || substr({key}, 1, 2) || '/' || {key} || '.json'"
+            return f"select {folder} {rows}\n{self.union}\nselect {note} {rows}"
         if isinstance(step, DeleteRows):
             return f"delete from {self.table(step.table)}\nwhere {self.where(step.where)}"
         if isinstance(step, BlankColumns):

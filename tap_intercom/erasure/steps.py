@@ -86,7 +86,12 @@ class Subtract:
 
 @dataclass(frozen=True)
 class ListFiles:
-    """Show the paths of stored files, which no SQL can delete."""
+    """Show the folders of stored files and the notes about them, which no SQL can delete.
+
+    A folder has the files of one record, also those that were replaced in Intercom and have no row.
+
+    values: the paths of the files.
+    """
 
     values: Values
     why: str

@@ -140,7 +140,7 @@ class PageReader:
         parents = self._parents(records, places) if self.children else {}
         # First, since rendering changes records.
         files = [
-            keep_files(self._run, each, wanted(answer, each.name))
+            keep_files(self._run, each, wanted(answer, each.name), cases=cases.get(each.name, ()))
             for each in self._files
             if each.name in places
         ]
@@ -342,12 +342,15 @@ class ChildStream(Stream):
             found = self.child_records(run, parent, answer)
             return found if kept is None else list(compress(found, kept))
 
-        cases = self.cases(run, parent, answer, names, kept)
+        holders = [
+            each for each in cast("Sequence[FileStream]", self.files) if each.name in run.selections
+        ]
+        users = [*names, *(each.name for each in holders)]
+        cases = self.cases(run, parent, answer, users, kept)
         # First, since rendering changes records.
         files = [
-            keep_files(run, each, self.holders_of_files(answer), parent)
-            for each in cast("Sequence[FileStream]", self.files)
-            if each.name in run.selections
+            keep_files(run, each, self.holders_of_files(answer), parent, cases.get(each.name, ()))
+            for each in holders
         ]
         return joined([PageReader(self, run).render(answer, rows, names, cases), *files])
 

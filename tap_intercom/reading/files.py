@@ -12,18 +12,28 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from tap_intercom.attachments.addresses import RefusedError
 from tap_intercom.attachments.keeper import GONE, REFUSED, TOO_LARGE, Kept, Wanted
 from tap_intercom.attachments.links import Link
 from tap_intercom.errors import ResponseError
-from tap_intercom.intercom.client import Answer
+from tap_intercom.intercom.client import Answer, Client
+from tap_intercom.reading.nested_reader import Case
 from tap_intercom.reading.stream import Stream
-from tap_intercom.reading.stream_run import Batch, Record, StreamRun
+from tap_intercom.reading.stream_run import MAX_OTHERS, Batch, Record, StreamRun
+from tap_intercom.reading.unreadable import (
+    FAILURES,
+    FIRST_PATIENCE_SECONDS,
+    UnreadableError,
+    may_be_of_one_record,
+    read_again,
+)
 from tap_intercom.times import rfc3339
 
 T = TypeVar("T")
 
 ROWS_AT_ONCE = 100
 WAIT_SECONDS = 0.5
+OTHER_SIZE = "files stored with another size than Intercom says"
 SHORTFALLS = {
     GONE: "files not stored, since their address is dead",
     TOO_LARGE: "files not stored, since they are larger than attachment_max_bytes",
@@ -73,8 +83,31 @@ def unless_gone(call: Callable[[], T]) -> T | None:
         raise
 
 
-def _address(run: StreamRun, stream: FileStream, link: Link) -> str | None:
-    return unless_gone(partial(stream.address, run, link))
+def _asked(
+    run: StreamRun, stream: FileStream, ask: Callable[[StreamRun, Link], T | None], link: Link
+) -> T | None:
+    """Return what Intercom says of a file, or None if it no longer has it.
+
+    Raises RefusedError if Intercom cannot say it while it can for other files.
+    """
+
+    def read(client: Client, link: Link) -> T | None:
+        return ask(replace(run, client=client), link)
+
+    try:
+        client = run.client.hasty(FIRST_PATIENCE_SECONDS)
+        found = unless_gone(partial(read, client, link))
+    except FAILURES as error:
+        if not may_be_of_one_record(error):
+            raise
+        others = run.others_than(stream.name, link)
+        try:
+            return read_again(read, run.client, link, others, error)
+        except UnreadableError:
+            raise RefusedError(str(error)) from error
+    if found is not None:
+        run.last_read[stream.name] = link
+    return found
 
 
 def keep_files(
@@ -82,13 +115,23 @@ def keep_files(
     stream: FileStream,
     records: Sequence[Record],
     parent: Any = None,
+    cases: Sequence[Case] = (),
 ) -> Batch:
-    """Submit the files in some records; if that fails, other streams go on."""
+    """Submit the files in some records; if that fails, other streams go on.
+
+    cases: the lists with missing entries that files are in, to report.
+    """
     if stream.name in run.given_up:
         return Batch(failed=frozenset([stream.name]))
     assert run.keeper is not None
     submit = run.keeper.submit
     try:
+        for case in cases:
+            case.report(run, stream.name)
+        links = list(stream.links(run, records, parent))
+        # One of each record: what fails for one file of a record fails for the others too.
+        known = {each.record_id: each for each in (*run.parents.get(stream.name, ()), *links)}
+        run.parents[stream.name] = [*known.values()][-MAX_OTHERS - 1 :]
         return Batch(
             files=tuple(
                 (
@@ -96,12 +139,12 @@ def keep_files(
                     submit(
                         Wanted(
                             link,
-                            partial(_address, run, stream),
-                            partial(unless_gone, partial(stream.again, run, link)),
+                            partial(_asked, run, stream, stream.address),
+                            partial(_asked, run, stream, stream.again, link),
                         )
                     ),
                 )
-                for link in stream.links(run, records, parent)
+                for link in links
             )
         )
     except Exception as error:
@@ -198,12 +241,19 @@ def _done(run: StreamRun, name: str, waiting: deque[_Entry]) -> tuple[list[Kept]
 
 def _rows(run: StreamRun, name: str, kept: Sequence[Kept]) -> Batch:
     for each in kept:
+        link, note = each.link, each.note
         if each.status in SHORTFALLS:
-            link = each.link
-            case = f"{link.parent_stream} {link.parent_id} ({link.name}: {each.reason})"
-            run.shortfalls.add(name, SHORTFALLS[each.status], case)
+            run.shortfalls.add(name, SHORTFALLS[each.status], _case(link, each.reason))
+        elif note is not None and link.size not in (None, note.size):
+            reason = f"{note.size:,} bytes, not {link.size:,}"
+            run.shortfalls.add(name, OTHER_SIZE, _case(link, reason))
     answer = Answer(b"", {}, rfc3339(int(run.client.now())) or "")
     return run.render(name, answer, lambda _: [_row(each) for each in kept])
+
+
+def _case(link: Link, reason: str | None) -> str:
+    """Name a file by its place: its name is personal."""
+    return f"{link.parent_stream} {link.parent_id} ({link.kind} {link.position}: {reason})"
 
 
 def _row(kept: Kept) -> Record:

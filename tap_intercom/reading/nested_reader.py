@@ -69,7 +69,7 @@ class NestedReader:
 
     def _users(self, nested: NestedList, names: Collection[str]) -> list[str]:
         """Return which of these streams show a nested list."""
-        users = [each.name for each in self._stream.embedded if each.nested_list is nested]
+        users = [each.name for each in self._stream.embedded if each.is_made_of(nested)]
         users += [each.name for each in self._stream.files if nested in each.lists]
         if self._run.shows(self._stream.name, nested.column):
             users.append(self._stream.name)

@@ -65,7 +65,8 @@ class Stream:
     A subclass is data; it has a method only if its table truly differs.
 
     nested: fields that Intercom wraps in an object, and the key inside that the table keeps.
-    lists: the nested lists that columns and embedded streams are made of.
+    lists: the nested lists that columns and embedded streams are made of. Those of a file stream
+        or of an embedded one are lists of its parent.
     embedded: streams whose rows are inside the records of this one.
     children: the `ChildStream`s that cost a request for each record of this one.
     files: the `FileStream`s whose files are in the records of this one.
@@ -250,6 +251,10 @@ class EmbeddedStream(Stream):
     nested_list: ClassVar[NestedList]
     select: ClassVar[Mapping[str, str]] = {}
     position_field: ClassVar[str | None] = None
+
+    def is_made_of(self, nested: NestedList) -> bool:
+        """Whether its rows are in a list of the parent's record, or inside the entries of it."""
+        return nested is self.nested_list or nested in self.lists
 
     def child_records(self, parent: Record) -> list[Record]:
         """Return the rows inside a parent's record, with the fields that they repeat from it."""

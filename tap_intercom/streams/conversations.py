@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,11 +14,11 @@ from tap_intercom.attachments.links import (
     links_of_side_conversation,
     path_of_recording,
 )
-from tap_intercom.errors import AuthError
+from tap_intercom.errors import AuthError, ResponseError
 from tap_intercom.intercom.client import BARE, Answer, Client
 from tap_intercom.intercom.pages import ByCursor, Numbered, only_page, read_pages
 from tap_intercom.reading.children import ChildStream, Parent
-from tap_intercom.reading.files import FileStream, unless_gone
+from tap_intercom.reading.files import FileStream
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.nested_reader import Case, Cases
@@ -34,6 +33,13 @@ from tap_intercom.reading.stream import (
     list_of,
 )
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
+from tap_intercom.reading.unreadable import (
+    FAILURES,
+    FIRST_PATIENCE_SECONDS,
+    UnreadableError,
+    may_be_of_one_record,
+    read_again,
+)
 from tap_intercom.settings import Settings
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 from tap_intercom.versions import PREVIEW
@@ -122,22 +128,40 @@ class Attachments(FileStream):
 
     def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
         for record in records:
-            yield from links_of_conversation(record, self._html_of(run, record))
+            yield from links_of_conversation(record, self._html_of(run, record, parent))
 
     def read_again(self, run: StreamRun, link: Link) -> Iterator[Link]:
         # In HTML both kinds of files have their addresses.
         found = run.client.get(_conversation_path(link.conversation_id)).body
         return links_of_conversation(found, found)
 
-    def _html_of(self, run: StreamRun, conversation: Record) -> Record | None:
+    def _html_of(self, run: StreamRun, conversation: Record, parent: Parent) -> Record | None:
         """Return a conversation with HTML bodies, if its inline images are wanted."""
         if run.settings.body_format != "plaintext":
             return conversation
         if not _wants_images(run.settings):
             return None
-        path = _conversation_path(conversation.get("id"))
-        answer = unless_gone(partial(run.client.get, path))
-        return None if answer is None else answer.body
+
+        def read(client: Client, parent: Parent) -> Record:
+            return client.get(_conversation_path(parent.id)).body
+
+        case = f"inline images of {parent.id}"
+        try:
+            found = read(run.client.hasty(FIRST_PATIENCE_SECONDS), parent)
+        except FAILURES as error:
+            if isinstance(error, ResponseError) and error.is_gone:
+                run.note_gone(self.name, True, case)
+                return None
+            if not may_be_of_one_record(error):
+                raise
+            others = run.others_than(ConversationParts.name, parent)
+            try:
+                return read_again(read, run.client, parent, others, error)
+            except UnreadableError:
+                run.note_unreadable(self.name, case, 1, error)
+                return None
+        run.note_gone(self.name, False, case)
+        return found
 
 
 def _wants_images(settings: Settings) -> bool:
@@ -187,8 +211,8 @@ class ConversationParts(ChildStream):
         kept: Sequence[bool] | None,
     ) -> Cases:
         """Return parts that Intercom counts but does not return, and lists that it omits."""
-        found = PARTS.read(answer.body)
-        return {self.name: [Case(str(parent.id), PARTS, found)]} if found.missing else {}
+        case = Case(str(parent.id), PARTS, PARTS.read(answer.body))
+        return dict.fromkeys(names, (case,)) if case.found.missing else {}
 
     def child_records(self, run: StreamRun, parent: Parent, answer: Answer) -> list[Record]:
         # The answer itself is newer than the parent from the search.
@@ -248,6 +272,7 @@ class AttachmentsOfSideConversations(FileStream):
     name = "attachments_of_side_conversations"
     permission = READ_CONVERSATIONS
     first_version = (2, 16)
+    lists = (PARTS_OF_SIDE_CONVERSATION,)
 
     def links(self, run: StreamRun, records: Sequence[Record], parent: Any) -> Iterator[Link]:
         for record in records:

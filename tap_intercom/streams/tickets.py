@@ -91,6 +91,7 @@ class TicketPartAttachment(EmbeddedStream):
         "ticket_updated_at": "ticket_updated_at",
     }
     nested_list = ATTACHMENTS
+    lists = (PARTS,)
     select = FILE
     position_field = "position"
 

@@ -358,9 +358,7 @@ def assert_erased(start: Start, talks: str, api_version: str) -> None:
         }
         assert not others - {texts(row) for row in after[name]}, name
     assert [row["body"] for row in after["conversation_parts"]].count("Other") == 5
-    assert listed == paths(before) - paths(after)
-    assert listed >= {path for path in paths(before) if MARK in path}
-    assert all((target.loads.tap.folder / "files" / path).exists() for path in listed)
+    assert_files_are_erased(target.loads.tap.folder / "files", listed, before, after)
     assert_others_stay(before, after, talks)
     # There is nothing left to do.
     assert target.erase(*flags, "--conversations", talks) == set()
@@ -381,6 +379,24 @@ def test_hashed_data_is_found_by_id(start: Start) -> None:
     target.erase("--contact", person.contact)
     for name, rows in target.read().items():
         assert not [row for row in rows if is_about(row, hashed, person.contact)], name
+
+
+def assert_files_are_erased(folder: Path, listed: set[str], before: Tables, after: Tables) -> None:
+    """After the command of the page, no name and no note is about the person; others stay."""
+    gone = paths(before) - paths(after)
+    assert any(MARK in path for path in gone)
+    assert all((folder / path).exists() for path in listed)
+    # What a file was before it was replaced in Intercom stays beside it.
+    (folder / max(gone)).with_name(f"0-{MARK}-before.txt").write_text(MARK)
+    given = "".join(f"{path}\n" for path in sorted(listed)).encode()
+    subprocess.run("tr '\\n' '\\0' | xargs -0 rm -rf --", shell=True, cwd=folder, input=given)
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    assert not [name for name in there if MARK in name]
+    notes = [path.read_bytes() for path in there.values() if path.suffix == ".json"]
+    assert not [note for note in notes if MARK.encode() in note]
+    assert there.keys() >= paths(after)
+    assert not there.keys() & gone
+    assert len(notes) == len(paths(after))
 
 
 def paths(tables: Tables) -> set[str]:

@@ -1,15 +1,17 @@
-"""Files in a folder and in S3, and every place where a run that stores them can be killed."""
+"""Files in a folder and in S3, and runs that are killed at any moment while they store them."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 from conftest import RUN, TIMEOUT_SECONDS, Output, Tap, selecting
 from environments import environment_bin
 from paths import ROOT
+from relay import MOMENTS, Moment, Relay
 from s3_server import S3Server
 
 from intercom_sandbox import Sandbox, Workspace
@@ -29,8 +32,9 @@ STREAMS = ("conversations", "conversation_parts", "tickets", "attachments")
 # Two parts of a large object: S3 takes no smaller first part than 5 MiB.
 SIZES = (0, 1, 1_000, 100_000, 12_000_000)
 NAMES = ("error.png", "error.png", "../../x\0.exe", "CON", "x" * 300 + ".pdf", "‮txt.exe", "ב.png")
+# The own objects of the tap beside the files.
+OWN_FOLDER = ".tap-intercom/"
 Start = Callable[..., Sandbox]
-Stored = Callable[[], dict[str, bytes]]
 
 
 @dataclass
@@ -40,20 +44,20 @@ class Runs:
     tap: Tap
     place: str
     python: str = sys.executable
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, program: str = RUN[2], **variables: str) -> subprocess.Popen[bytes]:
         catalog = selecting(self.tap.discover(), *STREAMS)
         arguments = self.tap.arguments(
             catalog=catalog, state=self.state, attachments_dir=self.place
         )
         return subprocess.Popen(
-            [self.python, *RUN[1:], *arguments],
+            [self.python, "-c", program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment, **variables},
         )
 
     def finish(self, process: subprocess.Popen[bytes]) -> Output:
@@ -88,6 +92,11 @@ def fill(workspace: Workspace, seed: int) -> list[bytes]:
 def check(runs: Runs, stored: dict[str, bytes], contents: list[bytes]) -> None:
     assert sorted(stored.values()) == sorted(contents)
     assert {row["path"] for row in runs.rows.values()} == stored.keys()
+    check_rows(runs, stored)
+
+
+def check_rows(runs: Runs, stored: dict[str, bytes]) -> None:
+    """Each row that a target has is one of a file that is there."""
     for row in runs.rows.values():
         content = stored[row["path"]]
         assert row["status"] == "stored"
@@ -95,52 +104,183 @@ def check(runs: Runs, stored: dict[str, bytes], contents: list[bytes]) -> None:
         assert row["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-# -- A folder ------------------------------------------------------------------------------------
+# -- A folder, and an S3 bucket ------------------------------------------------------------------
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and ".tap-intercom" not in path.parts
-    }
+class Folder:
+    """A folder for files. A run that is killed there kills itself, before it touches a path."""
+
+    killed_program = """
+import itertools, os, signal, sys
+
+folder, numbers = os.environ["KILLED_IN"], itertools.count(1)
+
+def kill(event, values):
+    if event.startswith(("open", "os.")) and any(str(each).startswith(folder) for each in values):
+        if next(numbers) == int(os.environ["KILLED_AT"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
+from tap_intercom.cli import run; run()
+"""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def kill(self, runs: Runs, number: int) -> Output:
+        """Let a run be killed when it touches a path in the folder, so often."""
+        where = {"KILLED_IN": str(self.path), "KILLED_AT": str(number)}
+        return runs.finish(runs.start(self.killed_program, **where))
+
+    def everything(self) -> dict[str, bytes]:
+        return {
+            path.relative_to(self.path).as_posix(): path.read_bytes()
+            for path in self.path.rglob("*")
+            if path.is_file()
+        }
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_run_that_is_killed_anywhere_is_completed(
-    start_sandbox: Start, tmp_path: Path, seed: int
+class Bucket(S3Server):
+    """A bucket for files. A run that is killed there is killed at a moment of a request to S3."""
+
+    def __init__(self, url: str, relay: Relay, chance: random.Random) -> None:
+        super().__init__(url)
+        self._relay = relay
+        self._chance = chance
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, "AWS_ENDPOINT_URL": self._relay.url}
+
+    def kill(self, runs: Runs, number: int) -> Output:
+        moment = self._chance.choice(MOMENTS)
+        self._relay.restart()
+        process = runs.start()
+
+        def at(now: int, what: Moment) -> None:
+            if (now, what) == (number, moment):
+                process.kill()
+                process.wait()
+
+        self._relay.at = at
+        return runs.finish(process)
+
+    def everything(self) -> dict[str, bytes]:
+        return {
+            name.removeprefix("files/"): self.send("GET", name).content for name in self.names()
+        }
+
+
+def files_of(everything: dict[str, bytes]) -> dict[str, bytes]:
+    """The files that a user sees."""
+    return {path: each for path, each in everything.items() if not path.startswith(OWN_FOLDER)}
+
+
+def noted(everything: dict[str, bytes]) -> set[str]:
+    """The keys of the files that are there, and noted as stored."""
+    notes = [
+        json.loads(content)
+        for path, content in everything.items()
+        if path.startswith(f"{OWN_FOLDER}stored/") and content.endswith(b"}")
+    ]
+    return {key_of(each["source"]) for each in notes if each["path"] in everything}
+
+
+def key_of(address: str) -> str:
+    found = re.search("/files/(i/[0-9]+)/", address)
+    assert found
+    return found[1]
+
+
+Place = Folder | Bucket
+
+
+@dataclass
+class Killed:
+    """Runs that are killed, and the place where they store files."""
+
+    runs: Runs
+    place: Place
+    contents: list[bytes]
+
+    def kill(self, store_number: int | None, file_number: int | None) -> Output:
+        """Kill a run when it asks the store, or the server of the files, so often."""
+        if store_number is not None:
+            return self.place.kill(self.runs, store_number)
+        process = self.runs.start()
+        asked = itertools.count(1)
+
+        def kill(sandbox: Sandbox, method: str, path: str, number: int) -> None:
+            if path.startswith("/files/") and next(asked) == file_number:
+                process.kill()
+                process.wait()
+
+        self.runs.tap.sandbox._hooks[:] = [kill]
+        return self.runs.finish(process)
+
+    def check_so_far(self) -> None:
+        """What is visible is whole, and each row has its file."""
+        files = files_of(self.place.everything())
+        assert set(files.values()) <= set(self.contents)
+        check_rows(self.runs, files)
+
+    def complete(self) -> None:
+        """Let a run be; it downloads what is missing, and nothing else."""
+        sandbox = self.runs.tap.sandbox
+        sandbox._hooks.clear()
+        sandbox.clear_requests()
+        there = noted(self.place.everything())
+        self.runs.run()
+        check(self.runs, files_of(self.place.everything()), self.contents)
+        downloaded = [key_of(each.path) for each in sandbox.requests if "/files/" in each.path]
+        assert len(downloaded) == len(set(downloaded))
+        assert not there & set(downloaded)
+
+
+@pytest.fixture
+def relay(url_of_server: str) -> Iterator[Relay]:
+    with Relay(url_of_server) as relay:
+        yield relay
+
+
+# How often a first run asks the store and the server of the files, at least.
+ASKED = {"folder": (110, 15), "s3": (85, 15)}
+FIRST_SEED = int(os.environ.get("TAP_INTERCOM_SEED", 0))
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + 20))
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_run_that_is_killed_at_any_moment_is_completed(
+    request: pytest.FixtureRequest, start_sandbox: Start, tmp_path: Path, kind: str, seed: int
 ) -> None:
     chance = random.Random(seed)
     workspace = Workspace()
     contents = fill(workspace, seed)
-    sandbox = start_sandbox(workspace, latency=0.005)
-    runs = Runs(Tap(sandbox, tmp_path), str(tmp_path / "files"))
-    for _ in range(3):
-        process = runs.start()
-        base, place = len(sandbox.requests), chance.randrange(60)
-        is_file = chance.random() < 0.7
+    runs = Runs(Tap(start_sandbox(workspace), tmp_path), str(tmp_path / "files"))
+    place: Place = Folder(tmp_path / "files")
+    if kind == "s3":
+        url, relay = (request.getfixturevalue(name) for name in ("url_of_server", "relay"))
+        place = use_bucket(runs, Bucket(url, relay, chance))
+    killed = Killed(runs, place, contents)
+    codes = []
+    for _ in range(2):
+        store_number, file_number = (chance.randint(1, asked) for asked in ASKED[kind])
+        is_store = chance.random() < 0.7
+        output = killed.kill(*((store_number, None) if is_store else (None, file_number)))
+        codes.append(output.code)
+        killed.check_so_far()
+    assert codes[0] == -signal.SIGKILL
+    killed.complete()
 
-        def kill(
-            sandbox: Sandbox,
-            method: str,
-            path: str,
-            number: int,
-            process: subprocess.Popen[bytes] = process,
-            base: int = base,
-            place: int = place,
-            is_file: bool = is_file,
-        ) -> None:
-            is_late = len(sandbox.requests) - base >= place
-            if is_late and path.startswith("/files/") >= is_file:
-                process.send_signal(signal.SIGKILL)
 
-        sandbox.before_request(kill)
-        runs.finish(process)
-        # What is visible is whole.
-        assert set(files_in(tmp_path / "files").values()) <= set(contents)
-    sandbox._hooks.clear()
-    runs.run()
-    check(runs, files_in(tmp_path / "files"), contents)
+def use_bucket(runs: Runs, bucket: Bucket) -> Bucket:
+    runs.place = "s3://bucket/files"
+    runs.python = str(environment_bin("remote") / "python")
+    runs.environment.update(bucket.environment)
+    return bucket
+
+
+# -- A random history ----------------------------------------------------------------------------
 
 
 FAULTS: tuple[dict[str, Any], ...] = (
@@ -235,7 +375,7 @@ def test_a_random_history_ends_with_every_file(
         (row["parent_stream"], row["parent_id"], row["position"]): row for row in runs.rows.values()
     }
     assert rows.keys() == truth.keys()
-    stored = files_in(tmp_path / "files")
+    stored = files_of(Folder(tmp_path / "files").everything())
     for key, url in truth.items():
         assert rows[key]["status"] == "stored", rows[key]
         assert stored[rows[key]["path"]] == history.workspace.files.content(url)
@@ -245,62 +385,25 @@ def test_a_random_history_ends_with_every_file(
 # -- S3 ------------------------------------------------------------------------------------------
 
 
-class Bucket(S3Server):
-    """A bucket for files."""
-
-    def files(self) -> dict[str, bytes]:
-        return {
-            name.removeprefix("files/"): self.send("GET", name).content
-            for name in self.names()
-            if ".tap-intercom" not in name
-        }
-
-
 @pytest.fixture
 def on_s3(
-    start_sandbox: Start, tmp_path: Path, url_of_server: str
+    start_sandbox: Start, tmp_path: Path, url_of_server: str, relay: Relay
 ) -> tuple[Runs, Bucket, list[bytes]]:
     workspace = Workspace()
     contents = fill(workspace, 1)
-    bucket = Bucket(url_of_server)
-    runs = Runs(
-        Tap(start_sandbox(workspace), tmp_path),
-        "s3://bucket/files",
-        str(environment_bin("remote") / "python"),
-        bucket.environment,
-    )
-    return runs, bucket, contents
+    runs = Runs(Tap(start_sandbox(workspace), tmp_path), "")
+    return runs, use_bucket(runs, Bucket(url_of_server, relay, random.Random(1))), contents
 
 
 def test_files_are_stored_in_s3(on_s3: tuple[Runs, Bucket, list[bytes]]) -> None:
     runs, bucket, contents = on_s3
     runs.run()
-    check(runs, bucket.files(), contents)
+    check(runs, files_of(bucket.everything()), contents)
     runs.tap.sandbox.clear_requests()
     runs.state = {}
     runs.run()
     assert not [each for each in runs.tap.sandbox.requests if each.path.startswith("/files/")]
-    check(runs, bucket.files(), contents)
-
-
-@pytest.mark.parametrize("place", [3, 8, 12])
-def test_a_killed_run_leaves_nothing_half_in_s3(
-    on_s3: tuple[Runs, Bucket, list[bytes]], place: int
-) -> None:
-    runs, bucket, contents = on_s3
-    process = runs.start()
-    seen: list[str] = []
-
-    def kill(sandbox: Sandbox, method: str, path: str, number: int) -> None:
-        seen.extend([path] if path.startswith("/files/") else [])
-        if len(seen) == place:
-            process.send_signal(signal.SIGKILL)
-
-    runs.tap.sandbox.before_request(kill)
-    assert runs.finish(process).code == -signal.SIGKILL
-    assert set(bucket.files().values()) <= set(contents)
-    runs.run()
-    check(runs, bucket.files(), contents)
+    check(runs, files_of(bucket.everything()), contents)
 
 
 def test_a_bucket_that_does_not_exist_is_known_before_the_first_request(

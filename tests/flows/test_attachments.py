@@ -210,6 +210,7 @@ def test_a_file_that_never_comes_gets_its_status_and_no_file(kept: Kept, name: s
     numbers = {"attachments.download.FILE_SECONDS": 0.5}
     output = kept.run(attachment_max_bytes=1_000, numbers=numbers)
     kept.check()
+    assert "broken" not in output.log  # a name is personal
     assert list(kept.stored.values()) == [b"whole"]
     assert kept.row(name="broken.png")["status"] == status
     assert "attachments: 1 files not stored" in output.log
@@ -248,6 +249,72 @@ def test_a_file_comes_whole_after_a_fault_that_passes(kept: Kept, name: str) -> 
     assert list(kept.stored.values()) == [content]
     assert not output.log_lines("WARNING")[1:], output.log
     kept.check()
+
+
+PAGE = b"<html>Please log in</html>"
+
+
+def login_page(call: Any) -> tuple[int, dict[str, str], bytes]:
+    return 200, {"Content-Type": "text/html"}, PAGE
+
+
+def test_a_web_page_in_place_of_a_file_is_not_stored(kept: Kept) -> None:
+    """A store behind a login answers like this, with 200."""
+    one = kept.add_file(b"one", name="one")
+    kept.add_conversation(kept.add_file(b"two", name="two"), body=image(one))
+    kept.sandbox.faults.add("answer", "/(one|two)", answer=login_page, times=None)
+    output = kept.run(body_format="html")
+    assert [row["status"] for row in kept.rows.values()] == ["gone", "gone"]
+    assert "sent a web page" in kept.row(kind="attachment")["reason"]
+    assert "2 files not stored, since their address is dead" in output.log
+    assert kept.stored == {}
+    kept.sandbox.faults.clear()
+    kept.workspace.update_conversation(kept.row(name="two")["conversation_id"], open=False)
+    kept.run(body_format="html")
+    assert sorted(kept.stored.values()) == [b"one", b"two"]
+    kept.check()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "page", "content_type": "text/html", "filesize": None},
+        {"name": "page.html", "content_type": "application/octet-stream", "filesize": None},
+        {"name": "page.png", "content_type": "image/png"},
+    ],
+)
+def test_a_file_that_is_a_web_page_is_stored(kept: Kept, fields: dict[str, Any]) -> None:
+    """Its size, its type or its name says so."""
+    kept.add_conversation(kept.add_file(PAGE, **fields))
+    kept.sandbox.faults.add("answer", "/page", answer=login_page, times=None)
+    kept.run()
+    assert list(kept.stored.values()) == [PAGE]
+
+
+def test_a_file_that_is_shorter_than_intercom_says_is_read_once_more(kept: Kept) -> None:
+    """A server that sends no length says nothing of what is missing."""
+    kept.add_conversation(kept.add_file(b"whole", name="short.png"))
+    kept.sandbox.faults.add("answer", "short", answer=lambda call: (200, {}, b"who"))
+    output = kept.run()
+    assert list(kept.stored.values()) == [b"whole"]
+    assert "another size" not in output.log
+    kept.check()
+
+
+@pytest.mark.parametrize("size", [1, 9])
+def test_a_file_whose_size_is_wrong_in_intercom_is_stored_once_and_reported(
+    kept: Kept, size: int
+) -> None:
+    key = kept.add_conversation(kept.add_file(b"whole", filesize=size), kept.add_file(b"other"))
+    output = kept.run()
+    text = "1 files stored with another size than Intercom says"
+    assert f"{text}: conversations {key} (attachment 0: 5 bytes, not {size})" in output.log
+    assert sorted(kept.stored.values()) == [b"other", b"whole"]
+    kept.check()
+    kept.sandbox.clear_requests()
+    kept.workspace.update_conversation(key, open=False)
+    kept.run()
+    assert not kept.downloads()
 
 
 def test_an_expired_address_is_read_again(kept: Kept) -> None:
@@ -329,6 +396,20 @@ def test_a_host_that_is_down_ends_attachments_only(kept: Kept) -> None:
     assert sorted(kept.stored.values()) == [b"%d" % number for number in range(6)]
 
 
+def test_images_at_intercom_wait_for_a_host_that_is_down(kept: Kept) -> None:
+    """They are files as attachments are. Those on hosts of other people may be dead for ever."""
+    for number in range(3):
+        kept.add_conversation(body=image(kept.add_file(b"%d" % number)))
+    kept.sandbox.faults.add("status", "^/(files/.*)?$", status=503, times=None)
+    numbers = {"attachments.download.FILE_SECONDS": 0.2}
+    kept.run(code=4, body_format="html", numbers=numbers)
+    assert kept.behind()
+    kept.sandbox.faults.clear()
+    kept.run(body_format="html")
+    kept.check()
+    assert sorted(kept.stored.values()) == [b"0", b"1", b"2"]
+
+
 def test_a_slow_file_delays_neither_requests_nor_rows_of_other_tables(kept: Kept) -> None:
     for number in range(8):
         kept.add_conversation(kept.add_file(b"%d" % number, name=f"{number}.txt"))
@@ -366,6 +447,45 @@ def test_a_signal_ends_a_run_that_waits_for_a_file(kept: Kept) -> None:
 
 
 SLOW = {"attachments.download.FILE_SECONDS": 90.0}
+
+
+def test_a_target_that_is_gone_ends_a_run_that_waits_for_a_file(kept: Kept) -> None:
+    kept.add_conversation(kept.add_file(b"late"), kept.add_file(b"early"))
+    kept.clock.instant += DAY
+    kept.sandbox.faults.add("slow", "^/files/i/1/", seconds=3600)
+    run = kept.runs.start(*CONVERSATIONS, **kept.how({"numbers": SLOW}))
+    read = run.read(lambda output: b'"stream":"conversations","time' in output)
+    run.close_stdout()
+    output = run.wait(read)
+    assert output.code not in (0, -signal.SIGKILL)
+    kept.runs.take(output)
+    assert set(kept.stored.values()) <= {b"late", b"early"}
+    kept.sandbox.faults.clear()
+    kept.run()
+    kept.check()
+    assert sorted(kept.stored.values()) == [b"early", b"late"]
+
+
+def test_two_runs_share_a_folder(kept: Kept, tmp_path: Path, warm_tap: WarmTap) -> None:
+    """Each has every file, and none is downloaded again by a third one."""
+    contents = [os.urandom(200_000) for _ in range(12)]
+    key = ""
+    for content in contents:
+        key = kept.add_conversation(kept.add_file(content), kept.add_file(content[:9]))
+    kept.clock.instant += DAY
+    (tmp_path / "other").mkdir()
+    other = Runs(kept.sandbox, tmp_path / "other", warm_tap, kept.runs.catalog)
+    both = [each.start(*CONVERSATIONS, **kept.how({})) for each in (kept.runs, other)]
+    for runs, run in zip((kept.runs, other), both, strict=True):
+        assert runs.take(run.wait()).code == 0
+    kept.check()
+    assert other.target.records("attachments") == kept.rows
+    assert sorted(kept.stored.values()) == sorted([*contents, *(each[:9] for each in contents)])
+    kept.sandbox.clear_requests()
+    kept.runs.forget()
+    kept.workspace.update_conversation(key, open=False)
+    kept.run()
+    assert not kept.downloads()
 
 
 @pytest.mark.parametrize("requests_before", [2, 7])
@@ -444,6 +564,26 @@ def test_files_are_stored_without_their_names_only_if_the_settings_say_so(kept: 
     assert row["path"] in kept.stored
     assert row["path"].endswith("/0-attachment.png")
     assert (row["name"], row["url"], row["status"]) == (None, None, "stored")
+
+
+def test_another_place_than_before_is_reported_once(kept: Kept) -> None:
+    """The files of the bookmark are in the place before."""
+    kept.add_conversation(kept.add_file(b"one"))
+    assert "no files of earlier runs" not in kept.run().log
+    assert "no files of earlier runs" not in kept.run().log
+    kept.folder = kept.folder.with_name("others")
+    kept.add_conversation(kept.add_file(b"two"))
+    output = kept.run()
+    (line,) = [line for line in output.log_lines("WARNING") if "no files of earlier runs" in line]
+    assert str(kept.folder) in line
+    assert list(kept.stored.values()) == [b"two"]
+    assert "no files of earlier runs" not in kept.run().log
+
+
+def test_a_place_without_any_file_is_no_other_place(kept: Kept) -> None:
+    kept.add_conversation()
+    for _ in range(2):
+        assert "no files of earlier runs" not in kept.run().log
 
 
 def test_a_full_disk_ends_attachments_only(kept: Kept) -> None:
@@ -558,6 +698,49 @@ def test_recordings_of_calls_are_stored(kept: Kept) -> None:
     assert not kept.downloads()
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_recording_that_intercom_cannot_send_does_not_block_the_others(
+    kept: Kept, status: int
+) -> None:
+    bad = [add_call(kept) for _ in range(5)][::2]
+    path = f"/calls/({'|'.join(bad)})/recording"
+    kept.sandbox.faults.add("status", path, status=status, times=None)
+    output = kept.run("calls", "attachments", max_retry_seconds=0.2)
+    kept.check()
+    assert {row["parent_id"] for row in kept.rows.values() if row["status"] == "refused"} == {*bad}
+    assert "3 files not stored, since they could not be downloaded" in output.log
+    assert list(kept.stored.values()) == [b"sound"] * 2
+
+
+@pytest.mark.parametrize("inline_images", [False, True])
+def test_a_conversation_that_intercom_cannot_send_again_blocks_no_other_one(
+    kept: Kept, inline_images: bool
+) -> None:
+    """It came for its parts; then its addresses are dead, or its HTML is wanted."""
+    kept.add_conversation(kept.add_file(b"good"))
+    kept.clock.instant += 60
+    bad = kept.add_conversation(kept.add_file(b"bad", name="bad.png"))
+    kept.sandbox.faults.add("status", "/bad.png", status=404, times=None)
+    path = f"^/conversations/{bad}$"
+    kept.sandbox.faults.add("status", path, status=500, after=1, times=None)
+    output = kept.run(max_retry_seconds=0.2, inline_images=inline_images)
+    assert list(kept.stored.values()) == [b"good"]
+    assert kept.row(name="bad.png")["status"] == "refused"
+    assert (f"inline images of {bad}" in output.log) == inline_images
+    kept.check()
+
+
+def test_recordings_wait_for_an_intercom_that_sends_none(kept: Kept) -> None:
+    for _ in range(4):
+        add_call(kept)
+    kept.sandbox.faults.add("status", "/recording$", status=503, times=None)
+    kept.run("calls", "attachments", code=4, max_retry_seconds=0.2)
+    assert not kept.rows
+    kept.sandbox.faults.clear()
+    kept.run("calls", "attachments")
+    assert list(kept.stored.values()) == [b"sound"] * 4
+
+
 def test_a_recording_that_is_no_more_is_gone(kept: Kept) -> None:
     add_call(kept)
     kept.workspace.recordings.clear()
@@ -602,6 +785,17 @@ def test_an_image_that_may_not_be_asked_for_is_refused(kept: Kept, url: str) -> 
     kept.run(body_format="html")
     assert kept.row(kind="inline_image")["status"] == "refused"
     kept.check()
+
+
+@pytest.mark.parametrize("location", ["http://[", "https://a\xff.example/"])
+def test_a_redirect_to_anything_harms_one_file_only(kept: Kept, location: str) -> None:
+    """Anybody who writes to a workspace can link an image whose host answers like this."""
+    bad = kept.add_file(b"bad", name="bad.png")
+    kept.add_conversation(kept.add_file(b"good"), body=image(bad))
+    kept.sandbox.faults.add("status", "bad", status=302, headers={"Location": location}, times=None)
+    kept.run(body_format="html")
+    assert kept.row(name="bad.png")["status"] == "refused"
+    assert list(kept.stored.values()) == [b"good"]
 
 
 def test_a_dead_address_of_each_kind_is_read_again(kept: Kept) -> None:

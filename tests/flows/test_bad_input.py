@@ -17,6 +17,7 @@ from truth import STREAMS
 from warm_tap import SHORT_WAITS, WarmTap
 
 from intercom_sandbox import Sandbox, Workspace, generate
+from intercom_sandbox.__main__ import main
 
 TOKEN = "dG9rOnRoaXMtaXMtc2VjcmV0OjE6MA=="
 DEBUG = {"LOGLEVEL": "DEBUG"}
@@ -154,10 +155,43 @@ def test_an_empty_path_is_refused(tap: Tap, flag: str) -> None:
     assert output.messages == []
 
 
-def test_a_port_that_cannot_be_is_refused() -> None:
-    output = run_tap("sandbox", "--port", "99999")
+NUMBERS_OF_THE_SANDBOX = ["port", "contacts", "companies", "conversations", "parts", "tickets"]
+NUMBERS_OF_THE_SANDBOX += ["days", "latency", "rate-limit"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400", "-1", "text", ""])
+@pytest.mark.parametrize("name", NUMBERS_OF_THE_SANDBOX)
+def test_a_number_that_a_sandbox_cannot_have_is_refused(name: str, value: str) -> None:
+    output = run_tap("sandbox", f"--{name}={value}")
     assert output.code == 2
-    assert output.last_log_line == "tap-intercom sandbox: bind(): port must be 0-65535."
+    assert f"argument --{name}: {value!r} is not a " in output.last_log_line
+
+
+@pytest.mark.parametrize(("name", "value"), [("port", "99999"), ("days", "1e10")])
+def test_a_number_that_is_too_large_for_a_sandbox_is_refused(name: str, value: str) -> None:
+    output = run_tap("sandbox", f"--{name}={value}")
+    assert output.code == 2
+    assert f"argument --{name}: {value!r} is not a " in output.last_log_line
+
+
+@pytest.mark.parametrize("name", NUMBERS_OF_THE_SANDBOX[1:-2])
+def test_a_sandbox_may_have_none_of_something(name: str) -> None:
+    sizes: dict[str, Any] = {name: 0}
+    assert generate(**sizes).truth("admins")
+
+
+def test_a_list_of_records_has_no_negative_length(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["list", "contacts", "--count=-1"])
+    assert "argument --count: '-1' is not a whole number of 0 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400", "-1", "text", ""])
+@pytest.mark.parametrize("command", [["check", "--deep"], ["run"]])
+def test_a_wait_that_cannot_be_is_refused(command: list[str], value: str) -> None:
+    output = run_tap(*command, f"--wait={value}")
+    assert output.code == 2
+    assert f"argument --wait: invalid seconds value: {value!r}" in output.last_log_line
 
 
 def test_a_config_is_needed() -> None:

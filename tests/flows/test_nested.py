@@ -464,3 +464,96 @@ def test_interrupted_first_run_of_a_list_with_children_repeats_little(begin: Beg
     assert len(first.ids("article_versions")) > 500
     assert len(repeated) <= 250
     assert second.records("articles") == []
+
+
+# -- Tables of what is inside an entry -----------------------------------------------------------
+
+# The requests whose answers have the parts, and for each table made of parts what a run selects.
+COUNTED: dict[str, tuple[list[tuple[str, str]], Callable[[Record], object]]] = {
+    "conversations": (
+        [("^/conversations/911$", "")],
+        lambda each: each["conversation_parts"].update(total_count=9),
+    ),
+    "tickets": (
+        [("^/tickets/search$", "tickets"), ("^/tickets/77$", "")],
+        lambda each: each["ticket_parts"].update(total_count=9),
+    ),
+    "side conversations": (
+        [("/side_conversations$", "side_conversations")],
+        lambda each: each.update(total_count=9),
+    ),
+}
+MADE_OF_PARTS = [
+    ("conversations", "conversation_parts", ["conversation_parts"]),
+    ("conversations", "conversation_part_attachment", ["conversation_part_attachment"]),
+    ("conversations", "attachments", ["attachments"]),
+    ("conversations", "attachments", ["conversations", "conversation_parts", "attachments"]),
+    ("tickets", "ticket_parts", ["ticket_parts"]),
+    ("tickets", "ticket_part_attachment", ["ticket_part_attachment"]),
+    ("tickets", "attachments_of_tickets", ["ticket_contact", "attachments"]),
+    ("side conversations", "side_conversation_parts", ["side_conversation_parts"]),
+    (
+        "side conversations",
+        "attachments_of_side_conversations",
+        ["side_conversations", "attachments"],
+    ),
+]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("where", "stream", "selected"), MADE_OF_PARTS)
+def test_each_table_made_of_parts_reports_missing_ones(
+    begin: Begin, tmp_path: Path, where: str, stream: str, selected: list[str], strict: bool
+) -> None:
+    """A file of a part that does not come is lost too, whichever tables are selected."""
+    runs = begin(one_of_each(), strict=strict, attachments_dir=str(tmp_path / "files"))
+    paths, edit = COUNTED[where]
+    for path, name in paths:
+        change(runs, path, name, edit)
+    output = runs.run(*selected)
+    assert output.code == (5 if strict else 0), output.log
+    if strict:
+        assert f"{stream}: entries of " in output.last_log_line
+        assert stream not in runs.bookmarks
+    else:
+        (line,) = [each for each in warnings(output, stream) if "did not come" in each]
+        assert "(8 of 9 missing)" in line
+
+
+@pytest.mark.parametrize(
+    ("stream", "selected"),
+    [
+        ("ticket_part_attachment", ["ticket_part_attachment"]),
+        ("attachments", ["ticket_contact", "attachments"]),
+    ],
+)
+def test_files_of_ticket_parts_that_search_leaves_out_are_read_from_the_ticket(
+    begin: Begin, tmp_path: Path, stream: str, selected: list[str]
+) -> None:
+    workspace = one_of_each()
+    for at in range(4):
+        workspace.add_ticket_part("77", attachments=[workspace.add_file(name=f"{at}.png")])
+    runs = begin(workspace, strict=True, attachments_dir=str(tmp_path / "files"))
+    change(runs, "^/tickets/search$", "tickets", cut("ticket_parts", "ticket_parts", 2))
+    output = runs.run(*selected)
+    assert {each["name"] for each in output.records(stream)} == {f"{at}.png" for at in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("stream", "selected"),
+    [
+        ("conversation_part_attachment", ["conversation_part_attachment"]),
+        ("attachments", ["attachments"]),
+    ],
+)
+def test_files_of_parts_beyond_500_are_reported_and_never_failed(
+    begin: Begin, tmp_path: Path, stream: str, selected: list[str]
+) -> None:
+    workspace = one_of_each()
+    for _ in range(510):
+        workspace.add_part("911", body="More")
+    runs = begin(workspace, strict=True, attachments_dir=str(tmp_path / "files"))
+    output = runs.run(*selected)
+    assert output.code == 0, output.log
+    (line,) = [each for each in warnings(output, stream) if "beyond" in each]
+    assert "beyond the 500 that the API returns: 911 (11 of 511 missing)" in line

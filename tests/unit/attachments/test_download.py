@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import socket
 import ssl
@@ -247,6 +248,10 @@ REFUSED: dict[str, Expected] = {
     "circle": ({"/": (302, {"Location": "/"}, b"")}, RefusedError, "5 redirects"),
     "private": ({"/": (302, {"Location": "https://10.1.1.1/"}, b"")}, RefusedError, "not a public"),
     "http": ({"/": (302, {"Location": "http://8.8.8.8/"}, b"")}, RefusedError, "not https"),
+    "no URL": ({"/": (302, {"Location": "http://["}, b"")}, RefusedError, "not a URL"),
+    "no host": ({"/": (302, {"Location": "https://a\xffb["}, b"")}, RefusedError, "not a URL"),
+    "brotli": ({"/": (200, {"Content-Encoding": "br"}, CONTENT)}, RefusedError, "sent it as br"),
+    "digits": ({"/": (200, {"Content-Length": "9" * 5_000}, CONTENT)}, RefusedError, "not valid"),
 }
 
 
@@ -256,6 +261,13 @@ def test_a_download_within_its_limits(name: str) -> None:
     with serving(answers) as server, pytest.raises(error, match=text) as caught:
         fetch(f"http://127.0.0.1:{server.server_address[1]}/", attachment_max_bytes=100)
     assert "signature" not in str(caught.value)
+
+
+def test_a_file_that_the_server_packs_all_the_same_is_unpacked() -> None:
+    packed = gzip.compress(CONTENT)
+    with serving({"/": (200, {"Content-Encoding": "gzip"}, packed)}) as server:
+        found, got = fetch(f"http://127.0.0.1:{server.server_address[1]}/")
+    assert (found.size, got) == (len(CONTENT), CONTENT)
 
 
 @pytest.mark.parametrize("size", [0, 99, 100])
@@ -295,6 +307,26 @@ def test_an_address_is_used_only_for_what_it_was_checked_for(names: None) -> Non
         assert downloader._address(place, True) == "127.0.0.1"
         with pytest.raises(RefusedError, match="not a public address"):
             downloader._address(place, False)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_intercoms"),
+    [
+        ("https://downloads.intercomcdn.com/i/o/1/a.png", True),
+        ("https://uploads.au.intercomcdn.com/a.png", True),
+        ("https://downloads.intercomcdn.eu/a.png", True),
+        ("https://uploads.intercomusercontent.com/a.png", True),
+        ("https://intercom-attachments-7.com/a.png", True),
+        ("https://intercom-attachments.eu/a.png", True),
+        ("http://127.0.0.1/files/a.png", True),
+        ("https://intercom.example/a.png", False),
+        ("https://evil-intercomcdn.com/a.png", False),
+        ("https://intercomcdn.com.example/a.png", False),
+    ],
+)
+def test_which_hosts_are_intercoms(url: str, is_intercoms: bool) -> None:
+    downloader = Downloader(Settings(access_token="secret", base_url="http://127.0.0.1"), 2)
+    assert downloader.is_intercoms(root_of(url)) == is_intercoms
 
 
 def test_whether_a_host_answers(monkeypatch: pytest.MonkeyPatch) -> None:

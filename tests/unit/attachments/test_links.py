@@ -74,6 +74,8 @@ def test_the_files_of_a_ticket_are_those_of_its_attributes_and_its_parts() -> No
             "Screenshots": [file("a.png")],
             "Logs": [file("a.png")],
             "Colours": ["red"],
+            "One": file("one.png"),
+            "Two": {"name": "no file"},
             "_default_title_": "<img src='https://i.example/no.png'>",
             "_default_description_": "<img src='https://i.example/d.png'>",
         },
@@ -87,11 +89,12 @@ def test_the_files_of_a_ticket_are_those_of_its_attributes_and_its_parts() -> No
     assert [(each.parent_stream, each.kind, each.place) for each in found] == [
         ("tickets", ATTACHMENT, "Screenshots"),
         ("tickets", ATTACHMENT, "Logs"),
+        ("tickets", ATTACHMENT, "One"),
         ("tickets", INLINE_IMAGE, ""),
         ("ticket_parts", ATTACHMENT, ""),
         ("ticket_parts", INLINE_IMAGE, ""),
     ]
-    assert len({each.id for each in found}) == 5
+    assert len({each.id for each in found}) == 6
     assert {(each.conversation_id, each.ticket_id) for each in found} == {(None, "9")}
 
 
@@ -128,6 +131,13 @@ def test_odd_records_hold_no_files(odd: dict[str, Any]) -> None:
     assert not list(links_of_ticket(odd | {"ticket_attributes": [], "ticket_parts": None}))
 
 
+@pytest.mark.parametrize("key", ["data", "attachments"])
+def test_files_may_be_in_an_object(key: str) -> None:
+    part = {"id": "51", "attachments": {"type": "list", key: [None, file("b.png")]}}
+    found = list(links_of_conversation({"id": 5, "conversation_parts": [part]}, None))
+    assert [(each.name, each.position) for each in found] == [("b.png", 1)]
+
+
 def test_a_file_without_an_address_is_still_a_file() -> None:
     (found,) = links_of_conversation({"id": "1", "source": {"attachments": [file(url=None)]}}, None)
     assert found.url == found.source == ""
@@ -158,8 +168,14 @@ def test_only_images_of_the_web_are_found_and_each_once() -> None:
         '<p><img src="https://i.example/1.png?a=1&amp;b=2" width="20" height="auto">'
         "<img src=data:image/png;base64,AAAA><img src='cid:1'><img><img src>"
         '<img src="https://i.example/1.png?a=1&amp;b=2"><img src=" http://i.example/2 ">'
+        '<img src="//i.example/5.png"><img src="HTTPS://i.example/6.png"><img src="/7.png">'
         '<a href="https://i.example/3.png">3</a><!-- <img src="https://i.example/4.png"> -->'
     )
     found = images_in(html)
-    assert [each.url for each in found] == ["https://i.example/1.png?a=1&b=2", "http://i.example/2"]
+    assert [each.url for each in found] == [
+        "https://i.example/1.png?a=1&b=2",
+        "http://i.example/2",
+        "https://i.example/5.png",
+        "HTTPS://i.example/6.png",
+    ]
     assert (found[0].width, found[0].height) == (20, None)

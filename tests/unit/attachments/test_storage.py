@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import stat
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +24,7 @@ from tap_intercom.attachments.storage import (
     OLD_SECONDS,
     Note,
     RemoteStorage,
+    Spool,
     Storage,
     StoreError,
     open_storage,
@@ -66,6 +73,17 @@ def test_a_file_is_stored_and_noted(place: str, files: Callable[[], dict[str, by
     assert stored.path == PATH
 
 
+def test_a_place_is_new_once(place: str, files: Callable[[], dict[str, bytes]]) -> None:
+    assert [open_storage(place).begin() for _ in range(2)] == [True, False]
+    assert files() == {}
+
+
+def test_a_place_with_notes_of_an_earlier_version_is_not_new(place: str) -> None:
+    storage = open_storage(place)
+    put(storage, b"content")
+    assert not open_storage(place).begin()
+
+
 def test_nothing_is_visible_before_the_whole_file_came(
     place: str, files: Callable[[], dict[str, bytes]]
 ) -> None:
@@ -107,6 +125,33 @@ def test_a_changed_file_keeps_both_contents(
     stored = put(storage, b"new")
     assert files() == {PATH: b"old", stored.path: b"new"}
     assert storage.note("ab1") == stored
+
+
+@pytest.mark.parametrize("content", [b"new", b"newer"])
+def test_a_file_that_is_stored_twice_at_once_keeps_both_contents(
+    place: str, files: Callable[[], dict[str, bytes]], content: bytes
+) -> None:
+    """As a record that changes while it is read twice: the second one must not lose its file."""
+    storage = open_storage(place)
+    second_is_put = threading.Event()
+    if isinstance(storage, RemoteStorage):
+        put_file, calls = storage._files.put_file, itertools.count()
+
+        def slow_at_first(local: str, path: str) -> None:
+            is_first = next(calls) == 0
+            if is_first:
+                second_is_put.wait(0.3)
+            put_file(local, path)
+            second_is_put.set()
+
+        storage._files.put_file = slow_at_first
+    with ThreadPoolExecutor(2) as pool:
+        old, new = pool.map(lambda each: put(storage, each), [b"old", content])
+    if isinstance(storage, RemoteStorage):
+        del storage._files.put_file
+    stored = files()
+    assert hashlib.sha256(stored[old.path]).hexdigest() == old.sha256
+    assert hashlib.sha256(stored[new.path]).hexdigest() == new.sha256
 
 
 def test_a_note_without_its_file_counts_for_nothing(place: str) -> None:
@@ -242,6 +287,37 @@ def test_a_system_that_cannot_sync_folders_is_not_a_failure(
 
     monkeypatch.setattr(os, "fsync", fsync)
     storage.settle()
+
+
+@pytest.fixture
+def old_spools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Two files that wait for a store: one of a process that was killed, and one of this one."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = (
+        "import os, tempfile\n"
+        "from tap_intercom.attachments.storage import Spool\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "spool = Spool()\n"
+        "spool.write(b'personal')\n"
+        "print(spool.path, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    with Spool() as mine:
+        paths = [killed.stdout.strip(), mine.path]
+        for path in paths:
+            os.utime(path, (1, 1))
+        yield paths
+
+
+def test_what_waited_for_a_store_in_a_killed_run_is_removed_by_the_next(
+    old_spools: list[str],
+) -> None:
+    left, in_use = old_spools
+    assert Path(left).read_bytes() == b"personal"
+    open_storage(f"memory://{uuid4().hex}")
+    assert not Path(left).exists()
+    assert Path(in_use).exists()
 
 
 def test_what_waits_for_a_store_is_nobody_elses_to_read() -> None:

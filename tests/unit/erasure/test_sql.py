@@ -60,7 +60,7 @@ def test_a_parser_of_the_database_reads_the_script(dialect: str, keeps_talks: bo
     # And begin and commit.
     assert len(statements) == len(steps) + 2
     kinds = {type(each).__name__ for each in statements}
-    assert kinds == {"Transaction", "Commit", "Create", "Select", "Delete", "Update"}
+    assert kinds == {"Transaction", "Commit", "Create", "Union", "Delete", "Update"}
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,15 @@ def test_each_step_becomes_a_statement() -> None:
         )
     ]
     select = 'select "id" as id from "intercom"."calls"\nwhere "id" is not null and "id" in (\'7\')'
+    files = 'from "intercom"."attachments"\nwhere "path" is not null and "id" in (\'7\')'
     create = "create temporary table tap_intercom_{} on commit drop as\n"
     assert found == [
         f"{create.format('calls')}{select}\nunion\n{select}",
         f"{create.format('own')}select id from tap_intercom_calls "
         "where id not in (select id from tap_intercom_shared)",
-        'select "path" from "intercom"."attachments"\nwhere "path" is not null and "id" in (\'7\')',
+        f"select regexp_replace(\"path\", '/[^/]*$', '') {files}\nunion\n"
+        "select '.tap-intercom/stored/' || substr(\"id\", 1, 2) || '/' || \"id\" || '.json' "
+        f"{files}",
         'delete from "intercom"."calls"\nwhere "id" in (\'7\')',
         'update "intercom"."calls"\nset "phone" = null, "a" = null\nwhere "id" in (\'7\')',
     ]
