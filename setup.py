@@ -17,6 +17,8 @@ REQUIREMENTS = [
     "requests>=2.32.2,<3",
     "singer-python>=6.0.1,<7",
     "tqdm>=4.66.3,<5",
+    # Older ones unpack 1 MB of an answer to 1 GB at once.
+    "urllib3>=2.6.0,<3",
 ]
 SANDBOX_REQUIREMENTS = [
     "aiohttp>=3.10.11,<4",

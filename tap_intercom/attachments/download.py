@@ -202,8 +202,6 @@ class Downloader:
             "retries": False,
             "timeout": timeout,
             "preload_content": False,
-            # Not what every version does by itself.
-            "enforce_content_length": True,
             "headers": {**self._headers, "Host": _host_header(place)},
         }
         key: tuple[str, ...]

@@ -25,7 +25,7 @@ from tap_intercom.attachments.download import (
     root_of,
 )
 from tap_intercom.attachments.links import ATTACHMENT, INLINE_IMAGE, Link
-from tap_intercom.attachments.names import stored_path
+from tap_intercom.attachments.names import stored_path, with_hash
 from tap_intercom.attachments.storage import Note, Spool, Storage, open_storage
 from tap_intercom.errors import ConfigError, UnavailableError
 from tap_intercom.records.privacy import Rules
@@ -175,6 +175,7 @@ class Keeper:
             note is not None
             and note.source == link.source
             and link.size in (None, note.size, note.announced)
+            and self._may_show(link, note)
         ):
             return Kept(link, STORED, note)
         if link.size is not None and link.size > self._max_bytes:
@@ -202,6 +203,11 @@ class Keeper:
                 link.size,
             )
             return Kept(link, STORED, self._storage.store(link.id, spool, note))
+
+    def _may_show(self, link: Link, note: Note) -> bool:
+        """Whether the path of a stored file has no name that the settings keep back now."""
+        path = stored_path(link, note.content_type, is_named=False)
+        return self._is_named or note.path in (path, with_hash(path, note.sha256))
 
     def _fetch(self, link: Link, address: str | None, spool: Spool) -> Downloaded:
         if address is None:

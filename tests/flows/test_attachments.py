@@ -566,6 +566,23 @@ def test_files_are_stored_without_their_names_only_if_the_settings_say_so(kept: 
     assert (row["name"], row["url"], row["status"]) == (None, None, "stored")
 
 
+def test_a_file_that_was_stored_by_its_name_gets_another_path_once_names_are_personal(
+    kept: Kept,
+) -> None:
+    """The path in its row would be the name that the settings drop."""
+    key = kept.add_conversation(kept.add_file(b"x", name="Ada Lovelace.png"))
+    kept.run()
+    assert "Ada Lovelace" in next(iter(kept.rows.values()))["path"]
+    for _ in range(2):
+        kept.sandbox.clear_requests()
+        kept.workspace.update_conversation(key, open=False)
+        output = kept.run(personal_data="drop", keep_fields={"attachments": ["path"]})
+        assert b"Ada Lovelace" not in output.stdout
+        (row,) = kept.rows.values()
+        assert kept.stored[row["path"]] == b"x"
+    assert not kept.downloads()
+
+
 def test_another_place_than_before_is_reported_once(kept: Kept) -> None:
     """The files of the bookmark are in the place before."""
     kept.add_conversation(kept.add_file(b"one"))

@@ -8,6 +8,8 @@ import os
 import socket
 import ssl
 import threading
+import tracemalloc
+import zlib
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,8 +220,10 @@ def test_a_proxy_that_refuses_is_told_without_its_password(
 
     with RawServer(serve) as proxy, Spool(tmp_path) as spool:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@127.0.0.1:{proxy.port}")
+        # One attempt, since it first looks for the name, which may take longer than all may here.
+        monkeypatch.setattr(download_module, "FILE_SECONDS", 60.0)
         with pytest.raises(UnansweredError, match="the proxy does not answer") as caught:
-            Downloader(Settings(), 4).fetch("https://files.example/file", spool)
+            Downloader(Settings(), 4).fetch("https://files.example/file", spool, is_patient=False)
     assert PASSWORD not in str(caught.value)
 
 
@@ -268,6 +272,22 @@ def test_a_file_that_the_server_packs_all_the_same_is_unpacked() -> None:
     with serving({"/": (200, {"Content-Encoding": "gzip"}, packed)}) as server:
         found, got = fetch(f"http://127.0.0.1:{server.server_address[1]}/")
     assert (found.size, got) == (len(CONTENT), CONTENT)
+
+
+def test_a_small_body_that_unpacks_to_a_gigabyte_does_not_fill_the_memory() -> None:
+    """Anybody who writes to a workspace chooses who sends an image, and how it is packed."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    packed = b"".join(packer.compress(bytes(1_048_576)) for _ in range(256)) + packer.flush()
+    with serving({"/": (200, {"Content-Encoding": "gzip"}, packed)}) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        tracemalloc.start()
+        try:
+            with pytest.raises(TooLargeError):
+                fetch(url, attachment_max_bytes=10_000_000)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 30_000_000
 
 
 @pytest.mark.parametrize("size", [0, 99, 100])
