@@ -106,7 +106,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download_module, "FILE_SECONDS", 0.5)
+    monkeypatch.setattr(download_module, "FILE_SECONDS", 2.0)
     monkeypatch.setattr(download_module, "FIRST_WAIT_SECONDS", 0.01)
 
 
