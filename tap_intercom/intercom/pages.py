@@ -41,6 +41,8 @@ class Step(NamedTuple):
     content: a hash of the records; None on the only page.
     size: number of records.
     is_another: whether the page says that it is not the requested one.
+    total_count: how many records Intercom counts, if the answer says nothing about pages although
+        it should; otherwise None, since the count may include records that cannot be had (API-J4).
     """
 
     following: Position | None = None
@@ -48,6 +50,7 @@ class Step(NamedTuple):
     content: int | None = None
     size: int = 0
     is_another: bool = False
+    total_count: int | None = None
 
 
 def total_count(body: Mapping[str, Any]) -> int | None:
@@ -156,6 +159,7 @@ def pages_in_turn(
     positions: set[tuple[str, str]] = set()
     repeats = Repeats()
     count = 0
+    size = 0
     least_pages = inf
     while True:
         try:
@@ -168,6 +172,7 @@ def pages_in_turn(
         # Before the caller gets the answer and may change its records.
         step = step_of(answer, position)
         count += 1
+        size += step.size
         is_repeated = repeats.note(step.content, step.size)
         if is_repeated and step.is_another and step.size:
             raise ContractError("Intercom sent the same page for another page number")
@@ -179,6 +184,11 @@ def pages_in_turn(
             if count < least_pages < inf:
                 raise BrokenOffError(
                     f"Intercom counts {least_pages:.0f} pages, but page {count} names no next page"
+                )
+            if least_pages == inf and step.total_count is not None and size < step.total_count:
+                raise BrokenOffError(
+                    f"Intercom counts {step.total_count} records, but page {count} names no next "
+                    "page"
                 )
             return
         position = step.following
@@ -194,10 +204,12 @@ class Paging:
 
     has_guessed_size: whether Intercom may refuse the page size, since the maximum is not known
         (API-D2).
+    has_pages: whether Intercom documents pages, so an answer without a word on them is broken.
     is_numbered: whether pages can be requested by number.
     """
 
     has_guessed_size = False
+    has_pages: ClassVar[bool] = False
     is_numbered: ClassVar[bool] = True
 
     @property
@@ -220,15 +232,22 @@ class Paging:
         """
         following = self._following(body, position)
         total = total_pages(body)
-        if following is None and position is None:
-            return Step(None, total)
         records = next((value for value in body.values() if isinstance(value, list)), [])
+        says_nothing = self.has_pages and total is None and body.get("has_more") is not False
+        step = Step(
+            following,
+            total,
+            size=len(records),
+            total_count=total_count(body) if says_nothing else None,
+        )
+        if following is None and position is None:
+            return step
         is_another = (
             position is not None
             and position.parameter == "page"
             and position.value != str(pages_of(body).get("page"))
         )
-        return Step(following, total, content_of(records), len(records), is_another)
+        return step._replace(content=content_of(records), is_another=is_another)
 
     def _following(self, body: Mapping[str, Any], position: Position | None) -> Position | None:
         page = 1 if position is None else position.page
@@ -261,6 +280,7 @@ class Sized(Paging):
 
     size: int
     has_guessed_size: bool = False
+    has_pages: ClassVar[bool] = True
 
     @property
     def smallest(self) -> Mapping[str, Any]:

@@ -380,7 +380,8 @@ def test_what_the_list_leaves_out_is_not_reported_and_stays_known(
     def without(answer: Any) -> tuple[int, dict[str, str], bytes]:
         table = getattr(runs.workspace, stream)
         others = [json.loads(text) for key, text in table.texts.items() if key != record_id]
-        page = {"type": "list", "data": others, "total_count": 6, "scroll_param": "x", "pages": {}}
+        page = {"type": "list", "data": others, "total_count": 6, "scroll_param": "x"}
+        page["pages"] = {"type": "pages", "page": 1, "total_pages": 1}
         return 200, {}, json.dumps(page).encode()
 
     runs.sandbox.faults.add("answer", path, answer=without)

@@ -81,9 +81,9 @@ def test_a_page_with_fewer_records_than_are_counted_is_reported(
     workspace, ids = recent_workspace("add_conversation")
     tap = start_tap_on(workspace)
     catalog = tap.discover()
-    body = json.dumps(
-        {"conversations": tap.sandbox.truth("conversations"), "total_count": RECORDS + 1}
-    )
+    records = tap.sandbox.truth("conversations")
+    pages = {"type": "pages", "page": 1, "total_pages": 1}
+    body = json.dumps({"conversations": records, "total_count": RECORDS + 1, "pages": pages})
     tap.sandbox.faults.add(
         "answer",
         path="/conversations/search",

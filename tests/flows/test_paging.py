@@ -171,6 +171,18 @@ def test_pages_that_are_counted_and_not_named_fail_where_records_still_come(runs
     assert_fails(run, run.run("contacts"), "contacts", "counts 3 pages")
 
 
+@pytest.mark.parametrize("pages", [None, {}, {"type": "pages", "page": 1}], ids=str)
+@pytest.mark.parametrize(
+    "name",
+    ["conversations", "contacts", "tickets", "articles", "calls", "contact_notes"],
+)
+def test_records_that_are_counted_and_have_no_page_fail(runs: Begin, name: str, pages: Any) -> None:
+    """Without any word on pages, the count alone shows that the list goes on."""
+    run = runs()
+    answer_with(run, TABLES[name], lambda body: body | {"pages": pages})
+    assert_fails(run, run.run(name), name, "records, but page 1 names no next page")
+
+
 @pytest.mark.parametrize("kind", [str, float], ids=["text", "float"])
 @pytest.mark.parametrize("name", ["articles", "calls", "contact_notes", "conversations"])
 def test_numbers_of_pages_and_records_may_be_text_or_floats(
