@@ -29,7 +29,7 @@ from tap_intercom.reading.children import PageReader, RenderedPage
 from tap_intercom.reading.seen import Seen
 from tap_intercom.reading.stream import Probe, Stream, times_of_change
 from tap_intercom.reading.stream_run import Batch, StreamRun
-from tap_intercom.reading.tally import PAGE_SIZE, PassCheck, TailPass
+from tap_intercom.reading.tally import PAGE_SIZE, PartCounts, PassCheck, TailPass
 from tap_intercom.reading.unreadable import (
     CODES_OF_A_WRONG_QUERY,
     Narrowing,
@@ -122,30 +122,34 @@ class SearchStream(Stream):
                 yield from self._read_closed(run, span, Seen())
 
     def _read_closed(
-        self, run: StreamRun, span: Span, seen: Seen, is_part: bool = False
+        self, run: StreamRun, span: Span, seen: Seen, counts: PartCounts | None = None
     ) -> Iterator[Batch]:
         """Read a window until one pass over it is complete.
 
         After an incomplete pass, the window is split, so less can change during a read. A window
         that cannot be split is read again; two passes with the same records are accepted.
+
+        counts: those of the window that this one is a part of; None if it is a whole one.
         """
         window = span.window
         assert window.end is not None
         previous: PassCheck | None = None
         for _ in range(MAX_PASSES):
             tally = PassCheck()
-            parts_of = partial(self._parts, span, is_part) if previous is None else None
+            parts_of = partial(self._parts_by_count, span, counts) if previous is None else None
             for page in self._pages(run, span, tally, seen, parts_of):
                 if previous is None and tally.pages == 1:
-                    yield Batch(expected=0 if is_part else tally.total)
+                    yield Batch(expected=tally.total if counts is None else 0)
                 if page.parts:
-                    yield from self._read_parts(run, span, page.parts, seen)
+                    its_counts = PartCounts(tally.total, counts)
+                    yield from self._read_parts(run, span, page.parts, seen, its_counts)
                     return
                 yield from self._emit(run, span, page)
                 if self.searches_by_day and tally.is_steady:
                     yield _complete(span, min(max(tally.newest, window.start), window.end))
             if tally.unreadable is not None:
-                if (yield from self._read_around(run, span, tally, seen)):
+                its_counts = PartCounts(tally.total, counts)
+                if (yield from self._read_around(run, span, tally, seen, its_counts)):
                     break
                 continue
             if tally.has_all:
@@ -154,7 +158,8 @@ class SearchStream(Stream):
             if tally.pages > 1 and (tally.is_counted or previous is not None):
                 parts = split(window, min(tally.pages, MAX_PARTS), self._unit)
                 if len(parts) > 1:
-                    yield from self._read_parts(run, span, parts, seen)
+                    its_counts = PartCounts(tally.total, counts)
+                    yield from self._read_parts(run, span, parts, seen, its_counts)
                     return
             if tally.shows_the_same(previous):
                 self._report_shortfall(run, window, tally)
@@ -169,11 +174,16 @@ class SearchStream(Stream):
         yield _complete(span, window.end)
 
     def _read_parts(
-        self, run: StreamRun, span: Span, parts: Sequence[Window], seen: Seen
+        self,
+        run: StreamRun,
+        span: Span,
+        parts: Sequence[Window],
+        seen: Seen,
+        counts: PartCounts,
     ) -> Iterator[Batch]:
         # Create these one at a time: each keeps the versions that it saw until its part is read.
         reads = (
-            partial(self._read_closed, run, Span(part, span.streams), seen.fork(), True)
+            partial(self._read_closed, run, Span(part, span.streams), seen.fork(), counts)
             for part in parts
         )
         width = (
@@ -223,7 +233,7 @@ class SearchStream(Stream):
         yield _complete(span, reached)
 
     def _read_around(
-        self, run: StreamRun, span: Span, tally: PassCheck, seen: Seen
+        self, run: StreamRun, span: Span, tally: PassCheck, seen: Seen, counts: PartCounts
     ) -> Generator[Batch, None, bool]:
         """Read the rest of a closed window in which Intercom cannot send a record.
 
@@ -239,7 +249,7 @@ class SearchStream(Stream):
         if missing is None or missing > 1:
             parts = cut(span.window, _edges_around(span.window, low, high, self._unit))
             if len(parts) > 1:
-                yield from self._read_parts(run, span, parts, seen)
+                yield from self._read_parts(run, span, parts, seen, counts)
                 return True
             if missing is not None and missing > MAX_UNREADABLE_AT_ONCE:
                 raise other.unreadable
@@ -454,6 +464,14 @@ class SearchStream(Stream):
     def _page_size(self, run: StreamRun) -> int:
         largest = run.page_sizes.get(self.name, PAGE_SIZE)
         return min(run.settings.page_size or PAGE_SIZE, largest)
+
+    def _parts_by_count(self, span: Span, counts: PartCounts | None, total: int) -> list[Window]:
+        """Return the parts of a window in which Intercom counts `total` records."""
+        if counts is not None:
+            counts.add(total)
+            if counts.are_too_many:
+                return [span.window]
+        return self._parts(span, counts is not None, total)
 
     def _parts(self, span: Span, is_part: bool, total: int) -> list[Window]:
         """Return the parts of a window of `total` records, to be read concurrently."""

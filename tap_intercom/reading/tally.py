@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -167,6 +168,31 @@ class PassCheck:
             and self.total == other.total
             and self.ids == other.ids
         )
+
+
+class PartCounts:
+    """What Intercom counts in the parts of a window, added up; safe to use from many threads.
+
+    Records only leave a closed window, so its parts hold no more records than the window did. If
+    they seem to, the count ignores the filter, and cutting by it would end at single seconds.
+
+    total: what Intercom counted in the window.
+    around: the counts of which the window was a part itself.
+    """
+
+    def __init__(self, total: int, around: PartCounts | None) -> None:
+        self._lock = threading.Lock()
+        self._left = total + total // 2  # so that a few late records change nothing
+        self._around = around
+
+    def add(self, total: int) -> None:
+        with self._lock:
+            self._left -= total
+
+    @property
+    def are_too_many(self) -> bool:
+        around = self._around
+        return self._left < 0 or (around is not None and around.are_too_many)
 
 
 class TailPass(PassCheck):

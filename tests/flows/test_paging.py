@@ -335,6 +335,26 @@ def test_search_without_a_count_loses_nothing(
     run.assert_nothing_is_lost(name)
 
 
+@pytest.mark.parametrize("name", ["conversations", "contacts", "tickets"])
+def test_search_that_counts_everything_in_each_window_ends(runs: Begin, name: str) -> None:
+    """A count that ignores the filter would have each window cut down to its seconds."""
+    run = runs(of_every_kind(9, last=NOW - 30 * DAY, step=HOUR))
+    most_requests = 1_500
+    calls = 0
+
+    def change(body: Body) -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= most_requests:
+            body["total_count"] = 100_000
+
+    answer_with(run, TABLES[name], change)
+    output = run.run(name)
+    assert output.code == 0, output.log
+    assert calls <= most_requests, calls
+    run.assert_nothing_is_lost(name)
+
+
 def test_articles_that_are_listed_twice_come_once(runs: Begin) -> None:
     workspace, keys = listed("articles", 7, NOW - 30 * DAY)
     run = runs(workspace)
