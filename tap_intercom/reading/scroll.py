@@ -36,11 +36,12 @@ def scroll_pages(
     """
     client = client.with_one_token()
     furthest = 0
+    failure: Exception | None = None
     deadline = time.monotonic() + patience_seconds
     while True:
         count = 0
         try:
-            for answer in _one_scroll(client, path, records_key, patience_seconds):
+            for answer in _one_scroll(client, path, records_key, patience_seconds, failure):
                 yield answer
                 count += 1
                 if count > furthest:
@@ -49,6 +50,7 @@ def scroll_pages(
         except (RetryableError, ResponseError) as error:
             if isinstance(error, ResponseError) and not error.is_gone:
                 raise
+            failure = error
             if time.monotonic() >= deadline:
                 raise UnavailableError(
                     f"{error}; no scroll got further than page {furthest}"
@@ -60,9 +62,13 @@ def scroll_pages(
 
 
 def _one_scroll(
-    client: Client, path: str, records_key: str, patience_seconds: float
+    client: Client,
+    path: str,
+    records_key: str,
+    patience_seconds: float,
+    failure: Exception | None,
 ) -> Iterator[Answer]:
-    answer = _first_page(client, path, patience_seconds)
+    answer = _first_page(client, path, patience_seconds, failure)
     repeats = Repeats()
     while records := list_of(answer.body, records_key, path):
         repeats.note(content_of(records), len(records))
@@ -75,8 +81,14 @@ def _one_scroll(
         answer = client.get_scroll_page(path, {"scroll_param": token})
 
 
-def _first_page(client: Client, path: str, patience_seconds: float) -> Answer:
-    """Start a scroll once another app's scroll has ended."""
+def _first_page(
+    client: Client, path: str, patience_seconds: float, failure: Exception | None
+) -> Answer:
+    """Start a scroll once the one that is open has ended.
+
+    failure: what ended this run's previous scroll, which may be the open one; None if there was
+        none.
+    """
     deadline = time.monotonic() + patience_seconds
     waits = iter(CONFLICT_WAITS_SECONDS)
     while True:
@@ -87,12 +99,15 @@ def _first_page(client: Client, path: str, patience_seconds: float) -> Answer:
                 raise
             wait = next(waits, CONFLICT_WAIT_SECONDS)
             left = deadline - time.monotonic()
+            if left <= 0 and failure is not None:
+                raise UnavailableError(
+                    f"{failure}; a new scroll cannot begin, because one is open"
+                ) from error
             if left <= 0:
                 raise UnavailableError(
                     f"{error}. Another app reads this workspace's companies: Intercom allows one "
                     "scroll at a time. Run at another time, or set companies_source to list."
                 ) from error
-            LOGGER.warning(
-                "another app is scrolling over the companies; retrying in %.0f s", min(wait, left)
-            )
+            who = "another app is scrolling" if failure is None else "a failed scroll is still open"
+            LOGGER.warning("companies: %s; retrying in %.0f s", who, min(wait, left))
             time.sleep(min(wait, left))

@@ -321,6 +321,19 @@ def test_scroll_held_by_another_app_is_said_to_be(faulty: Faulty) -> None:
     assert "Another app reads this workspace's companies" in output.last_log_line
 
 
+def test_scroll_that_a_failure_left_open_is_not_taken_for_that_of_another_app(
+    faulty: Faulty,
+) -> None:
+    """Intercom began the scroll, and the answer with its token did not arrive whole."""
+    place = PLACES["companies scroll"]
+    faulty.add(place, kind="truncated", after=0, times=1)
+    faulty.add(place, kind="scroll_exists", after=0, times=FOR_EVER)
+    output = faulty.run("companies", max_retry_seconds=0.2)
+    assert output.code == 4, output.log
+    assert "IncompleteRead" in output.last_log_line
+    assert "nother app" not in output.log
+
+
 def test_host_that_has_no_address_ends_the_run_with_4(faulty: Faulty) -> None:
     output = faulty.run(base_url="https://nohost.invalid", max_retry_seconds=0.2)
     assert output.code == 4, output.log
