@@ -53,7 +53,8 @@ class UnreadableError(ContractError):
 def may_be_of_one_record(error: TapError) -> bool:
     """Whether this failure of details may concern one record alone."""
     if isinstance(error, AuthError):
-        return error.status == 403 and not error.is_of_plan
+        # Either may mean a missing permission (API-B2). With a dead token, others fail too.
+        return error.status in (401, 403) and not error.is_of_plan
     if isinstance(error, ResponseError):
         return error.status in (400, 404, 410, 422)
     return _is_of_answer(error)

@@ -258,7 +258,7 @@ def with_details() -> Workspace:
     return workspace
 
 
-@pytest.mark.parametrize("status", [400, 403, 422, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 422, 500])
 @pytest.mark.parametrize("name", DETAILS)
 def test_record_whose_details_cannot_be_read_is_left_out_alone(
     runs: Begin, name: str, status: int
@@ -278,7 +278,7 @@ def test_record_whose_details_cannot_be_read_is_left_out_alone(
     assert strict.code == 5, strict.log
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, 5), (403, 3), (422, 5), (500, 4)])
+@pytest.mark.parametrize(("status", "code"), [(400, 5), (401, 3), (403, 3), (422, 5), (500, 4)])
 @pytest.mark.parametrize("name", ["conversation_parts", "contact_notes", "article_versions"])
 def test_details_that_nobody_can_read_fail_the_stream(
     runs: Begin, name: str, status: int, code: int

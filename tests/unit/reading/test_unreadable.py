@@ -38,7 +38,7 @@ def refusal(status: int, code: str = "") -> ResponseError:
         (RetryableError("500", status=500), True, True),
         (LIMITED, False, False),
         (AuthError("refused", 403, "forbidden"), True, False),
-        (AuthError("refused", 401, "unauthorized"), False, False),
+        (AuthError("refused", 401, "unauthorized"), True, False),
         (AuthError("refused", 403, "api_plan_restricted"), False, False),
     ],
 )
@@ -94,9 +94,9 @@ def test_an_outage_skips_nothing() -> None:
 
 
 def test_an_error_of_all_records_is_not_that_of_one() -> None:
-    revoked = AuthError("revoked", 401, "unauthorized")
+    of_plan = AuthError("refused", 403, "api_plan_restricted")
     with pytest.raises(AuthError):
-        Intercom(bad=[revoked]).again("a")
+        Intercom(bad=[of_plan]).again("a")
 
 
 def test_one_of_the_others_is_enough() -> None:
