@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ LOOKBACK_SECONDS = 600
 PLENTY = 1_000_000
 CONTACTS_SEARCH = "^/contacts/search$"
 CONVERSATIONS_SEARCH = "^/conversations/search$"
+# A refusal that is about no single record.
+NOT_IN_PLAN: Mapping[str, Any] = {"status": 403, "code": "api_plan_restricted"}
 
 Edit = Callable[[Workspace], object]
 
@@ -210,7 +212,7 @@ def test_parts_that_fail_in_a_later_window_do_not_pass_for_read_in_an_earlier_on
     """Windows are read side by side: the later one can fail while the earlier one is still read."""
     run = race(conversations(6, NOW - 30 * DAY, step=4 * DAY))
     run.sandbox.faults.add("slow", "^/conversations/0$", seconds=0.3)
-    run.sandbox.faults.add("status", "^/conversations/5$", times=None, status=401)
+    run.sandbox.faults.add("status", "^/conversations/5$", times=None, **NOT_IN_PLAN)
     streams = ("conversations", "conversation_parts")
     first = run.run(*streams, numbers=SMALL_WINDOWS, page_size=1, max_retry_seconds=0)
     assert first.code == 3, first.log
@@ -293,7 +295,7 @@ def test_companies_are_read_again_until_a_read_was_whole(race: Begin) -> None:
 
 def test_stream_that_fails_keeps_its_last_complete_window(race: Begin) -> None:
     run = race(conversations(9, NOW - 90 * DAY, step=10 * DAY))
-    run.sandbox.faults.add("status", "^/conversations/7$", times=None, status=401)
+    run.sandbox.faults.add("status", "^/conversations/7$", times=None, **NOT_IN_PLAN)
     first = run.run(
         "conversation_parts", "tags", numbers=SMALL_WINDOWS, page_size=1, max_retry_seconds=0
     )

@@ -169,6 +169,7 @@ def test_declared_dates_are_utc_text_in_every_table(runs: dict[str, Output]) -> 
 
 @pytest.mark.parametrize("place", ATTRIBUTES, ids=".".join)
 def test_schemas_say_that_declared_dates_are_dates(runs: dict[str, Output], place: Place) -> None:
+    """In copies of other tables, the type is text: they have no column for values that are none."""
     output = runs["plaintext"]
     schema = output.schema(place[0])
     for name in place[1:]:
@@ -180,7 +181,8 @@ def test_schemas_say_that_declared_dates_are_dates(runs: dict[str, Output], plac
     }
     assert names
     for name in names:
-        assert "date-time" in str(schema["properties"][name])
+        is_time = schema["properties"][name].get("format") == "date-time"
+        assert is_time == (len(place) == 2), schema["properties"][name]
 
 
 def test_long_names_in_copies_stay_as_they_are(start_tap_on: Callable[..., Tap]) -> None:
