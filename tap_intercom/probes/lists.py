@@ -197,8 +197,8 @@ class CompanyContactPages(Probe):
     assumption = "by the page number or cursor that an answer names"
     endangers = "stream company_contact"
     if_not = (
-        "Only the first 50 contacts of each company come. The stream contact_company has the same "
-        "pairs."
+        "The stream ends with exit code 5 at a company with more than 50 contacts. The stream "
+        "contact_company has the same pairs."
     )
     facts = ("API-D1", "API-D2")
     most_requests = 6

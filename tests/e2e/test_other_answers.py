@@ -58,7 +58,7 @@ def mixes() -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
 
 EVERY = [*((name, *case) for name, case in CASES.items()), *mixes()]
 # What no reader can do without; all other runs must succeed.
-FAILING = {"host-0", "cursor_life-1", "page_sizes-0", "refusals-0"}
+FAILING = {"host-0", "cursor_life-1", "company_contact_pages-0", "page_sizes-0", "refusals-0"}
 
 
 def of_people() -> Workspace:
