@@ -20,13 +20,7 @@ from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.reading.nested_reader import Case
 from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import MAX_OTHERS, Batch, Record, StreamRun
-from tap_intercom.reading.unreadable import (
-    FAILURES,
-    FIRST_PATIENCE_SECONDS,
-    UnreadableError,
-    may_be_of_one_record,
-    read_again,
-)
+from tap_intercom.reading.unreadable import UnreadableError, read_one
 from tap_intercom.times import rfc3339
 
 T = TypeVar("T")
@@ -94,17 +88,11 @@ def _asked(
     def read(client: Client, link: Link) -> T | None:
         return ask(replace(run, client=client), link)
 
+    others = partial(run.others_than, stream.name, link)
     try:
-        client = run.client.hasty(FIRST_PATIENCE_SECONDS)
-        found = unless_gone(partial(read, client, link))
-    except FAILURES as error:
-        if not may_be_of_one_record(error):
-            raise
-        others = run.others_than(stream.name, link)
-        try:
-            return read_again(read, run.client, link, others, error)
-        except UnreadableError:
-            raise RefusedError(str(error)) from error
+        found = unless_gone(partial(read_one, read, run.client, link, others))
+    except UnreadableError as error:
+        raise RefusedError(str(error)) from error
     if found is not None:
         run.last_read[stream.name] = link
     return found

@@ -11,13 +11,7 @@ from tap_intercom.intercom.client import Answer, Client
 from tap_intercom.reading.nested import Found, NestedList
 from tap_intercom.reading.stream import Stream
 from tap_intercom.reading.stream_run import MAX_OTHERS, Record, StreamRun
-from tap_intercom.reading.unreadable import (
-    FAILURES,
-    FIRST_PATIENCE_SECONDS,
-    UnreadableError,
-    may_be_of_one_record,
-    read_again,
-)
+from tap_intercom.reading.unreadable import UnreadableError, read_one
 
 Places = Mapping[str, Sequence[int]]
 """The indexes of the records of an answer that each stream wants."""
@@ -112,20 +106,19 @@ class NestedReader:
         def read(client: Client, record: Record) -> Found:
             return whole.read(replace(run, client=client), nested, record)
 
+        def others() -> Sequence[Record]:
+            return [each for each in records if each is not record][:MAX_OTHERS]
+
         try:
-            found = read(run.client.hasty(FIRST_PATIENCE_SECONDS), record)
-        except FAILURES as error:
-            if isinstance(error, ResponseError) and error.is_gone:
-                run.note_gone(name, True, record_id)
-                return known
-            if not may_be_of_one_record(error):
+            found = read_one(read, run.client, record, others)
+        except UnreadableError as error:
+            run.note_unreadable(name, f"{cut.name} of {record_id}", 1, error)
+            return known
+        except ResponseError as error:
+            if not error.is_gone:
                 raise
-            others = [each for each in records if each is not record][:MAX_OTHERS]
-            try:
-                found = read_again(read, run.client, record, others, error)
-            except UnreadableError:
-                run.note_unreadable(name, f"{cut.name} of {record_id}", 1, error)
-                return known
+            run.note_gone(name, True, record_id)
+            return known
         run.note_gone(name, False, record_id)
         return found
 

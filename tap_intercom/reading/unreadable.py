@@ -72,6 +72,28 @@ def _is_of_answer(error: TapError) -> bool:
     return isinstance(error, UnavailableError) and not is_rate_limit
 
 
+def read_one(
+    read: Callable[[Client, Parent], Result],
+    client: Client,
+    parent: Parent,
+    others: Callable[[], Sequence[Parent]],
+) -> Result:
+    """Read a parent, and read it again after a failure that may concern it alone.
+
+    Raises UnreadableError if it fails while others succeed, and the error of anything else, also of
+    a parent that is gone.
+
+    others: returns other parents to try.
+    """
+    try:
+        return read(client.hasty(FIRST_PATIENCE_SECONDS), parent)
+    except FAILURES as error:
+        is_gone = isinstance(error, ResponseError) and error.is_gone
+        if is_gone or not may_be_of_one_record(error):
+            raise
+        return read_again(read, client, parent, others(), error)
+
+
 def read_again(
     read: Callable[[Client, Parent], Result],
     client: Client,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,11 +15,11 @@ from tap_intercom.attachments.links import (
     links_of_side_conversation,
     path_of_recording,
 )
-from tap_intercom.errors import AuthError, ResponseError
+from tap_intercom.errors import AuthError
 from tap_intercom.intercom.client import BARE, Answer, Client
 from tap_intercom.intercom.pages import ByCursor, Numbered, only_page, read_pages
 from tap_intercom.reading.children import ChildStream, Parent
-from tap_intercom.reading.files import FileStream
+from tap_intercom.reading.files import FileStream, unless_gone
 from tap_intercom.reading.lists import ListStream
 from tap_intercom.reading.nested import NestedList
 from tap_intercom.reading.nested_reader import Case, Cases
@@ -33,13 +34,7 @@ from tap_intercom.reading.stream import (
     list_of,
 )
 from tap_intercom.reading.stream_run import Batch, Opening, Record, StreamRun
-from tap_intercom.reading.unreadable import (
-    FAILURES,
-    FIRST_PATIENCE_SECONDS,
-    UnreadableError,
-    may_be_of_one_record,
-    read_again,
-)
+from tap_intercom.reading.unreadable import UnreadableError, read_one
 from tap_intercom.settings import Settings
 from tap_intercom.streams.workspace import NOT_DOCUMENTED_AGE
 from tap_intercom.versions import PREVIEW
@@ -146,21 +141,13 @@ class Attachments(FileStream):
             return client.get(_conversation_path(parent.id)).body
 
         case = f"inline images of {parent.id}"
+        others = partial(run.others_than, ConversationParts.name, parent)
         try:
-            found = read(run.client.hasty(FIRST_PATIENCE_SECONDS), parent)
-        except FAILURES as error:
-            if isinstance(error, ResponseError) and error.is_gone:
-                run.note_gone(self.name, True, case)
-                return None
-            if not may_be_of_one_record(error):
-                raise
-            others = run.others_than(ConversationParts.name, parent)
-            try:
-                return read_again(read, run.client, parent, others, error)
-            except UnreadableError:
-                run.note_unreadable(self.name, case, 1, error)
-                return None
-        run.note_gone(self.name, False, case)
+            found = unless_gone(partial(read_one, read, run.client, parent, others))
+        except UnreadableError as error:
+            run.note_unreadable(self.name, case, 1, error)
+            return None
+        run.note_gone(self.name, found is None, case)
         return found
 
 
