@@ -24,7 +24,7 @@ DEAD = "Intercom does not accept it"
 def missing_from_some(missing: Mapping[int, set[T]]) -> dict[int, set[T]]:
     """Return what a token lacks although another one has it, by token.
 
-    missing: all that each token lacks.
+    missing: what each token lacks.
     """
     from_all = set[T]().union(*missing.values()).intersection(*missing.values())
     return {token: gap for token, each in missing.items() if (gap := each - from_all)}

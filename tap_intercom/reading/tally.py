@@ -173,8 +173,8 @@ class PassCheck:
 class PartCounts:
     """What Intercom counts in the parts of a window, added up; safe to use from many threads.
 
-    Records only leave a closed window, so its parts hold no more records than the window did. If
-    they seem to, the count ignores the filter, and cutting by it would end at single seconds.
+    A closed window only loses records, so its parts cannot hold more than it did. If they seem to,
+    the count ignores the filter, and cutting by it would end at single seconds.
 
     total: what Intercom counted in the window.
     around: the counts of which the window was a part itself.
